@@ -1,0 +1,3 @@
+//! The `tramline` binary.
+
+fn main() {}

@@ -1,0 +1,63 @@
+//! The seam between the disk back-end and the file system: everything that the back-end asks
+//! of a file goes through [`Files`] and [`File`], so that a test can keep what was written
+//! since the last sync and drop, reorder or tear it.
+
+use std::{io, path::Path, sync::Arc};
+
+/// Direct I/O's unit: positions, lengths and buffers of direct files are multiples of it.
+pub const BLOCK: usize = 4096;
+
+/// A file system.
+pub trait Files: Send + Sync + 'static {
+    /// Makes a directory and its parents; each one made is synced into its own parent.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// The names in a directory.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Renames within one directory; durable after [`Files::sync_dir`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file; durable after [`Files::sync_dir`].
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and removals in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// What is free to an unprivileged writer.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// Takes the exclusive lock on a file (made if missing), held until the guard is dropped;
+    /// `WouldBlock` if another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+}
+
+/// How to open a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Existing, buffered, read only.
+    Read,
+    /// Existing or made, buffered, read and write.
+    Write,
+    /// Existing or made, read and write, past the page cache where the file system can do it.
+    Direct,
+}
+
+/// An open file. All methods take positions; there is no cursor.
+pub trait File: Send + Sync {
+    /// Reads up to `buf.len()` bytes; fewer only at the end of the file.
+    fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize>;
+    /// Writes all of `buf`; durable after a [`File::sync`].
+    fn write_at(&self, position: u64, buf: &[u8]) -> io::Result<()>;
+    /// Writes all of `buf` and makes this write durable; earlier writes need their own sync.
+    fn write_sync_at(&self, position: u64, buf: &[u8]) -> io::Result<()>;
+    /// Makes everything written to this file durable, with the metadata needed to read it.
+    fn sync(&self) -> io::Result<()>;
+    /// Allocates space up to `bytes` and makes the file that long; `StorageFull` if there is
+    /// not enough. Existing bytes stay.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+    /// Cuts the file.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+    /// The file's length.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether the file is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}

@@ -1,0 +1,17 @@
+//! The vocabulary of the broker: ids, parsed names, offsets, messages, error kinds, the clock
+//! and the limits. No async, no I/O, no state.
+
+mod clock;
+mod error_kind;
+mod id;
+pub mod limits;
+mod message;
+mod name;
+mod offset;
+
+pub use clock::{Clock, Monotonic, Timestamp};
+pub use error_kind::ErrorKind;
+pub use id::{LogId, ProducerId, TopicId};
+pub use message::{Header, Message};
+pub use name::{GroupId, NameError, TopicName};
+pub use offset::Offset;

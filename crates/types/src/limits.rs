@@ -1,0 +1,43 @@
+//! Every size, count, depth and rate that a peer could drive up, with its default.
+
+use std::time::Duration;
+
+/// The largest request frame of an authenticated connection (Kafka `socket.request.max.bytes`).
+pub const REQUEST_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// The largest record batch by default (Kafka `message.max.bytes`).
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024 + 12;
+/// The largest record batch that any topic may be set to: it must fit into one WAL file.
+pub const BATCH_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// The largest answer to one fetch, whatever the client asks (Kafka `fetch.max.bytes`).
+pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// How many answers one connection may have outstanding before it is not read any further.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
+/// Open connections per listener.
+pub const CONNECTIONS_MAX: usize = 20_000;
+/// An established connection that sends nothing for so long is closed (Kafka
+/// `connections.max.idle.ms`).
+pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(600);
+/// From the first byte of a request to its last.
+pub const REQUEST_READ_MAX: Duration = Duration::from_secs(30);
+/// A peer that takes none of its answer for so long is closed.
+pub const RESPONSE_WRITE_MAX: Duration = Duration::from_secs(60);
+/// Partitions of one topic.
+pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
+/// Partitions of one node.
+pub const PARTITIONS_MAX: usize = 200_000;
+/// What record batches may grow to when the broker has to open one.
+pub const BATCH_BYTES_OPENED_MAX: usize = 64 * 1024 * 1024;
+/// Headers of one record.
+pub const RECORD_HEADERS_MAX: usize = 10_000;
+/// Members of one consumer group.
+pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// Consumer groups of one node.
+pub const GROUPS_MAX: usize = 100_000;
+/// Metadata kept with one committed offset (Kafka `offset.metadata.max.bytes`).
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
+/// Producer ids remembered per partition (Kafka keeps them by time; this bounds the memory).
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
+/// The body of one HTTP request.
+pub const HTTP_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What the broker keeps in memory for reads and writes in flight (`memory_budget`).
+pub const MEMORY_BUDGET: usize = 256 * 1024 * 1024;

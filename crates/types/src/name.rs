@@ -1,0 +1,123 @@
+//! Names, parsed once at the edge; inner code never validates again.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+/// Why a text is no name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("a {0} name must not be empty")]
+    Empty(&'static str),
+    /// Longer than the limit.
+    #[error("a {what} name must not be longer than {limit} bytes")]
+    TooLong {
+        /// What was named.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// `.` and `..`.
+    #[error("a topic cannot be named `{0}`")]
+    Reserved(String),
+    /// A character outside the allowed ones.
+    #[error("`{0}` is no topic name: only letters, digits, `.`, `_` and `-` are allowed")]
+    Character(String),
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::parse(text)
+            }
+        }
+    };
+}
+
+name! {
+    /// A topic's name by Kafka's rule: 1 to 249 of letters, digits, `.`, `_`, `-`; not `.` or `..`.
+    TopicName
+}
+
+impl TopicName {
+    /// Parses by Kafka's rule.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        const BYTES_MAX: usize = 249;
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-');
+        if text.is_empty() {
+            Err(NameError::Empty("topic"))
+        } else if text.len() > BYTES_MAX {
+            Err(NameError::TooLong { what: "topic", limit: BYTES_MAX })
+        } else if matches!(text, "." | "..") {
+            Err(NameError::Reserved(text.to_owned()))
+        } else if !text.bytes().all(allowed) {
+            Err(NameError::Character(text.to_owned()))
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+}
+
+name! {
+    /// A consumer group's id: any text of 1 to 32767 bytes.
+    GroupId
+}
+
+impl GroupId {
+    /// Parses: not empty, and not longer than Kafka's string.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        const BYTES_MAX: usize = i16::MAX as usize;
+        if text.is_empty() {
+            Err(NameError::Empty("group"))
+        } else if text.len() > BYTES_MAX {
+            Err(NameError::TooLong { what: "group", limit: BYTES_MAX })
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_names_follow_kafkas_rule() {
+        for good in ["a", "A.b_c-9", &"x".repeat(249), "...", "__consumer"] {
+            assert!(TopicName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a b", "a/b", "ä", &"x".repeat(250)] {
+            assert!(TopicName::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Project tasks: `cargo xtask ci | test | bench | tidy`.
+
+fn main() {}
