@@ -2,6 +2,10 @@
 //! of a file goes through [`Files`] and [`File`], so that a test can keep what was written
 //! since the last sync and drop, reorder or tear it.
 
+mod buffer;
+
+pub use buffer::AlignedBuf;
+
 use std::{io, path::Path, sync::Arc};
 
 /// Direct I/O's unit: positions, lengths and buffers of direct files are multiples of it.
