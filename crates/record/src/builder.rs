@@ -1,0 +1,148 @@
+//! Makes batches for the protocols that have none of their own.
+
+use crate::header::{ATTRIBUTES_AT, HEADER_BYTES, LENGTH_PREFIX_BYTES};
+use crate::{Attributes, Batch, BatchHeader, Compression, Error, crc32c, crc32c_append, varint};
+use bytes::{BufMut, BytesMut};
+use tramline_types::{Message, ProducerId, Timestamp};
+
+/// Collects messages into one batch at base offset 0.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    compression: Compression,
+    producer: Option<(ProducerId, i16, i32)>,
+    records: BytesMut,
+    count: usize,
+    base_timestamp: i64,
+    max_timestamp: i64,
+}
+
+impl BatchBuilder {
+    /// An empty batch of a non-idempotent producer.
+    pub fn new(compression: Compression) -> Self {
+        Self {
+            compression,
+            producer: None,
+            records: BytesMut::new(),
+            count: 0,
+            base_timestamp: -1,
+            max_timestamp: -1,
+        }
+    }
+
+    /// Makes the batch one of an idempotent producer.
+    #[must_use]
+    pub fn with_producer(mut self, id: ProducerId, epoch: i16, base_sequence: i32) -> Self {
+        self.producer = Some((id, epoch, base_sequence));
+        self
+    }
+
+    /// Appends a message; one without a timestamp gets `now`.
+    pub fn push(&mut self, message: &Message, now: Timestamp) {
+        let timestamp = message.timestamp.unwrap_or(now).as_millis();
+        if self.count == 0 {
+            self.base_timestamp = timestamp;
+            self.max_timestamp = timestamp;
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
+        let offset_delta = wide(self.count);
+        // Attributes (unused, one byte), deltas, key, value, headers.
+        let length = 1
+            + varint::len(timestamp_delta)
+            + varint::len(offset_delta)
+            + field_len(message.key.as_deref())
+            + field_len(message.value.as_deref())
+            + varint::len(wide(message.headers.len()))
+            + message
+                .headers
+                .iter()
+                .map(|header| field_len(Some(&header.name)) + field_len(header.value.as_deref()))
+                .sum::<usize>();
+        let out = &mut self.records;
+        out.reserve(length + varint::len(wide(length)));
+        varint::put(out, wide(length));
+        out.put_u8(0);
+        varint::put(out, timestamp_delta);
+        varint::put(out, offset_delta);
+        put_field(out, message.key.as_deref());
+        put_field(out, message.value.as_deref());
+        varint::put(out, wide(message.headers.len()));
+        for header in &message.headers {
+            put_field(out, Some(&header.name));
+            put_field(out, header.value.as_deref());
+        }
+        self.count += 1;
+    }
+
+    /// How many messages were pushed.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Was nothing pushed?
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The batch's size in bytes so far, before compression.
+    pub fn bytes_len(&self) -> usize {
+        HEADER_BYTES + self.records.len()
+    }
+
+    /// Compresses and closes the batch. An error when nothing was pushed, or when it exceeds the
+    /// format's 2 GiB.
+    pub fn build(self) -> Result<Batch, Error> {
+        if self.count == 0 {
+            return Err(Error::Empty);
+        }
+        let too_large = |_| Error::BuiltTooLarge(self.records.len());
+        // Readers take the opened records' lengths as i32 as well.
+        i32::try_from(self.records.len()).map_err(too_large)?;
+        let count = i32::try_from(self.count).map_err(too_large)?;
+        let records = self.compression.compress(&self.records)?;
+        let batch_length = HEADER_BYTES - LENGTH_PREFIX_BYTES + records.len();
+        let (producer_id, producer_epoch, base_sequence) =
+            self.producer.unwrap_or((ProducerId(-1), -1, -1));
+        let mut header = BatchHeader {
+            base_offset: 0,
+            batch_length: i32::try_from(batch_length).map_err(too_large)?,
+            leader_epoch: -1,
+            crc: 0,
+            attributes: Attributes(self.compression.id().into()),
+            last_offset_delta: count - 1,
+            base_timestamp: self.base_timestamp,
+            max_timestamp: self.max_timestamp,
+            producer_id: producer_id.0,
+            producer_epoch,
+            base_sequence,
+            record_count: count,
+        };
+        header.crc = crc32c_append(crc32c(&header.encode()[ATTRIBUTES_AT..]), &records);
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + records.len());
+        bytes.put_slice(&header.encode());
+        bytes.put_slice(&records);
+        Ok(Batch::from_parts(header, bytes.freeze()))
+    }
+}
+
+/// A length as a varint's value. No buffer in memory exceeds `isize::MAX`.
+fn wide(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
+fn field_len(field: Option<&[u8]>) -> usize {
+    field.map_or(varint::len(-1), |bytes| varint::len(wide(bytes.len())) + bytes.len())
+}
+
+fn put_field(out: &mut BytesMut, field: Option<&[u8]>) {
+    match field {
+        None => varint::put(out, -1),
+        Some(bytes) => {
+            varint::put(out, wide(bytes.len()));
+            out.put_slice(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
