@@ -1,1 +1,21 @@
-//! Empty.
+//! What exists: the named resources and their settings, one source file per kind, in the
+//! key-value space of the store.
+//!
+//! Keys, all text: `topic/<name>` → JSON of [`TopicRecord`]; `log-ids` → decimal upper bound of
+//! the log ids handed out; `producer-ids` likewise; `cluster-id` → text; `leader-epoch` →
+//! decimal, raised at every start; `group/<id>` belongs to the consumer groups.
+
+mod counter;
+mod error;
+mod setting;
+mod topic;
+
+pub use counter::Counter;
+pub use error::Error;
+pub use setting::{Setting, SettingKind, TOPIC_SETTINGS, find as find_topic_setting};
+pub use topic::{Change, TopicDefaults, TopicRecord, TopicSettings};
+
+/// The key of the last broker start's leader epoch.
+pub const LEADER_EPOCH_KEY: &[u8] = b"leader-epoch";
+/// The key of the cluster's id.
+pub const CLUSTER_ID_KEY: &[u8] = b"cluster-id";

@@ -1,1 +1,19 @@
-//! Empty.
+//! Partitions: ordered logs of record batches over a [`tramline_store::LogStore`].
+//!
+//! A [`Partition`] assigns offsets, keeps what idempotent producers sent last, and knows how far
+//! its log is durable: the high watermark, above which nothing is ever shown.
+
+mod error;
+mod partition;
+mod producers;
+mod retention;
+mod state;
+mod timestamps;
+mod watch;
+
+pub use error::Error;
+pub use partition::{Appended, Partition, PartitionSettings, Reading, TimestampRule};
+pub use producers::SEQUENCES_KEPT;
+pub use retention::Retention;
+pub use timestamps::FoundTimestamp;
+pub use watch::Watcher;

@@ -1,0 +1,275 @@
+//! Topics as stored, and their settings as used.
+
+use crate::{Error, setting};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tramline_types::{Timestamp, TopicId, TopicName};
+
+const PREFIX: &str = "topic/";
+
+/// A topic as stored under `topic/<name>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicRecord {
+    /// The topic's id, in hexadecimal.
+    pub id: String,
+    /// When it was created, in milliseconds since the epoch.
+    pub created_ms: i64,
+    /// The log of each partition, by partition.
+    pub logs: Vec<u64>,
+    /// Settings that differ from the broker's defaults.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl TopicRecord {
+    /// A topic's key.
+    pub fn key(name: &TopicName) -> Bytes {
+        Bytes::from(format!("{PREFIX}{name}"))
+    }
+
+    /// What all topics' keys start with.
+    pub const fn prefix() -> &'static [u8] {
+        PREFIX.as_bytes()
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Bytes {
+        Bytes::from(serde_json::to_vec(self).expect("text, numbers and maps of text are JSON"))
+    }
+
+    /// Reads a stored pair.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<(TopicName, Self), Error> {
+        let damaged = |detail: String| Error::Damaged {
+            key: String::from_utf8_lossy(key).into_owned(),
+            detail,
+        };
+        let name = std::str::from_utf8(key)
+            .ok()
+            .and_then(|key| TopicName::parse(key.strip_prefix(PREFIX)?).ok())
+            .ok_or_else(|| damaged("not a topic's name".to_owned()))?;
+        let record: Self = serde_json::from_slice(value).map_err(|e| damaged(e.to_string()))?;
+        record.topic_id().ok_or_else(|| damaged("no topic id".to_owned()))?;
+        Ok((name, record))
+    }
+
+    /// The id, parsed.
+    pub fn topic_id(&self) -> Option<TopicId> {
+        u128::from_str_radix(&self.id, 16).ok().map(|id| TopicId(id.to_be_bytes()))
+    }
+
+    /// The id's stored form.
+    pub fn format_id(id: TopicId) -> String {
+        format!("{:032x}", u128::from_be_bytes(id.0))
+    }
+
+    /// When it was created.
+    pub const fn created(&self) -> Timestamp {
+        Timestamp::from_millis(self.created_ms)
+    }
+}
+
+/// A change of one setting (Kafka KIP-339).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Set to a value.
+    Set(String),
+    /// Back to the default.
+    Reset,
+    /// Add to a list.
+    Append(String),
+    /// Take out of a list.
+    Subtract(String),
+}
+
+/// The broker's own defaults for topics, over those of [`setting::TOPIC_SETTINGS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicDefaults(BTreeMap<String, String>);
+
+impl TopicDefaults {
+    /// Checks and takes the broker's configuration.
+    pub fn new(values: BTreeMap<String, String>) -> Result<Self, Error> {
+        for (name, value) in &values {
+            setting::find(name)?.check(value)?;
+        }
+        Ok(Self(values))
+    }
+
+    /// The broker's value of a setting, where it sets one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+/// A topic's settings: what it overrides, and the values in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    overrides: BTreeMap<String, String>,
+    /// `max.message.bytes`.
+    pub message_bytes_max: usize,
+    /// `message.timestamp.type = LogAppendTime`.
+    pub log_append_time: bool,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: i64,
+    /// `retention.ms`; `None` keeps for ever.
+    pub retention_ms: Option<i64>,
+    /// `retention.bytes`; `None` is no limit.
+    pub retention_bytes: Option<u64>,
+}
+
+impl TopicSettings {
+    /// Checks overrides and works out the values in force.
+    pub fn new(
+        overrides: BTreeMap<String, String>,
+        defaults: &TopicDefaults,
+    ) -> Result<Self, Error> {
+        for (name, value) in &overrides {
+            setting::find(name)?.check(value)?;
+        }
+        let value = |name: &str| -> Result<String, Error> {
+            let fallback = setting::find(name)?.default;
+            Ok(overrides
+                .get(name)
+                .map(String::as_str)
+                .or(defaults.get(name))
+                .unwrap_or(fallback)
+                .to_owned())
+        };
+        let number = |name: &str| -> Result<i64, Error> {
+            value(name)?.trim().parse().map_err(|_| Error::InvalidSetting {
+                name: name.to_owned(),
+                detail: "not a whole number".to_owned(),
+            })
+        };
+        Ok(Self {
+            message_bytes_max: usize::try_from(number("max.message.bytes")?).unwrap_or(0),
+            log_append_time: value("message.timestamp.type")? == "LogAppendTime",
+            timestamp_before_max_ms: number("message.timestamp.before.max.ms")?,
+            timestamp_after_max_ms: number("message.timestamp.after.max.ms")?,
+            retention_ms: Some(number("retention.ms")?).filter(|ms| *ms >= 0),
+            retention_bytes: u64::try_from(number("retention.bytes")?).ok(),
+            overrides,
+        })
+    }
+
+    /// What the topic itself sets.
+    pub const fn overrides(&self) -> &BTreeMap<String, String> {
+        &self.overrides
+    }
+
+    /// The overrides after some changes; unknown names and lists that are none are refused.
+    pub fn changed(
+        &self,
+        changes: &[(String, Change)],
+        defaults: &TopicDefaults,
+    ) -> Result<Self, Error> {
+        let mut overrides = self.overrides.clone();
+        for (name, change) in changes {
+            let setting = setting::find(name)?;
+            match change {
+                Change::Set(value) => drop(overrides.insert(name.clone(), value.clone())),
+                Change::Reset => drop(overrides.remove(name)),
+                Change::Append(_) | Change::Subtract(_)
+                    if setting.kind != setting::SettingKind::List =>
+                {
+                    return Err(Error::InvalidSetting {
+                        name: name.clone(),
+                        detail: "is not a list: set it instead".to_owned(),
+                    });
+                }
+                Change::Append(item) | Change::Subtract(item) => {
+                    let current = overrides
+                        .get(name)
+                        .map(String::as_str)
+                        .or(defaults.get(name))
+                        .unwrap_or(setting.default);
+                    let mut items: Vec<&str> =
+                        current.split(',').filter(|old| !old.is_empty() && old != item).collect();
+                    if matches!(change, Change::Append(_)) {
+                        items.push(item);
+                    }
+                    let joined = items.join(",");
+                    overrides.insert(name.clone(), joined);
+                }
+            }
+        }
+        Self::new(overrides, defaults)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> Result<TopicSettings, Error> {
+        let overrides = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        TopicSettings::new(overrides, &TopicDefaults::default())
+    }
+
+    #[test]
+    fn every_default_passes_its_own_check() {
+        for setting in setting::TOPIC_SETTINGS {
+            assert_eq!(setting.check(setting.default), Ok(()), "{}", setting.name);
+        }
+        assert!(setting::TOPIC_SETTINGS[..21].is_sorted_by_key(|setting| setting.name));
+    }
+
+    #[test]
+    fn overrides_win_over_the_brokers_defaults_and_those_over_the_built_in() {
+        let defaults = TopicDefaults::new(BTreeMap::from([
+            ("retention.ms".to_owned(), "1000".to_owned()),
+            ("retention.bytes".to_owned(), "5".to_owned()),
+        ]))
+        .unwrap();
+        let overrides = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
+        let settings = TopicSettings::new(overrides, &defaults).unwrap();
+        assert_eq!(settings.retention_ms, None);
+        assert_eq!(settings.retention_bytes, Some(5));
+        assert_eq!(settings.message_bytes_max, 1_048_588);
+    }
+
+    #[test]
+    fn wrong_names_and_values_are_refused_with_the_allowed_ones() {
+        for (name, value) in [
+            ("retention.msx", "1"),
+            ("retention.ms", "soon"),
+            ("retention.ms", "-2"),
+            ("cleanup.policy", "compact"),
+            ("min.insync.replicas", "2"),
+            ("max.message.bytes", "99999999"),
+        ] {
+            assert!(settings(&[(name, value)]).is_err(), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn changes_apply_in_order_and_only_lists_take_items() {
+        let defaults = TopicDefaults::default();
+        let settings = settings(&[("retention.ms", "7")]).unwrap();
+        let change = |name: &str, change| vec![(name.to_owned(), change)];
+        let set = settings.changed(&change("retention.ms", Change::Set("9".into())), &defaults);
+        assert_eq!(set.unwrap().retention_ms, Some(9));
+        let reset = settings.changed(&change("retention.ms", Change::Reset), &defaults).unwrap();
+        assert_eq!(reset.retention_ms, Some(604_800_000));
+        let item = Change::Append("delete".into());
+        assert!(settings.changed(&change("retention.ms", item.clone()), &defaults).is_err());
+        assert!(settings.changed(&change("cleanup.policy", item), &defaults).is_ok());
+    }
+
+    #[test]
+    fn records_come_back_from_their_stored_form() {
+        let name = TopicName::parse("orders").unwrap();
+        let record = TopicRecord {
+            id: TopicRecord::format_id(TopicId([7; 16])),
+            created_ms: 5,
+            logs: vec![1, 2],
+            settings: BTreeMap::new(),
+        };
+        let decoded = TopicRecord::decode(&TopicRecord::key(&name), &record.encode());
+        assert_eq!(decoded, Ok((name, record)));
+        assert!(TopicRecord::decode(b"topic/a b", b"{}").is_err());
+        assert!(TopicRecord::decode(b"topic/a", b"{}").is_err());
+    }
+}

@@ -1,0 +1,315 @@
+//! One partition and its owner.
+//!
+//! The owner is a short lock around [`State`]: whoever has a batch enters it for one pure step
+//! and submits the commit before leaving, so that offsets and commits have the same order. It
+//! never waits for durability: the committer calls back, moves the high watermark and wakes
+//! whoever waits.
+
+use crate::{
+    Error, Retention, Watcher,
+    state::{State, Step, check_batch},
+    watch::Watchers,
+};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use smallvec::smallvec;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+use tramline_record::Batch;
+use tramline_store::{Append, Batches, Commit, Completion, LogStore, Op, Reservation, Target};
+use tramline_types::{LogId, Offset, Timestamp};
+
+/// Whose time a record carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampRule {
+    /// The producer's, within these bounds around the broker's, in milliseconds.
+    Create {
+        /// How far back at most.
+        before_max_ms: i64,
+        /// How far ahead at most.
+        after_max_ms: i64,
+    },
+    /// The broker's at append.
+    LogAppend,
+}
+
+/// The topic settings that a partition goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionSettings {
+    /// The largest batch, in bytes.
+    pub message_bytes_max: usize,
+    /// Whose time a record carries.
+    pub timestamps: TimestampRule,
+    /// What may be dropped.
+    pub retention: Retention,
+}
+
+/// An accepted batch; not durable until its completion is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The first record's offset.
+    pub base: Offset,
+    /// The broker's time, where the topic uses it.
+    pub log_append_time: Option<Timestamp>,
+    /// Whether the batch was there already: `base` is the original's.
+    pub duplicate: bool,
+}
+
+/// An answer to [`Partition::read`].
+pub enum Reading {
+    /// From memory.
+    Ready(Result<Batches, Error>),
+    /// From the disk or further away.
+    Pending(BoxFuture<'static, Result<Batches, Error>>),
+}
+
+/// One partition.
+pub struct Partition {
+    log: LogId,
+    store: Arc<dyn LogStore>,
+    state: Mutex<State>,
+    durable: Mutex<Durable>,
+    high_watermark: AtomicU64,
+    log_start: AtomicU64,
+}
+
+/// Who waits for the durable end.
+#[derive(Default)]
+struct Durable {
+    watchers: Watchers,
+    duplicates: Vec<(Offset, Completion)>,
+}
+
+impl Partition {
+    /// Takes up a log that exists, with the producers' state as stored.
+    pub fn open(
+        store: Arc<dyn LogStore>,
+        log: LogId,
+        leader_epoch: i32,
+        settings: PartitionSettings,
+    ) -> Result<Self, Error> {
+        let ends = store.ends(log)?;
+        let recovered = store.take_state(log)?;
+        let mut state = State::new(ends.next, leader_epoch, settings);
+        state.replay(recovered.checkpoint.as_deref(), &recovered.deltas);
+        Ok(Self::with_state(store, log, ends.start, state))
+    }
+
+    /// A partition over a log whose [`Op::Create`] at offset 0 is submitted with or before the
+    /// first append.
+    pub fn create(
+        store: Arc<dyn LogStore>,
+        log: LogId,
+        leader_epoch: i32,
+        settings: PartitionSettings,
+    ) -> Self {
+        Self::with_state(store, log, Offset::ZERO, State::new(Offset::ZERO, leader_epoch, settings))
+    }
+
+    fn with_state(store: Arc<dyn LogStore>, log: LogId, start: Offset, state: State) -> Self {
+        Self {
+            log,
+            store,
+            high_watermark: AtomicU64::new(state.next.get()),
+            log_start: AtomicU64::new(start.get()),
+            state: Mutex::new(state),
+            durable: Mutex::default(),
+        }
+    }
+
+    /// The log that it is stored in.
+    pub const fn log(&self) -> LogId {
+        self.log
+    }
+
+    /// The epoch that its records carry.
+    pub fn leader_epoch(&self) -> i32 {
+        self.state.lock().leader_epoch
+    }
+
+    /// The first offset that may be read.
+    pub fn log_start(&self) -> Offset {
+        Offset::new(self.log_start.load(Ordering::Acquire)).unwrap_or(Offset::MAX)
+    }
+
+    /// The durable end: nothing at or above it is shown to anybody.
+    pub fn high_watermark(&self) -> Offset {
+        Offset::new(self.high_watermark.load(Ordering::Acquire)).unwrap_or(Offset::MAX)
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> PartitionSettings {
+        self.state.lock().settings
+    }
+
+    /// Changes the settings for what comes from here on.
+    pub fn set_settings(&self, settings: PartitionSettings) {
+        self.state.lock().settings = settings;
+    }
+
+    /// Stored bytes.
+    pub fn bytes(&self) -> Result<u64, Error> {
+        Ok(self.store.usage(self.log)?)
+    }
+
+    /// Gives a batch its offsets and submits it. `done` is called when it, or the original that
+    /// it repeats, is durable; not at all when this refuses.
+    pub fn append(
+        self: &Arc<Self>,
+        batch: Batch,
+        now: Timestamp,
+        reservation: Reservation,
+        done: Completion,
+    ) -> Result<Appended, Error> {
+        let settings = self.settings();
+        check_batch(batch.header(), batch.bytes().len(), &settings, now)?;
+        let log_append_time = (settings.timestamps == TimestampRule::LogAppend).then_some(now);
+        let batch = match log_append_time {
+            Some(time) => batch.with_log_append_time(time),
+            None => batch,
+        };
+        let mut state = self.state.lock();
+        match state.handle_append(batch.header(), now)? {
+            Step::Append { base, delta } => {
+                let next = state.next;
+                let target = Target { log: self.log, base, leader_epoch: state.leader_epoch };
+                let commit = self.commit(batch, target, delta, (next, done));
+                self.store.submit(commit, reservation);
+                Ok(Appended { base, log_append_time, duplicate: false })
+            }
+            Step::Duplicate { base, next } => {
+                drop(state);
+                self.when_durable(next, done);
+                Ok(Appended { base, log_append_time, duplicate: true })
+            }
+        }
+    }
+
+    fn commit(
+        self: &Arc<Self>,
+        batch: Batch,
+        target: Target,
+        delta: Option<Vec<u8>>,
+        (next, done): (Offset, Completion),
+    ) -> Commit {
+        let partition = Self::clone_handle(self);
+        let append = Append {
+            targets: smallvec![target],
+            offsets: u32::try_from(next.get() - target.base.get())
+                .expect("a batch's last offset delta is a positive i32"),
+            max_timestamp: Timestamp::from_millis(batch.header().max_timestamp),
+            batch: batch.bytes().clone(),
+        };
+        let mut ops = smallvec![Op::Append(append)];
+        if let Some(delta) = delta {
+            ops.push(Op::Delta(target.log, Bytes::from(delta)));
+        }
+        let on_durable = Box::new(move || {
+            partition.durable_up_to(next);
+            done();
+        });
+        Commit { ops, on_durable }
+    }
+
+    fn clone_handle(this: &Arc<Self>) -> Arc<Self> {
+        Arc::clone(this)
+    }
+
+    fn when_durable(&self, next: Offset, done: Completion) {
+        let mut durable = self.durable.lock();
+        if self.high_watermark() >= next {
+            drop(durable);
+            done();
+        } else {
+            durable.duplicates.push((next, done));
+        }
+    }
+
+    /// Called by the committer, in commit order.
+    fn durable_up_to(&self, next: Offset) {
+        self.high_watermark.fetch_max(next.get(), Ordering::AcqRel);
+        let mut durable = self.durable.lock();
+        let watchers =
+            if durable.watchers.is_empty() { Vec::new() } else { durable.watchers.take() };
+        let ready: Vec<_> = durable.duplicates.extract_if(.., |(at, _)| *at <= next).collect();
+        drop(durable);
+        for watcher in watchers.iter().filter_map(std::sync::Weak::upgrade) {
+            watcher.moved();
+        }
+        for (_, done) in ready {
+            done();
+        }
+    }
+
+    /// Asks to be told once when the high watermark rises above `offset`. `false` when it
+    /// already is above: nobody will be told.
+    pub fn watch(&self, offset: Offset, watcher: &Arc<dyn Watcher>) -> bool {
+        let mut durable = self.durable.lock();
+        if self.high_watermark() > offset {
+            return false;
+        }
+        durable.watchers.add(watcher);
+        true
+    }
+
+    /// Reads whole durable batches from the one that holds `offset`, at least one where there
+    /// is one, up to `bytes_max`.
+    pub fn read(&self, offset: i64, bytes_max: usize) -> Reading {
+        let (start, next) = (self.log_start(), self.state.lock().next);
+        let from = match Offset::from_i64(offset) {
+            Some(from) if from >= start && from <= next => from,
+            _ => return Reading::Ready(Err(Error::OffsetOutOfRange { offset, start, next })),
+        };
+        if from >= self.high_watermark() {
+            return Reading::Ready(Ok(Batches { pieces: Vec::new(), next: from }));
+        }
+        match self.store.read(self.log, from, bytes_max) {
+            tramline_store::Reading::Ready(read) => Reading::Ready(read.map_err(out_of_range)),
+            tramline_store::Reading::Pending(read) => {
+                Reading::Pending(Box::pin(async { read.await.map_err(out_of_range) }))
+            }
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn LogStore> {
+        &self.store
+    }
+
+    /// Drops everything below `to` (at most the high watermark); tells when that is durable.
+    pub fn trim(self: &Arc<Self>, to: Offset, reservation: Reservation, done: Completion) {
+        let to = to.min(self.high_watermark());
+        let partition = Self::clone_handle(self);
+        let on_durable = Box::new(move || {
+            partition.log_start.fetch_max(to.get(), Ordering::AcqRel);
+            done();
+        });
+        self.store
+            .submit(Commit { ops: smallvec![Op::Trim(self.log, to)], on_durable }, reservation);
+    }
+
+    /// How many bytes a due checkpoint of the producers' state takes, if one is due.
+    pub fn checkpoint_due(&self) -> Option<usize> {
+        self.state.lock().checkpoint_due()
+    }
+
+    /// Stores the producers' state, less those who have sent nothing since `expired_before`.
+    pub fn checkpoint(&self, expired_before: Timestamp, reservation: Reservation) {
+        let mut state = self.state.lock();
+        let checkpoint = Bytes::from(state.handle_checkpoint(expired_before));
+        let ops = smallvec![Op::Checkpoint(self.log, checkpoint)];
+        self.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+    }
+}
+
+/// A trim that came in between is what the client sees as out of range.
+fn out_of_range(error: tramline_store::Error) -> Error {
+    match error {
+        tramline_store::Error::BelowStart { from, start, .. } => {
+            Error::OffsetOutOfRange { offset: from.as_i64(), start, next: from.max(start) }
+        }
+        error => Error::Store(error),
+    }
+}
