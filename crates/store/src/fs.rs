@@ -3,8 +3,12 @@
 //! since the last sync and drop, reorder or tear it.
 
 mod buffer;
+mod probe;
+mod real;
 
 pub use buffer::AlignedBuf;
+pub use probe::{ProbeReport, probe};
+pub use real::RealFiles;
 
 use std::{io, path::Path, sync::Arc};
 
