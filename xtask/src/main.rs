@@ -1,3 +1,39 @@
-//! Project tasks: `cargo xtask ci | test | bench | tidy`.
+//! Project tasks: `cargo xtask ci | test | tidy`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+#![allow(clippy::disallowed_methods, reason = "it times real processes, with the real clock")]
 
-fn main() {}
+mod ci;
+mod licences;
+mod process;
+mod project;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Tramline project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The static checks: format, tidy, licences, clippy and docs, warnings as errors.
+    Ci,
+    /// The rules of style that neither the compiler nor clippy checks.
+    Tidy,
+    /// Unit, integration, crash and conformance tests, counted per client.
+    Test(test::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let project = project::Project::find()?;
+    match Cli::parse().task {
+        Task::Ci => ci::run(&project),
+        Task::Tidy => tidy::run(&project),
+        Task::Test(options) => test::run(&project, &options),
+    }
+}

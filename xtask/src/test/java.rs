@@ -1,0 +1,81 @@
+//! The suite written in Java: Apache Kafka's own client, by Maven.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Context, Outcome, Tally, system};
+use crate::process;
+
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Builds the Maven project and runs its tests.
+pub(super) fn run(cx: &Context) -> Result<Outcome> {
+    if let Some(reason) = system::need("javac", "-version", "openjdk-17-jdk-headless")? {
+        return Ok(Outcome::Skipped(reason));
+    }
+    if let Some(reason) = system::need("mvn", "-v", "maven")? {
+        return Ok(Outcome::Skipped(reason));
+    }
+    let project = cx.project.root().join("conformance/java");
+    let build = cx.project.target().join("conformance/java");
+    let reports = build.join("surefire-reports");
+    let _ = std::fs::remove_dir_all(&reports);
+    let mut command = Command::new("mvn");
+    command.current_dir(project).args(["--batch-mode", "--no-transfer-progress", "--quiet"]);
+    command.arg(format!("-Dproject.build.directory.override={}", build.display()));
+    let excluded: Vec<_> = cx.expected.excluded.keys().map(|name| format!("!{name}")).collect();
+    if !excluded.is_empty() {
+        command.arg(format!("-Dtest={}", excluded.join(",")));
+    }
+    command.arg("test").env("TRAMLINE_BINARY", &cx.broker);
+    let status = process::status(&mut command, LIMIT)?;
+    let tally = read_reports(&reports)?;
+    ensure!(status.success() || tally.failed > 0, "Maven failed: {status}");
+    ensure!(tally != Tally::default(), "Maven ran no test");
+    Ok(Outcome::Ran(tally))
+}
+
+fn read_reports(directory: &Path) -> Result<Tally> {
+    let mut sum = Tally::default();
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Ok(sum);
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "xml") {
+            let text = std::fs::read_to_string(&path)?;
+            let counts = tally(&text);
+            sum.add(counts.with_context(|| format!("no counts in `{}`", path.display()))?);
+        }
+    }
+    Ok(sum)
+}
+
+/// The counts of a report in JUnit's XML: those of its first `testsuite`.
+pub(super) fn tally(xml: &str) -> Option<Tally> {
+    let start = xml.find("<testsuite ")?;
+    let tag = &xml[start..start + xml[start..].find('>')?];
+    let count = |name: &str| -> Option<u32> {
+        let value = tag.split(&format!(" {name}=\"")).nth(1)?;
+        value[..value.find('"')?].parse().ok()
+    };
+    let (failed, skipped) = (count("failures")? + count("errors")?, count("skipped")?);
+    Some(Tally { passed: count("tests")?.checked_sub(failed + skipped)?, failed, skipped })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, tally};
+
+    #[test]
+    fn the_counts_of_a_report_are_read_from_its_first_suite() {
+        let xml = r#"<?xml version="1.0"?><testsuites name="pytest tests"><testsuite
+            name="pytest" errors="1" failures="2" skipped="3" tests="10" time="0.1">"#;
+        let xml = xml.replace('\n', " ");
+        assert_eq!(tally(&xml), Some(Tally { passed: 4, failed: 3, skipped: 3 }));
+        assert_eq!(tally("<testsuite name=\"a\">"), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! The workspace's own tests, by cargo.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::{Context, Outcome, Tally};
+use crate::{process, project::Project};
+
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Builds the tests, so that their own time can be told apart.
+pub(super) fn build(project: &Project) -> Result<()> {
+    let args = ["test", "--workspace", "--locked", "--no-run"];
+    process::run(&mut project.cargo(&args), Duration::from_secs(20 * 60))
+}
+
+/// Runs every crate's tests, those after a failed one too.
+pub(super) fn run(cx: &Context) -> Result<Outcome> {
+    let args = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    let (status, lines) = process::status_and_lines(&mut cx.project.cargo(&args), LIMIT)?;
+    let tally = tally(lines.iter().map(String::as_str));
+    ensure!(status.success() || tally.failed > 0, "`cargo test` failed: {status}");
+    Ok(Outcome::Ran(tally))
+}
+
+/// Sums up the lines that close each test binary's run.
+fn tally<'a>(lines: impl Iterator<Item = &'a str>) -> Tally {
+    let mut sum = Tally::default();
+    for line in lines.filter(|line| line.starts_with("test result:")) {
+        let words: Vec<_> = line.split([' ', ';']).collect();
+        let before = |word| {
+            let at = words.iter().position(|one| *one == word).unwrap_or_default();
+            words.get(at.wrapping_sub(1)).and_then(|count| count.parse().ok()).unwrap_or_default()
+        };
+        sum.add(Tally {
+            passed: before("passed"),
+            failed: before("failed"),
+            skipped: before("ignored"),
+        });
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, tally};
+
+    #[test]
+    fn cargos_closing_lines_are_summed() {
+        let lines = [
+            "test a ... ok",
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out",
+            "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
+        ];
+        let expected = Tally { passed: 15, failed: 2, skipped: 1 };
+        assert_eq!(tally(lines.into_iter()), expected);
+    }
+}
