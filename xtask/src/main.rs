@@ -9,6 +9,8 @@ mod project;
 mod test;
 mod tidy;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Tasks of the Tramline project.
@@ -29,11 +31,21 @@ enum Task {
     Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(&Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<()> {
     let project = project::Project::find()?;
-    match Cli::parse().task {
+    match task {
         Task::Ci => ci::run(&project),
         Task::Tidy => tidy::run(&project),
-        Task::Test(options) => test::run(&project, &options),
+        Task::Test(options) => test::run(&project, options),
     }
 }
