@@ -1,1 +1,30 @@
-//! Empty.
+//! The boundary that every front-end speaks to: topics, messages, consumer groups, in plain
+//! domain data. No protocol's wire type and no front-end's quirk appears here.
+
+mod admin;
+mod broker;
+mod clock;
+mod error;
+mod fetch;
+mod metrics;
+mod options;
+mod partitioner;
+mod publish;
+mod settings;
+mod topic;
+mod upkeep;
+
+pub use admin::{Mode, NewTopic, SettingChange};
+pub use broker::Broker;
+pub use clock::SystemClock;
+pub use error::Error;
+pub use fetch::{FetchItem, FetchRequest, Fetched, Found, Position};
+pub use metrics::Metrics;
+pub use options::{GroupOptions, Options};
+pub use publish::{PublishItem, Published, Publishing};
+pub use settings::{SettingDescription, SettingKind, SettingSource};
+pub use topic::Topic;
+pub use tramline_catalog::Change;
+pub use tramline_catalog::TopicDefaults;
+pub use tramline_log::Partition;
+pub use tramline_store::{Damage, Stats as StoreStats};

@@ -55,6 +55,9 @@ pub enum Error {
     /// Stored records that cannot be opened.
     #[error("stored records cannot be opened: {0}")]
     Unreadable(String),
+    /// The partition's topic is deleted.
+    #[error("the topic is deleted")]
+    Deleted,
     /// The store refuses.
     #[error(transparent)]
     Store(#[from] tramline_store::Error),
@@ -70,6 +73,7 @@ impl Error {
             | Self::InvalidRecord(_) => ErrorKind::InvalidArgument,
             Self::OutOfOrderSequence { .. } => ErrorKind::FailedPrecondition,
             Self::InvalidProducerEpoch { .. } => ErrorKind::Aborted,
+            Self::Deleted => ErrorKind::NotFound,
             Self::Unreadable(_) => ErrorKind::DataLoss,
             Self::Store(error) => error.kind(),
         }

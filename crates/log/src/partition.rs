@@ -150,6 +150,17 @@ impl Partition {
         self.state.lock().settings = settings;
     }
 
+    /// Refuses appends from here on: its topic is about to be deleted. Whoever waits is woken.
+    pub fn close(&self) {
+        self.state.lock().deleted = true;
+        self.durable_up_to(self.high_watermark());
+    }
+
+    /// Takes [`Partition::close`] back: the deletion was refused.
+    pub fn reopen(&self) {
+        self.state.lock().deleted = false;
+    }
+
     /// Stored bytes.
     pub fn bytes(&self) -> Result<u64, Error> {
         Ok(self.store.usage(self.log)?)
@@ -258,7 +269,13 @@ impl Partition {
     /// Reads whole durable batches from the one that holds `offset`, at least one where there
     /// is one, up to `bytes_max`.
     pub fn read(&self, offset: i64, bytes_max: usize) -> Reading {
-        let (start, next) = (self.log_start(), self.state.lock().next);
+        let (start, (next, deleted)) = {
+            let state = self.state.lock();
+            (self.log_start(), (state.next, state.deleted))
+        };
+        if deleted {
+            return Reading::Ready(Err(Error::Deleted));
+        }
         let from = match Offset::from_i64(offset) {
             Some(from) if from >= start && from <= next => from,
             _ => return Reading::Ready(Err(Error::OffsetOutOfRange { offset, start, next })),
@@ -281,6 +298,11 @@ impl Partition {
     /// Drops everything below `to` (at most the high watermark); tells when that is durable.
     pub fn trim(self: &Arc<Self>, to: Offset, reservation: Reservation, done: Completion) {
         let to = to.min(self.high_watermark());
+        let state = self.state.lock();
+        if state.deleted {
+            drop(state);
+            return done();
+        }
         let partition = Self::clone_handle(self);
         let on_durable = Box::new(move || {
             partition.log_start.fetch_max(to.get(), Ordering::AcqRel);
@@ -298,6 +320,9 @@ impl Partition {
     /// Stores the producers' state, less those who have sent nothing since `expired_before`.
     pub fn checkpoint(&self, expired_before: Timestamp, reservation: Reservation) {
         let mut state = self.state.lock();
+        if state.deleted {
+            return;
+        }
         let checkpoint = Bytes::from(state.handle_checkpoint(expired_before));
         let ops = smallvec![Op::Checkpoint(self.log, checkpoint)];
         self.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);

@@ -18,6 +18,7 @@ pub(crate) struct State {
     pub(crate) next: Offset,
     pub(crate) leader_epoch: i32,
     pub(crate) settings: PartitionSettings,
+    pub(crate) deleted: bool,
     producers: Producers,
     delta_bytes: usize,
 }
@@ -33,7 +34,14 @@ pub(crate) enum Step {
 
 impl State {
     pub(crate) fn new(next: Offset, leader_epoch: i32, settings: PartitionSettings) -> Self {
-        Self { next, leader_epoch, settings, producers: Producers::default(), delta_bytes: 0 }
+        Self {
+            next,
+            leader_epoch,
+            settings,
+            deleted: false,
+            producers: Producers::default(),
+            delta_bytes: 0,
+        }
     }
 
     pub(crate) fn replay(&mut self, checkpoint: Option<&[u8]>, deltas: &[impl AsRef<[u8]>]) {
@@ -52,6 +60,9 @@ impl State {
         header: &BatchHeader,
         now: Timestamp,
     ) -> Result<Step, Error> {
+        if self.deleted {
+            return Err(Error::Deleted);
+        }
         let offsets = u64::try_from(header.last_offset_delta)
             .map_err(|_| Error::InvalidRecord("a negative last offset delta"))?
             + 1;

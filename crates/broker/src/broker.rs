@@ -1,0 +1,246 @@
+//! The broker's handle: what is shared between all front-ends, and how it starts and stops.
+
+use crate::{
+    Error, Metrics, Options, Topic,
+    topic::{Topics, partition_settings},
+    upkeep,
+};
+use bytes::Bytes;
+use parking_lot::RwLock;
+use smallvec::smallvec;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+use tokio::sync::{oneshot, watch};
+use tramline_catalog::{CLUSTER_ID_KEY, Counter, LEADER_EPOCH_KEY, TopicRecord, TopicSettings};
+use tramline_log::Partition;
+use tramline_store::{Commit, LogStore, Op, Purpose};
+use tramline_types::{Clock, LogId, ProducerId, TopicId, TopicName};
+
+/// A running broker. A clone is a handle to the same one.
+#[derive(Clone)]
+pub struct Broker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn LogStore>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    cluster_id: String,
+    leader_epoch: i32,
+    topics: RwLock<Topics>,
+    /// Held while a topic is created, changed or deleted: one such change at a time.
+    admin: tokio::sync::Mutex<()>,
+    log_ids: Arc<Counter>,
+    producer_ids: Counter,
+    round_robin: AtomicU32,
+    metrics: Metrics,
+    closing: watch::Sender<bool>,
+}
+
+impl Broker {
+    /// Takes up what the store holds and starts the upkeep.
+    pub async fn start(
+        store: Arc<dyn LogStore>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let (cluster_id, leader_epoch) = identity(&*store).await?;
+        let topics = load_topics(&store, leader_epoch, &options)?;
+        let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
+        let shared = Shared {
+            log_ids: Arc::new(Counter::log_ids(&*store, used_max)),
+            producer_ids: Counter::producer_ids(&*store),
+            metrics: Metrics::new(),
+            topics: RwLock::new(topics),
+            admin: tokio::sync::Mutex::new(()),
+            round_robin: AtomicU32::new(0),
+            closing: watch::Sender::new(false),
+            store,
+            clock,
+            options,
+            cluster_id,
+            leader_epoch,
+        };
+        let broker = Self { shared: Arc::new(shared) };
+        tokio::spawn(upkeep::run(broker.clone()));
+        Ok(broker)
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn LogStore> {
+        &self.shared.store
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The cluster's id: 22 characters, made at the first start.
+    pub fn cluster_id(&self) -> &str {
+        &self.shared.cluster_id
+    }
+
+    /// The topic of this name.
+    pub fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, Error> {
+        self.shared.topics.read().get(name)
+    }
+
+    /// The topic of this id.
+    pub fn topic_by_id(&self, id: TopicId) -> Result<Arc<Topic>, Error> {
+        self.shared.topics.read().get_by_id(id)
+    }
+
+    /// Every topic, by name.
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        self.shared.topics.read().all()
+    }
+
+    /// A producer id that nobody has had; durable on return.
+    pub async fn allocate_producer_id(&self) -> Result<ProducerId, Error> {
+        let (id, bound) = self.shared.producer_ids.next();
+        self.commit(smallvec![bound], 0).await?;
+        i64::try_from(id)
+            .map(ProducerId)
+            .map_err(|_| Error::LimitExceeded("every producer id is used up".to_owned()))
+    }
+
+    /// Stops the upkeep, ends waiting fetches, and makes everything durable.
+    pub async fn close(&self) {
+        self.shared.closing.send_replace(true);
+        self.shared.store.close().await;
+    }
+
+    /// Resolves when [`Broker::close`] is called.
+    pub async fn closed(&self) {
+        // An error means that every sender is gone, which is the same.
+        let mut closing = self.shared.closing.subscribe();
+        drop(closing.wait_for(|closing| *closing).await);
+    }
+
+    pub(crate) fn topics_map(&self) -> &RwLock<Topics> {
+        &self.shared.topics
+    }
+
+    pub(crate) async fn admin(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.admin.lock().await
+    }
+
+    pub(crate) fn next_round_robin(&self) -> u32 {
+        self.shared.round_robin.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A new partition over a new log, and what to commit for it.
+    pub(crate) fn new_partition(&self, settings: &TopicSettings) -> (Arc<Partition>, [Op; 2]) {
+        let (id, bound) = self.shared.log_ids.next();
+        let log = LogId(id);
+        let partition = Partition::create(
+            Arc::clone(self.store()),
+            log,
+            self.shared.leader_epoch,
+            partition_settings(settings),
+        );
+        (Arc::new(partition), [bound, Op::Create(log, tramline_types::Offset::ZERO)])
+    }
+
+    /// Commits and waits until it is durable. `bytes` is the length of values in the operations.
+    pub(crate) async fn commit(
+        &self,
+        ops: smallvec::SmallVec<[Op; 1]>,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        commit(&*self.shared.store, ops, bytes).await
+    }
+}
+
+async fn commit(
+    store: &dyn LogStore,
+    ops: smallvec::SmallVec<[Op; 1]>,
+    bytes: usize,
+) -> Result<(), Error> {
+    let reservation = store.reserve(Purpose::Upkeep, bytes, ops.len()).wait().await?;
+    let (done, durable) = oneshot::channel();
+    let on_durable = Box::new(move || {
+        // The receiver is gone when the caller gave up: the commit stands all the same.
+        let _caller_gave_up = done.send(());
+    });
+    store.submit(Commit { ops, on_durable }, reservation);
+    durable.await.map_err(|_| Error::Closed)
+}
+
+/// The cluster's id, and this start's leader epoch: one above the last start's.
+async fn identity(store: &dyn LogStore) -> Result<(String, i32), Error> {
+    let text = |key| store.get(key).and_then(|value| String::from_utf8(value.to_vec()).ok());
+    let cluster_id = text(CLUSTER_ID_KEY).unwrap_or_else(new_cluster_id);
+    let last: Option<i32> = text(LEADER_EPOCH_KEY).and_then(|epoch| epoch.parse().ok());
+    let epoch = last.map_or(0, |last| last.saturating_add(1));
+    let put = |key, value: &str| Op::Put(Bytes::from_static(key), Bytes::from(value.to_owned()));
+    let ops =
+        smallvec![put(CLUSTER_ID_KEY, &cluster_id), put(LEADER_EPOCH_KEY, &epoch.to_string())];
+    match commit(store, ops, 64).await {
+        // Starting and serving reads on a full disk matters more than a higher epoch.
+        Ok(()) | Err(Error::StorageFull) => Ok((cluster_id, epoch)),
+        Err(error) => Err(error),
+    }
+}
+
+/// A random UUID in URL-safe base64 without padding, as Kafka writes it.
+fn new_cluster_id() -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let number = uuid::Uuid::new_v4().as_u128();
+    let digit = |shift: i32| {
+        let bits = if shift >= 0 { number >> shift } else { number << -shift };
+        char::from(ALPHABET[usize::try_from(bits & 63).expect("six bits fit")])
+    };
+    (0..22).map(|place| digit(122 - 6 * place)).collect()
+}
+
+fn load_topics(
+    store: &Arc<dyn LogStore>,
+    leader_epoch: i32,
+    options: &Options,
+) -> Result<Topics, Error> {
+    let mut topics = Topics::default();
+    for (key, value) in store.scan(TopicRecord::prefix()) {
+        let (name, record) = TopicRecord::decode(&key, &value)?;
+        let id = record.topic_id().ok_or(Error::UnknownTopicId)?;
+        let settings = TopicSettings::new(record.settings.clone(), &options.topic_defaults)?;
+        let of_partitions = partition_settings(&settings);
+        let partitions = record
+            .logs
+            .iter()
+            .map(|log| {
+                Partition::open(Arc::clone(store), LogId(*log), leader_epoch, of_partitions)
+                    .map(Arc::new)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        topics.insert(Arc::new(Topic::new(name, id, record.created(), settings, partitions)));
+    }
+    Ok(topics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cluster_ids_have_kafkas_form_and_differ() {
+        let (one, two) = (new_cluster_id(), new_cluster_id());
+        assert_eq!(one.len(), 22);
+        assert_ne!(one, two);
+        assert!(one.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_'));
+    }
+}

@@ -1,0 +1,207 @@
+//! Fetching with long poll, and look-ups of offsets.
+
+use crate::{Broker, Error, Topic};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use tramline_log::{Partition, Reading, Watcher};
+use tramline_types::{Offset, Timestamp};
+
+/// A fetch from several partitions.
+pub struct FetchRequest {
+    /// What to read, in the order of preference.
+    pub items: Vec<FetchItem>,
+    /// Wait for this many bytes.
+    pub bytes_min: usize,
+    /// Stop reading at this many; a first batch is returned even if it is larger.
+    pub bytes_max: usize,
+    /// Wait no longer than this.
+    pub wait_max: Duration,
+}
+
+/// A place to read from.
+pub struct FetchItem {
+    /// The topic.
+    pub topic: Arc<Topic>,
+    /// The partition.
+    pub partition: u32,
+    /// The first offset wanted.
+    pub offset: i64,
+    /// Bytes wanted from this partition.
+    pub bytes_max: usize,
+}
+
+/// What a partition has.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The durable end.
+    pub high_watermark: Offset,
+    /// The end of what a transactional reader may see.
+    pub last_stable: Offset,
+    /// The first offset there is.
+    pub log_start: Offset,
+    /// Whole batches, the first holding the wanted offset.
+    pub pieces: Vec<Bytes>,
+}
+
+/// What to look an offset up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// The first offset.
+    Earliest,
+    /// The durable end.
+    Latest,
+    /// The record with the largest time.
+    MaxTimestamp,
+    /// The first offset on this node's own disk.
+    EarliestLocal,
+    /// The last offset moved to tiered storage: none is.
+    LatestTiered,
+    /// The first offset not yet moved to tiered storage.
+    EarliestPendingUpload,
+    /// The first record at or after a time.
+    At(Timestamp),
+}
+
+/// An offset that was looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The offset; `None` when there is no such record.
+    pub offset: Option<Offset>,
+    /// The record's time, where the look-up went by time.
+    pub timestamp: Option<Timestamp>,
+    /// The epoch of the leader that wrote it.
+    pub leader_epoch: Option<i32>,
+}
+
+/// One waiting fetch.
+#[derive(Default)]
+struct Waiting(Notify);
+
+impl Watcher for Waiting {
+    fn moved(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Broker {
+    /// Reads from several partitions; waits for `bytes_min`, at most `wait_max`. Answers at once
+    /// when a partition has an error to report.
+    pub async fn fetch(&self, request: FetchRequest) -> Vec<Result<Fetched, Error>> {
+        let partitions: Vec<Result<Arc<Partition>, Error>> =
+            request.items.iter().map(|item| item.topic.partition(item.partition)).collect();
+        let deadline = self.clock().monotonic().plus(request.wait_max);
+        let waiting = Arc::new(Waiting::default());
+        loop {
+            let (results, bytes) = self.read_all(&request, &partitions).await;
+            let done = bytes >= request.bytes_min || request.items.is_empty();
+            if done || results.iter().any(Result::is_err) {
+                self.metrics().fetched(bytes);
+                return results;
+            }
+            if !watch_all(&partitions, &waiting, &results) {
+                continue;
+            }
+            let timed_out = tokio::select! {
+                () = waiting.0.notified() => false,
+                () = self.clock().sleep_until(Some(deadline)) => true,
+                () = self.closed() => true,
+            };
+            if timed_out {
+                let (results, bytes) = self.read_all(&request, &partitions).await;
+                self.metrics().fetched(bytes);
+                return results;
+            }
+        }
+    }
+
+    async fn read_all(
+        &self,
+        request: &FetchRequest,
+        partitions: &[Result<Arc<Partition>, Error>],
+    ) -> (Vec<Result<Fetched, Error>>, usize) {
+        let mut results = Vec::with_capacity(partitions.len());
+        let mut total = 0;
+        for (item, partition) in request.items.iter().zip(partitions) {
+            let room = request.bytes_max.saturating_sub(total).min(item.bytes_max);
+            let read = match partition {
+                Err(error) => Err(error.clone()),
+                // The first batch comes whatever its size, or a consumer could never pass it;
+                // after that, nothing beyond the limit.
+                Ok(partition) if room > 0 || total == 0 => {
+                    read_one(partition, item.offset, room).await
+                }
+                Ok(partition) => check_one(partition, item.offset),
+            };
+            if let Ok(fetched) = &read {
+                total += fetched.pieces.iter().map(Bytes::len).sum::<usize>();
+            }
+            results.push(read);
+        }
+        (results, total)
+    }
+
+    /// Looks an offset up.
+    pub async fn offset_for(
+        &self,
+        topic: &Topic,
+        partition: u32,
+        position: Position,
+    ) -> Result<Found, Error> {
+        let partition = topic.partition(partition)?;
+        let leader_epoch = Some(partition.leader_epoch());
+        let plain = |offset| Found { offset: Some(offset), timestamp: None, leader_epoch };
+        let found = match position {
+            Position::Earliest | Position::EarliestLocal | Position::EarliestPendingUpload => {
+                return Ok(plain(partition.log_start()));
+            }
+            Position::Latest => return Ok(plain(partition.high_watermark())),
+            Position::LatestTiered => return Ok(Found { leader_epoch, ..Found::default() }),
+            Position::MaxTimestamp => partition.max_timestamp().await?,
+            Position::At(time) => partition.at_timestamp(time).await?,
+        };
+        Ok(found.map_or(Found { leader_epoch, ..Found::default() }, |found| Found {
+            offset: Some(found.offset),
+            timestamp: Some(found.timestamp),
+            leader_epoch,
+        }))
+    }
+}
+
+/// Registers with every partition that was read to its end. `false` when one has moved since.
+fn watch_all(
+    partitions: &[Result<Arc<Partition>, Error>],
+    waiting: &Arc<Waiting>,
+    results: &[Result<Fetched, Error>],
+) -> bool {
+    let watcher: Arc<dyn Watcher> = Arc::<Waiting>::clone(waiting);
+    partitions.iter().zip(results).all(|(partition, result)| match (partition, result) {
+        (Ok(partition), Ok(fetched)) => partition.watch(fetched.high_watermark, &watcher),
+        _ => true,
+    })
+}
+
+async fn read_one(partition: &Partition, offset: i64, bytes_max: usize) -> Result<Fetched, Error> {
+    // Taken before the read: a move in between makes the watch fail, and the read is repeated.
+    let high_watermark = partition.high_watermark();
+    let batches = match partition.read(offset, bytes_max) {
+        Reading::Ready(read) => read?,
+        Reading::Pending(read) => read.await?,
+    };
+    let high_watermark = high_watermark.max(batches.next);
+    Ok(Fetched {
+        high_watermark,
+        last_stable: high_watermark,
+        log_start: partition.log_start(),
+        pieces: batches.pieces,
+    })
+}
+
+/// The answer for a partition that there is no room for.
+fn check_one(partition: &Partition, offset: i64) -> Result<Fetched, Error> {
+    let (start, next) = (partition.log_start(), partition.high_watermark());
+    if Offset::from_i64(offset).is_none_or(|offset| offset < start) {
+        return Err(Error::OffsetOutOfRange { offset, start, next });
+    }
+    Ok(Fetched { high_watermark: next, last_stable: next, log_start: start, pieces: Vec::new() })
+}

@@ -1,0 +1,173 @@
+//! Publishing: reserve space (the only wait before the step), apply in order, resolve when all
+//! is durable.
+
+use crate::{Broker, Error, Topic, partitioner};
+use futures_util::task::AtomicWaker;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+use tramline_record::{Batch, BatchBuilder, Compression};
+use tramline_store::Purpose;
+use tramline_types::{Message, Offset, Timestamp};
+
+/// One batch and where it goes.
+pub struct PublishItem {
+    /// The topic.
+    pub topic: Arc<Topic>,
+    /// The partition.
+    pub partition: u32,
+    /// The batch, validated.
+    pub batch: Batch,
+}
+
+/// A durable batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The first record's offset.
+    pub base_offset: Offset,
+    /// The broker's time, where the topic uses it.
+    pub log_append_time: Option<Timestamp>,
+    /// The partition's first offset.
+    pub log_start: Offset,
+}
+
+/// Resolves to one result per item, in order, when all that were accepted are durable. Nothing
+/// is undone when this is dropped.
+pub struct Publishing {
+    outstanding: Arc<Outstanding>,
+    results: Vec<Result<Published, Error>>,
+}
+
+/// How many batches are not durable yet. The committer wakes the publisher once, for the last.
+struct Outstanding {
+    count: AtomicUsize,
+    waker: AtomicWaker,
+}
+
+impl Outstanding {
+    fn done(&self) {
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Publishing {
+    /// Whether nothing is waited for.
+    pub fn is_ready(&self) -> bool {
+        self.outstanding.count.load(Ordering::Acquire) == 0
+    }
+}
+
+impl Future for Publishing {
+    type Output = Vec<Result<Published, Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.is_ready() {
+            self.outstanding.waker.register(cx.waker());
+            if !self.is_ready() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(std::mem::take(&mut self.results))
+    }
+}
+
+impl Broker {
+    /// Publishes batches. The await is back-pressure: it waits for space, never for durability.
+    /// When it returns, the items are applied in their order.
+    pub async fn publish(&self, items: Vec<PublishItem>) -> Publishing {
+        let outstanding =
+            Arc::new(Outstanding { count: AtomicUsize::new(1), waker: AtomicWaker::new() });
+        let mut results = Vec::with_capacity(items.len());
+        for item in items {
+            results.push(self.publish_one(item, &outstanding).await);
+        }
+        outstanding.done();
+        Publishing { outstanding, results }
+    }
+
+    async fn publish_one(
+        &self,
+        item: PublishItem,
+        outstanding: &Arc<Outstanding>,
+    ) -> Result<Published, Error> {
+        let partition = item.topic.partition(item.partition)?;
+        let bytes = item.batch.bytes().len();
+        let reservation = self.store().reserve(Purpose::Publish, bytes, 2).wait().await?;
+        outstanding.count.fetch_add(1, Ordering::Relaxed);
+        let done = Arc::clone(outstanding);
+        let appended = partition.append(
+            item.batch,
+            self.clock().now(),
+            reservation,
+            Box::new(move || done.done()),
+        );
+        match appended {
+            Ok(appended) => {
+                self.metrics().published(bytes);
+                Ok(Published {
+                    base_offset: appended.base,
+                    log_append_time: appended.log_append_time,
+                    log_start: partition.log_start(),
+                })
+            }
+            Err(error) => {
+                outstanding.done();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Publishes messages of a protocol without batches, each run to one partition as one
+    /// batch. The partition is the given one, or goes by the key as in Kafka's clients, or round
+    /// robin.
+    pub async fn publish_messages(
+        &self,
+        topic: &Arc<Topic>,
+        messages: Vec<(Option<u32>, Message)>,
+    ) -> Result<Vec<(u32, Offset)>, Error> {
+        let count = topic.partition_count();
+        let now = self.clock().now();
+        let spread = self.next_round_robin();
+        let mut places = Vec::with_capacity(messages.len());
+        let mut builders: Vec<(u32, BatchBuilder, i32)> = Vec::new();
+        for (partition, message) in messages {
+            let partition = match (partition, &message.key) {
+                (Some(partition), _) => partition,
+                (None, Some(key)) => partitioner::by_key(key, count),
+                (None, None) => spread % count,
+            };
+            let index =
+                builders.iter().position(|(of, _, _)| *of == partition).unwrap_or_else(|| {
+                    builders.push((partition, BatchBuilder::new(Compression::None), 0));
+                    builders.len() - 1
+                });
+            let (_, builder, records) = &mut builders[index];
+            builder.push(&message, now);
+            places.push((index, u64::try_from(*records).unwrap_or(0)));
+            *records += 1;
+        }
+        let mut partitions = Vec::with_capacity(builders.len());
+        let mut items = Vec::with_capacity(builders.len());
+        for (partition, builder, _) in builders {
+            let batch = builder.build().map_err(|e| Error::InvalidRecord(e.to_string()))?;
+            partitions.push(partition);
+            items.push(PublishItem { topic: Arc::clone(topic), partition, batch });
+        }
+        let published = self.publish(items).await.await;
+        places
+            .into_iter()
+            .map(|(index, record)| match &published[index] {
+                Ok(published) => Ok((partitions[index], published.base_offset.plus(record))),
+                Err(error) => Err(error.clone()),
+            })
+            .collect()
+    }
+}

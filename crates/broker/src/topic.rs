@@ -1,0 +1,162 @@
+//! Topics in memory: names, ids and partitions.
+
+use crate::Error;
+use parking_lot::RwLock;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tramline_catalog::{TopicRecord, TopicSettings};
+use tramline_log::{Partition, PartitionSettings, Retention, TimestampRule};
+use tramline_types::{Timestamp, TopicId, TopicName};
+
+/// A topic: its partitions and settings.
+pub struct Topic {
+    name: TopicName,
+    id: TopicId,
+    created: Timestamp,
+    settings: RwLock<Arc<TopicSettings>>,
+    partitions: RwLock<Arc<[Arc<Partition>]>>,
+}
+
+impl Topic {
+    pub(crate) fn new(
+        name: TopicName,
+        id: TopicId,
+        created: Timestamp,
+        settings: TopicSettings,
+        partitions: Vec<Arc<Partition>>,
+    ) -> Self {
+        Self {
+            name,
+            id,
+            created,
+            settings: RwLock::new(Arc::new(settings)),
+            partitions: RwLock::new(partitions.into()),
+        }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// Its id.
+    pub const fn id(&self) -> TopicId {
+        self.id
+    }
+
+    /// When it was created.
+    pub const fn created(&self) -> Timestamp {
+        self.created
+    }
+
+    /// Whether it is the broker's own. None is so far.
+    pub const fn is_internal(&self) -> bool {
+        false
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> Arc<TopicSettings> {
+        Arc::clone(&self.settings.read())
+    }
+
+    /// All partitions, in order.
+    pub fn partitions(&self) -> Arc<[Arc<Partition>]> {
+        Arc::clone(&self.partitions.read())
+    }
+
+    /// How many partitions it has.
+    pub fn partition_count(&self) -> u32 {
+        u32::try_from(self.partitions.read().len()).unwrap_or(u32::MAX)
+    }
+
+    /// One partition.
+    pub fn partition(&self, index: u32) -> Result<Arc<Partition>, Error> {
+        let partitions = self.partitions.read();
+        usize::try_from(index).ok().and_then(|index| partitions.get(index)).cloned().ok_or_else(
+            || Error::UnknownPartition {
+                topic: self.name.to_string(),
+                partition: i64::from(index),
+            },
+        )
+    }
+
+    pub(crate) fn set_settings(&self, settings: TopicSettings) {
+        let of_partitions = partition_settings(&settings);
+        *self.settings.write() = Arc::new(settings);
+        for partition in self.partitions().iter() {
+            partition.set_settings(of_partitions);
+        }
+    }
+
+    pub(crate) fn add_partitions(&self, more: Vec<Arc<Partition>>) {
+        let mut partitions = self.partitions.write();
+        *partitions = partitions.iter().cloned().chain(more).collect();
+    }
+
+    pub(crate) fn record(&self) -> TopicRecord {
+        TopicRecord {
+            id: TopicRecord::format_id(self.id),
+            created_ms: self.created.as_millis(),
+            logs: self.partitions().iter().map(|partition| partition.log().0).collect(),
+            settings: self.settings().overrides().clone(),
+        }
+    }
+}
+
+/// What a partition goes by, out of its topic's settings.
+pub(crate) const fn partition_settings(settings: &TopicSettings) -> PartitionSettings {
+    PartitionSettings {
+        message_bytes_max: settings.message_bytes_max,
+        timestamps: if settings.log_append_time {
+            TimestampRule::LogAppend
+        } else {
+            TimestampRule::Create {
+                before_max_ms: settings.timestamp_before_max_ms,
+                after_max_ms: settings.timestamp_after_max_ms,
+            }
+        },
+        retention: Retention {
+            age_ms_max: settings.retention_ms,
+            bytes_max: settings.retention_bytes,
+        },
+    }
+}
+
+/// Every topic, by name and by id.
+#[derive(Default)]
+pub(crate) struct Topics {
+    by_name: BTreeMap<TopicName, Arc<Topic>>,
+    by_id: HashMap<TopicId, Arc<Topic>>,
+}
+
+impl Topics {
+    pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
+        self.by_id.insert(topic.id(), Arc::clone(&topic));
+        self.by_name.insert(topic.name().clone(), topic);
+    }
+
+    pub(crate) fn remove(&mut self, name: &TopicName) -> Option<Arc<Topic>> {
+        let topic = self.by_name.remove(name)?;
+        self.by_id.remove(&topic.id());
+        Some(topic)
+    }
+
+    pub(crate) fn get(&self, name: &TopicName) -> Result<Arc<Topic>, Error> {
+        let topic = self.by_name.get(name).cloned();
+        topic.ok_or_else(|| Error::UnknownTopic(name.to_string()))
+    }
+
+    pub(crate) fn get_by_id(&self, id: TopicId) -> Result<Arc<Topic>, Error> {
+        self.by_id.get(&id).cloned().ok_or(Error::UnknownTopicId)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.by_name.values().cloned().collect()
+    }
+
+    pub(crate) fn partitions(&self) -> usize {
+        self.by_name.values().map(|topic| topic.partitions().len()).sum()
+    }
+}
