@@ -1,1 +1,13 @@
-//! Empty.
+//! Nothing lost: histories of what clients asked and were told, and the checker that says
+//! whether a broker kept its promises in them. Seeded simulation and real clients write the
+//! same histories.
+
+mod checker;
+mod history;
+mod report;
+
+pub use checker::{Options, check};
+pub use history::{
+    Committed, End, Event, HistoryError, Read, Recorder, Step, TopicSeen, merge, parse,
+};
+pub use report::{Report, Rule, Totals, Violation};
