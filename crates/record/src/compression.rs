@@ -51,6 +51,7 @@ impl Compression {
             Self::None if bytes.len() > bytes_max => return Err(Error::OpenedTooLarge(bytes_max)),
             Self::None => return Ok(bytes),
             Self::Gzip => read_capped(flate2::bufread::MultiGzDecoder::new(input), bytes_max),
+            // A frame that is cut between blocks is not noticed here; its records then are too few.
             Self::Lz4 => read_capped(lz4_flex::frame::FrameDecoder::new(input), bytes_max),
             // The decoder takes at most 128 MiB (2^27) of address space for a frame's window,
             // zstd's own limit, and touches only what it fills.
