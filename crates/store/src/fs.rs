@@ -5,10 +5,12 @@
 mod buffer;
 mod probe;
 mod real;
+pub mod sim;
 
 pub use buffer::AlignedBuf;
 pub use probe::{ProbeReport, probe};
 pub use real::RealFiles;
+pub use sim::SimFiles;
 
 use std::{io, path::Path, sync::Arc};
 
