@@ -1,0 +1,8 @@
+//! One file per resource or action. Handlers parse, ask the broker, and shape the answer.
+
+pub(crate) mod health;
+pub(crate) mod landing;
+pub(crate) mod message;
+pub(crate) mod metrics;
+pub(crate) mod tail;
+pub(crate) mod topic;

@@ -1,0 +1,199 @@
+//! The only place where an error becomes an HTTP status and a JSON body:
+//! `{"error": {"kind": "NOT_FOUND", "message": "...", "hint": "..."}}`.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use std::borrow::Cow;
+use tramline_broker as broker;
+use tramline_types::{ErrorKind, NameError};
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The broker refuses.
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+    /// A name in the path or the body is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The request is malformed.
+    #[error("{message}")]
+    Malformed {
+        /// What is wrong.
+        message: String,
+        /// What would be right.
+        hint: &'static str,
+    },
+    /// The body is larger than the limit in bytes.
+    #[error("the body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTooSlow,
+    /// A web page of another origin sent it.
+    #[error("a page of another origin may not change anything here")]
+    CrossSite,
+    /// The `Host` header names neither this machine nor an allowed name.
+    #[error("host `{0}` is not served here")]
+    HostRefused(String),
+    /// No such path.
+    #[error("there is nothing at `{0}`")]
+    UnknownPath(String),
+    /// The path does not take this method.
+    #[error("`{0}` does not take this method")]
+    MethodRefused(String),
+    /// The group has members; its offsets are theirs to move.
+    #[error("group `{0}` has members")]
+    GroupActive(String),
+}
+
+impl Error {
+    /// A malformed request: what is wrong, and what would be right.
+    pub(crate) fn malformed(message: impl Into<String>, hint: &'static str) -> Self {
+        Self::Malformed { message: message.into(), hint }
+    }
+
+    /// What the caller should do, as a code.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Broker(error) => error.kind(),
+            Self::Name(_) | Self::Malformed { .. } | Self::BodyTooLarge(_) => {
+                ErrorKind::InvalidArgument
+            }
+            Self::BodyTooSlow => ErrorKind::DeadlineExceeded,
+            Self::CrossSite | Self::HostRefused(_) => ErrorKind::PermissionDenied,
+            Self::UnknownPath(_) => ErrorKind::NotFound,
+            Self::MethodRefused(_) => ErrorKind::Unimplemented,
+            Self::GroupActive(_) => ErrorKind::FailedPrecondition,
+        }
+    }
+
+    /// The status line and the advice.
+    pub(crate) fn status_and_hint(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Broker(error) => from_broker(error),
+            Self::Name(_) => (StatusCode::BAD_REQUEST, "correct the name"),
+            Self::Malformed { hint, .. } => (StatusCode::BAD_REQUEST, hint),
+            Self::BodyTooLarge(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "send fewer or smaller messages per request")
+            }
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "send the whole body at once"),
+            Self::CrossSite => (
+                StatusCode::FORBIDDEN,
+                "call the API from the same origin or from outside a browser",
+            ),
+            Self::HostRefused(_) => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "use an IP address or `localhost`, or add the name to `http.hosts_allowed`",
+            ),
+            Self::UnknownPath(_) => (StatusCode::NOT_FOUND, "see `/v1/openapi.json` for all paths"),
+            Self::MethodRefused(_) => {
+                (StatusCode::METHOD_NOT_ALLOWED, "see `/v1/openapi.json` for its methods")
+            }
+            Self::GroupActive(_) => (StatusCode::CONFLICT, "stop its consumers, then retry"),
+        }
+    }
+
+    /// The `error` object of an answer.
+    pub(crate) fn body(&self) -> ErrorBody {
+        let (_, hint) = self.status_and_hint();
+        ErrorBody {
+            kind: Cow::Borrowed(self.kind().as_str()),
+            message: self.to_string(),
+            hint: Cow::Borrowed(hint),
+        }
+    }
+}
+
+/// The `error` object of an answer.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ErrorBody {
+    kind: Cow<'static, str>,
+    message: String,
+    hint: Cow<'static, str>,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Answer {
+            error: ErrorBody,
+        }
+        let (status, _) = self.status_and_hint();
+        let mut response = (status, axum::Json(Answer { error: self.body() })).into_response();
+        if matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::ResourceExhausted) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Status and advice of the broker's errors. No `_` arm: a new one must be placed here before
+/// anything compiles.
+fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
+    use broker::Error as E;
+    match error {
+        E::UnknownTopic(_) | E::UnknownTopicId => {
+            (StatusCode::NOT_FOUND, "create the topic, or correct its name")
+        }
+        E::UnknownPartition { .. } => {
+            (StatusCode::NOT_FOUND, "describe the topic to see its partitions; they count from 0")
+        }
+        E::UnknownGroup(_) => (StatusCode::NOT_FOUND, "list the groups to see their names"),
+        E::TopicExists(_) => (StatusCode::CONFLICT, "use it, or choose another name"),
+        E::InvalidTopicName(_) => (
+            StatusCode::BAD_REQUEST,
+            "use 1 to 249 letters, digits, `.`, `_` and `-`; not `.` or `..`",
+        ),
+        E::InvalidPartitions(_) => {
+            (StatusCode::BAD_REQUEST, "the number of partitions can only grow, up to the limit")
+        }
+        E::InvalidReplicationFactor(_) => {
+            (StatusCode::BAD_REQUEST, "leave it out: this node keeps one copy")
+        }
+        E::InvalidSetting { .. } => {
+            (StatusCode::BAD_REQUEST, "describe a topic to see every setting with its type")
+        }
+        E::OffsetOutOfRange { .. } => (
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "describe the topic to see the offsets that it holds",
+        ),
+        E::MessageTooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "send a smaller one, or raise `max.message.bytes`")
+        }
+        E::CorruptBatch(_) | E::InvalidRecord(_) => {
+            (StatusCode::BAD_REQUEST, "correct the message: a retry fails the same way")
+        }
+        E::InvalidTimestamp(_) => {
+            (StatusCode::BAD_REQUEST, "leave the timestamp out, or correct the sender's clock")
+        }
+        E::UnsupportedCompression => (StatusCode::BAD_REQUEST, "choose another compression"),
+        E::OutOfOrderSequence(_) | E::DuplicateSequence | E::InvalidProducerEpoch(_) => {
+            (StatusCode::CONFLICT, "start the producer again")
+        }
+        E::StorageFull => {
+            (StatusCode::INSUFFICIENT_STORAGE, "free disk space or lower the retention, then retry")
+        }
+        E::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "see the broker's log"),
+        E::DataDamaged(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "restore the range from a backup; other data is served",
+        ),
+        E::UnknownMember | E::IllegalGeneration | E::RebalanceInProgress | E::FencedInstance => {
+            (StatusCode::CONFLICT, "the group changed meanwhile: describe it, then retry")
+        }
+        E::InconsistentProtocol | E::InvalidSessionTimeout | E::InvalidGroup(_) => {
+            (StatusCode::BAD_REQUEST, "correct the request: a retry fails the same way")
+        }
+        E::MemberIdRequired(_) => (StatusCode::CONFLICT, "join again with the given member id"),
+        E::GroupFull | E::LimitExceeded(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "use less, or raise the limit")
+        }
+        E::NonEmptyGroup => (StatusCode::CONFLICT, "stop its consumers, then retry"),
+        E::OffsetMetadataTooLarge => (StatusCode::BAD_REQUEST, "shorten the metadata"),
+        E::Closed => (StatusCode::SERVICE_UNAVAILABLE, "the broker is stopping: retry elsewhere"),
+    }
+}

@@ -1,0 +1,136 @@
+//! What every request passes before its handler: no web page of another origin may change
+//! anything, and a listener on the loopback address answers only to names that cannot have been
+//! pointed at it by somebody else (DNS rebinding). There is no CORS: no answer allows another
+//! origin to read it.
+
+use crate::{Context, error::Error};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Refuses or passes on; marks every answer as neither to be cached nor to be guessed at.
+pub(crate) async fn guard(State(cx): State<Context>, request: Request, next: Next) -> Response {
+    let allowed = check_host(request.headers(), &cx)
+        .and_then(|()| check_site(request.method(), request.headers()));
+    let mut response = match allowed {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Only GET and HEAD are free of effects; anything else must not come from a foreign page.
+fn check_site(method: &Method, headers: &HeaderMap) -> Result<(), Error> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(());
+    }
+    // `same-site` is not enough: every port of `localhost` is the same site.
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        let own = matches!(site.as_bytes(), b"same-origin" | b"none");
+        return if own { Ok(()) } else { Err(Error::CrossSite) };
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin_host = origin.to_str().ok().and_then(|origin| {
+        origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"))
+    });
+    match (origin_host, host) {
+        (Some(origin), Some(host)) if origin.eq_ignore_ascii_case(host) => Ok(()),
+        _ => Err(Error::CrossSite),
+    }
+}
+
+fn check_host(headers: &HeaderMap, cx: &Context) -> Result<(), Error> {
+    let Some(host) = headers.get(header::HOST) else { return Ok(()) };
+    let host = host.to_str().unwrap_or("?");
+    if !cx.is_loopback || is_local(host) || cx.options.hosts_allowed.iter().any(|h| h == name(host))
+    {
+        Ok(())
+    } else {
+        Err(Error::HostRefused(host.to_owned()))
+    }
+}
+
+/// The host without its port.
+fn name(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Whether the host is an address, or a name that always means this machine.
+fn is_local(host: &str) -> bool {
+    let name = name(host);
+    let v6 = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    v6.is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok())
+        || name.parse::<Ipv4Addr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn foreign_pages_cannot_write() {
+        for foreign in [
+            headers(&[("sec-fetch-site", "cross-site")]),
+            headers(&[("sec-fetch-site", "same-site")]),
+            headers(&[("host", "localhost:8080"), ("origin", "http://evil.example")]),
+            headers(&[("host", "localhost:8080"), ("origin", "http://localhost:3000")]),
+            headers(&[("host", "localhost:8080"), ("origin", "null")]),
+            headers(&[("origin", "http://localhost:8080")]),
+        ] {
+            assert!(check_site(&Method::POST, &foreign).is_err(), "{foreign:?}");
+            assert!(check_site(&Method::DELETE, &foreign).is_err(), "{foreign:?}");
+            assert!(check_site(&Method::GET, &foreign).is_ok(), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn own_pages_and_other_programs_write() {
+        for own in [
+            headers(&[]),
+            headers(&[("host", "broker:8080")]),
+            headers(&[("sec-fetch-site", "same-origin")]),
+            headers(&[("host", "localhost:8080"), ("origin", "http://localhost:8080")]),
+        ] {
+            assert!(check_site(&Method::POST, &own).is_ok(), "{own:?}");
+        }
+    }
+
+    #[test]
+    fn local_hosts_are_addresses_and_localhost() {
+        for local in [
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "[::1]",
+            "localhost",
+            "LOCALHOST:1",
+            "a.localhost:8080",
+        ] {
+            assert!(is_local(local), "{local}");
+        }
+        for foreign in ["evil.example:8080", "localhost.evil.example", "127.0.0.1.evil", "", "?"] {
+            assert!(!is_local(foreign), "{foreign}");
+        }
+    }
+}

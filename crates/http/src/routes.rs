@@ -1,0 +1,106 @@
+//! Every route, once: the router and the test of the OpenAPI file both come from this list.
+
+use crate::{
+    Context,
+    api::{health, landing, message, metrics, tail, topic},
+    error::Error,
+    guard::guard,
+};
+use axum::{
+    Router,
+    extract::Request,
+    handler::Handler,
+    http::{Method, header},
+    middleware,
+    response::IntoResponse,
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+/// One method of one path.
+struct Route {
+    method: Method,
+    path: &'static str,
+    handler: MethodRouter<Context>,
+}
+
+fn route<H, T>(method: Method, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Context>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("only standard methods are listed");
+    Route { method, path, handler: on(filter, handler) }
+}
+
+fn routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::GET, "/", landing::handle),
+        route(M::GET, "/healthz", health::alive),
+        route(M::GET, "/readyz", health::ready),
+        route(M::GET, "/metrics", metrics::handle),
+        route(M::GET, "/v1/openapi.json", openapi_file),
+        route(M::GET, "/v1/topics", topic::list),
+        route(M::POST, "/v1/topics", topic::create),
+        route(M::GET, "/v1/topics/{topic}", topic::describe),
+        route(M::PATCH, "/v1/topics/{topic}", topic::alter),
+        route(M::DELETE, "/v1/topics/{topic}", topic::delete),
+        route(M::GET, "/v1/topics/{topic}/messages", message::fetch::handle),
+        route(M::POST, "/v1/topics/{topic}/messages", message::publish::handle),
+        route(M::GET, "/v1/topics/{topic}/tail", tail::handle),
+        //G         route(M::GET, "/v1/groups", group::list),
+        //G         route(M::GET, "/v1/groups/{group}", group::describe),
+        //G         route(M::DELETE, "/v1/groups/{group}", group::delete),
+        //G         route(M::POST, "/v1/groups/{group}/offsets", offsets::reset),
+    ]
+}
+
+/// The router over all routes, guarded.
+pub(crate) fn router(cx: Context) -> Router {
+    let all = routes().into_iter();
+    all.fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_refused)
+        .layer(middleware::from_fn_with_state(cx.clone(), guard))
+        .with_state(cx)
+}
+
+async fn unknown_path(request: Request) -> Error {
+    Error::UnknownPath(request.uri().path().to_owned())
+}
+
+async fn method_refused(request: Request) -> Error {
+    Error::MethodRefused(request.uri().path().to_owned())
+}
+
+async fn openapi_file() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], openapi())
+}
+
+/// The description of the API, in OpenAPI 3.1.
+pub const fn openapi() -> &'static str {
+    include_str!("../openapi.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn openapi_file_and_router_have_the_same_routes() {
+        let file: serde_json::Value = serde_json::from_str(openapi()).unwrap();
+        let methods = ["get", "put", "post", "delete", "patch", "head", "options", "trace"];
+        let mut described = BTreeSet::new();
+        for (path, item) in file["paths"].as_object().unwrap() {
+            for method in item.as_object().unwrap().keys() {
+                if methods.contains(&method.as_str()) {
+                    described.insert(format!("{} {path}", method.to_uppercase()));
+                }
+            }
+        }
+        let routed: BTreeSet<String> =
+            routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        assert_eq!(described, routed);
+    }
+}

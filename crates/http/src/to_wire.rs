@@ -1,0 +1,173 @@
+//! What the broker says, as JSON: the only conversions in that direction.
+
+pub(crate) mod assignment;
+mod message;
+
+use crate::error::{Error, ErrorBody};
+use axum::{Json, http::StatusCode};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use tramline_broker::{self as broker, Broker, SettingKind, SettingSource, Topic};
+use tramline_types::{Offset, TopicId};
+
+pub(crate) use message::{Message, messages};
+
+/// The answer of GET `/v1/topics`.
+#[derive(Serialize)]
+pub(crate) struct TopicList {
+    pub(crate) topics: Vec<TopicSummary>,
+}
+
+/// One topic in short.
+#[derive(Serialize)]
+pub(crate) struct TopicSummary {
+    name: String,
+    id: String,
+    partitions: u32,
+    /// How many copies there really are.
+    copies: u32,
+    internal: bool,
+    /// Milliseconds since the Unix epoch.
+    created: i64,
+}
+
+/// A topic with its partitions and settings.
+#[derive(Serialize)]
+pub(crate) struct TopicDescription {
+    #[serde(flatten)]
+    summary: TopicSummary,
+    partition_list: Vec<PartitionDescription>,
+    settings: Vec<SettingDescription>,
+}
+
+#[derive(Serialize)]
+struct PartitionDescription {
+    partition: u32,
+    log_start: i64,
+    high_watermark: i64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct SettingDescription {
+    name: &'static str,
+    value: String,
+    default: String,
+    source: &'static str,
+    kind: &'static str,
+    read_only: bool,
+    doc: &'static str,
+}
+
+/// A topic in short.
+pub(crate) fn topic_summary(topic: &Topic) -> TopicSummary {
+    TopicSummary {
+        name: topic.name().to_string(),
+        id: topic_id(topic.id()),
+        partitions: topic.partition_count(),
+        copies: 1,
+        internal: topic.is_internal(),
+        created: topic.created().as_millis(),
+    }
+}
+
+/// Kafka's form of a topic id: 22 characters.
+fn topic_id(id: TopicId) -> String {
+    URL_SAFE_NO_PAD.encode(id.0)
+}
+
+/// A topic with its partitions and settings.
+pub(crate) fn topic_description(broker: &Broker, topic: &Topic) -> Result<TopicDescription, Error> {
+    let partitions = (0..topic.partition_count()).map(|partition| {
+        let owner = topic.partition(partition)?;
+        Ok(PartitionDescription {
+            partition,
+            log_start: owner.log_start().as_i64(),
+            high_watermark: owner.high_watermark().as_i64(),
+            bytes: owner.bytes().map_err(broker::Error::from)?,
+        })
+    });
+    Ok(TopicDescription {
+        partition_list: partitions.collect::<Result<_, Error>>()?,
+        settings: broker.describe_topic_settings(Some(topic)).into_iter().map(setting).collect(),
+        summary: topic_summary(topic),
+    })
+}
+
+fn setting(setting: broker::SettingDescription) -> SettingDescription {
+    SettingDescription {
+        name: setting.name,
+        value: setting.value,
+        default: setting.default,
+        source: match setting.source {
+            SettingSource::Topic => "topic",
+            SettingSource::Broker => "broker",
+            SettingSource::Default => "default",
+        },
+        kind: match setting.kind {
+            SettingKind::Boolean => "boolean",
+            SettingKind::String => "string",
+            SettingKind::Int => "int",
+            SettingKind::Long => "long",
+            SettingKind::List => "list",
+            SettingKind::Double => "double",
+        },
+        read_only: setting.read_only,
+        doc: setting.doc,
+    }
+}
+
+/// The answer of GET `/v1/topics/{topic}/messages`.
+#[derive(Serialize)]
+pub(crate) struct MessageRun {
+    pub(crate) topic: String,
+    pub(crate) partition: u32,
+    pub(crate) messages: Vec<Message>,
+    /// Where to read on.
+    pub(crate) next_offset: i64,
+    pub(crate) log_start: i64,
+    pub(crate) high_watermark: i64,
+}
+
+/// The answer of POST `/v1/topics/{topic}/messages`.
+#[derive(Serialize)]
+pub(crate) struct PublishAnswer {
+    /// One entry per message, in their order.
+    messages: Vec<PublishResult>,
+    failed: usize,
+    /// The first failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorBody>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PublishResult {
+    Published { partition: u32, offset: i64 },
+    Failed { error: ErrorBody },
+}
+
+/// The answer to a publish: the status is that of the first failure, if there is one.
+pub(crate) fn publish_outcome(
+    results: Vec<Result<(u32, Offset), broker::Error>>,
+) -> (StatusCode, Json<PublishAnswer>) {
+    let mut status = StatusCode::OK;
+    let mut answer = PublishAnswer { messages: Vec::new(), failed: 0, error: None };
+    for result in results {
+        answer.messages.push(match result {
+            Ok((partition, offset)) => {
+                PublishResult::Published { partition, offset: offset.as_i64() }
+            }
+            Err(error) => {
+                let error = Error::from(error);
+                if answer.failed == 0 {
+                    (status, _) = error.status_and_hint();
+                    answer.error = Some(error.body());
+                }
+                answer.failed += 1;
+                PublishResult::Failed { error: error.body() }
+            }
+        });
+    }
+    (status, Json(answer))
+}

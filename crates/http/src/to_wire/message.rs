@@ -1,0 +1,100 @@
+//! Stored batches as messages. Bytes that are UTF-8 appear as `key`, `value` and `name`, others
+//! as `key_base64`, `value_base64` and `name_base64`.
+
+use crate::error::Error;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use tramline_broker::{self as broker, Fetched};
+use tramline_record::{Batch, Record};
+use tramline_types::{Header, limits::BATCH_BYTES_OPENED_MAX};
+
+/// A message with its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    partition: u32,
+    pub(crate) offset: i64,
+    record: Record,
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("partition", &self.partition)?;
+        map.serialize_entry("offset", &self.offset)?;
+        map.serialize_entry("timestamp", &self.record.timestamp)?;
+        bytes_entry(&mut map, ["key", "key_base64"], self.record.key.as_ref())?;
+        bytes_entry(&mut map, ["value", "value_base64"], self.record.value.as_ref())?;
+        map.serialize_entry("headers", &HeaderList(&self.record.headers))?;
+        map.end()
+    }
+}
+
+struct HeaderList<'a>(&'a [Header]);
+
+impl Serialize for HeaderList<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(OneHeader))
+    }
+}
+
+struct OneHeader<'a>(&'a Header);
+
+impl Serialize for OneHeader<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        bytes_entry(&mut map, ["name", "name_base64"], Some(&self.0.name))?;
+        bytes_entry(&mut map, ["value", "value_base64"], self.0.value.as_ref())?;
+        map.end()
+    }
+}
+
+fn bytes_entry<M: SerializeMap>(
+    map: &mut M,
+    [text_name, base64_name]: [&str; 2],
+    bytes: Option<&Bytes>,
+) -> Result<(), M::Error> {
+    match bytes.map(|bytes| (std::str::from_utf8(bytes), bytes)) {
+        None => map.serialize_entry(text_name, &None::<&str>),
+        Some((Ok(text), _)) => map.serialize_entry(text_name, text),
+        Some((Err(_), bytes)) => map.serialize_entry(base64_name, &STANDARD.encode(bytes)),
+    }
+}
+
+/// The messages at `from` and above, at most `limit` of them, and where to read on. Records that
+/// only steer (transaction markers) are passed over.
+pub(crate) fn messages(
+    fetched: &Fetched,
+    partition: u32,
+    from: i64,
+    limit: usize,
+) -> Result<(Vec<Message>, i64), Error> {
+    let mut messages = Vec::new();
+    let mut next = from;
+    for piece in &fetched.pieces {
+        let mut piece = piece.clone();
+        while let Some(batch) = Batch::decode_first_trusted(&mut piece).map_err(damaged)? {
+            let header = batch.header();
+            if !header.attributes.is_control() {
+                for record in batch.open(BATCH_BYTES_OPENED_MAX).map_err(damaged)? {
+                    let record = record.map_err(damaged)?;
+                    let offset = header.base_offset + i64::from(record.offset_delta);
+                    if offset < from {
+                        continue; // A batch is always given whole.
+                    }
+                    if messages.len() == limit {
+                        return Ok((messages, next));
+                    }
+                    next = offset + 1;
+                    messages.push(Message { partition, offset, record });
+                }
+            }
+            next = next.max(header.last_offset() + 1);
+        }
+    }
+    Ok((messages, next))
+}
+
+fn damaged(error: tramline_record::Error) -> Error {
+    broker::Error::DataDamaged(error.to_string()).into()
+}
