@@ -33,9 +33,7 @@ use timers::Timers;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tramline_catalog::Counter;
 use tramline_store::{LogStore, Purpose, Reserving};
-use tramline_types::{
-    Clock, GroupId, LogId, Monotonic, limits::GROUPS_MAX,
-};
+use tramline_types::{Clock, GroupId, LogId, Monotonic, limits::GROUPS_MAX};
 
 /// Where groups are found in the key-value space.
 pub(crate) const KEY_PREFIX: &str = "group/";

@@ -1,0 +1,358 @@
+//! What one consumer group has committed, and how that is stored.
+//!
+//! Pure state. A change is encoded and noted as submitted; it shows when [`Offsets::settle`]
+//! hears that it is durable, so that no client is told a position that a crash takes back.
+//!
+//! The group's log in the store has no records, only state. A delta is one change, a checkpoint
+//! is all entries in the same form. All numbers are big-endian.
+//!
+//! ```text
+//! set        | 1: u8 | entry ...                                          |
+//! removed    | 2: u8 | (topic_len: u16, topic, partition: u32) ...        |
+//! occupancy  | 3: u8 | since: i64                                         |
+//! checkpoint | 4: u8 | since: i64 | entry ...                             |
+//! entry      | topic_len: u16 | topic | partition: u32 | offset: i64 | leader_epoch: i32,
+//!            | -1 none | committed_at: i64, ms | metadata_len: u16 | metadata             |
+//! since      when the group became empty, ms since 1970; -1 while it has members
+//! ```
+
+use super::request::{Committed, CommittedOffset, OffsetCommit};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use tramline_store::RecoveredState;
+use tramline_types::{Offset, Timestamp, TopicName};
+
+const SET: u8 = 1;
+const REMOVED: u8 = 2;
+const OCCUPANCY: u8 = 3;
+const CHECKPOINT: u8 = 4;
+
+/// Deltas may grow to this before the first checkpoint is due.
+const DELTA_BYTES_MAX: usize = 4096;
+/// Commits that arrive while space for a checkpoint is awaited still fit.
+const CHECKPOINT_SPARE_BYTES: usize = 4096;
+
+/// One partition of one topic.
+pub(crate) type Place = (TopicName, u32);
+
+/// Whether the group has members; what the retention of its offsets counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occupancy {
+    /// It has members.
+    Occupied,
+    /// It has had none since then; `None` when it never had any.
+    EmptySince(Option<Timestamp>),
+}
+
+/// One stored change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// These positions were committed.
+    Set(Vec<(Place, Committed)>),
+    /// These positions are dropped.
+    Removed(Vec<Place>),
+    /// The group got its first member or lost its last.
+    Occupancy(Occupancy),
+}
+
+/// Why stored bytes are no group state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored state of a consumer group cannot be read")]
+pub(crate) struct DecodeError;
+
+/// The committed positions of one group.
+#[derive(Debug)]
+pub(crate) struct Offsets {
+    durable: BTreeMap<Place, Committed>,
+    occupancy: Occupancy,
+    /// Submitted, in order, not known to be durable.
+    in_flight: VecDeque<Change>,
+    n_settled: u64,
+    delta_bytes: usize,
+    checkpoint_bytes: usize,
+}
+
+impl Offsets {
+    /// Nothing committed.
+    pub(crate) const fn new() -> Self {
+        Self {
+            durable: BTreeMap::new(),
+            occupancy: Occupancy::EmptySince(None),
+            in_flight: VecDeque::new(),
+            n_settled: 0,
+            delta_bytes: 0,
+            checkpoint_bytes: 0,
+        }
+    }
+
+    /// The state as stored.
+    pub(crate) fn recover(stored: &RecoveredState) -> Result<Self, DecodeError> {
+        let mut offsets = Self::new();
+        if let Some(checkpoint) = &stored.checkpoint {
+            offsets.checkpoint_bytes = checkpoint.len();
+            let (occupancy, entries) = decode_checkpoint(checkpoint.clone())?;
+            offsets.occupancy = occupancy;
+            offsets.durable = entries.into_iter().collect();
+        }
+        for delta in &stored.deltas {
+            offsets.delta_bytes += delta.len();
+            offsets.apply(Change::decode(delta.clone())?);
+        }
+        Ok(offsets)
+    }
+
+    /// Encodes a change that is about to be submitted.
+    pub(crate) fn handle_submit(&mut self, change: Change) -> Bytes {
+        let bytes = change.encode();
+        self.delta_bytes += bytes.len();
+        self.in_flight.push_back(change);
+        bytes
+    }
+
+    /// The number of changes submitted so far.
+    pub(crate) fn n_submitted(&self) -> u64 {
+        self.n_settled + u64::try_from(self.in_flight.len()).expect("a length fits 64 bits")
+    }
+
+    /// So many changes, of all that were ever submitted, are durable.
+    pub(crate) fn settle(&mut self, n_durable: u64) {
+        while self.n_settled < n_durable
+            && let Some(change) = self.in_flight.pop_front()
+        {
+            self.n_settled += 1;
+            self.apply(change);
+        }
+    }
+
+    /// The space that a checkpoint may take, when one is due.
+    pub(crate) fn checkpoint_due(&self) -> Option<usize> {
+        let due = self.delta_bytes > DELTA_BYTES_MAX.max(2 * self.checkpoint_bytes);
+        // Each entry came with the last checkpoint or with a delta since.
+        due.then_some(self.checkpoint_bytes + self.delta_bytes + CHECKPOINT_SPARE_BYTES)
+    }
+
+    /// A checkpoint of everything submitted, when one is due and not larger than `bytes_max`.
+    pub(crate) fn poll_checkpoint(&mut self, bytes_max: usize) -> Option<Bytes> {
+        self.checkpoint_due()?;
+        let mut all = Self::new();
+        all.durable = self.durable.clone();
+        all.occupancy = self.occupancy;
+        for change in &self.in_flight {
+            all.apply(change.clone());
+        }
+        let mut buf = BytesMut::new();
+        buf.put_u8(CHECKPOINT);
+        buf.put_i64(encode_occupancy(all.occupancy));
+        for (place, committed) in &all.durable {
+            encode_entry(&mut buf, place, committed);
+        }
+        if buf.len() > bytes_max {
+            return None;
+        }
+        self.delta_bytes = 0;
+        self.checkpoint_bytes = buf.len();
+        Some(buf.freeze())
+    }
+
+    /// How many partitions have something kept, or on the way.
+    pub(crate) fn len(&self) -> usize {
+        self.durable.len() + self.in_flight.len()
+    }
+
+    /// What is kept for one partition.
+    pub(crate) fn get(&self, place: &Place) -> Option<&Committed> {
+        self.durable.get(place)
+    }
+
+    /// Everything that is kept.
+    pub(crate) fn all(&self) -> Vec<CommittedOffset> {
+        let show = |((topic, partition), committed): (&Place, &Committed)| CommittedOffset {
+            topic: topic.clone(),
+            partition: *partition,
+            committed: Some(committed.clone()),
+        };
+        self.durable.iter().map(show).collect()
+    }
+
+    /// The kept partitions of one topic.
+    pub(crate) fn of_topic(&self, topic: &TopicName) -> Vec<Place> {
+        let first = (topic.clone(), 0);
+        let places = self.durable.range(first..).map(|(place, _)| place);
+        places.take_while(|(name, _)| name == topic).cloned().collect()
+    }
+
+    /// What has been kept for as long as it has to be: nothing while the group has members,
+    /// else what was committed before `limit`, if the group has been empty since before then.
+    pub(crate) fn expired(&self, limit: Timestamp) -> Vec<Place> {
+        match self.occupancy {
+            Occupancy::Occupied => Vec::new(),
+            Occupancy::EmptySince(Some(since)) if since > limit => Vec::new(),
+            Occupancy::EmptySince(_) => {
+                let old = self.durable.iter().filter(|(_, committed)| committed.at <= limit);
+                old.map(|(place, _)| place.clone()).collect()
+            }
+        }
+    }
+
+    /// Whether the group has members, as last submitted.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let submitted = self.in_flight.iter().rev().find_map(|change| match change {
+            Change::Occupancy(occupancy) => Some(*occupancy),
+            Change::Set(_) | Change::Removed(_) => None,
+        });
+        submitted.unwrap_or(self.occupancy)
+    }
+
+    /// Notes whether the group has members where nothing is stored for the group.
+    pub(crate) fn note_occupancy(&mut self, occupancy: Occupancy) {
+        self.occupancy = occupancy;
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Set(entries) => self.durable.extend(entries),
+            Change::Removed(places) => {
+                for place in places {
+                    self.durable.remove(&place);
+                }
+            }
+            Change::Occupancy(occupancy) => self.occupancy = occupancy,
+        }
+    }
+}
+
+impl Committed {
+    /// What a commit keeps.
+    pub(crate) fn new(commit: &OffsetCommit, at: Timestamp) -> Self {
+        Self {
+            offset: commit.offset,
+            leader_epoch: commit.leader_epoch,
+            metadata: commit.metadata.clone(),
+            at,
+        }
+    }
+}
+
+impl Change {
+    fn encode(&self) -> Bytes {
+        let mut buf = BytesMut::new();
+        match self {
+            Self::Set(entries) => {
+                buf.put_u8(SET);
+                for (place, committed) in entries {
+                    encode_entry(&mut buf, place, committed);
+                }
+            }
+            Self::Removed(places) => {
+                buf.put_u8(REMOVED);
+                for place in places {
+                    encode_place(&mut buf, place);
+                }
+            }
+            Self::Occupancy(occupancy) => {
+                buf.put_u8(OCCUPANCY);
+                buf.put_i64(encode_occupancy(*occupancy));
+            }
+        }
+        buf.freeze()
+    }
+
+    fn decode(mut bytes: Bytes) -> Result<Self, DecodeError> {
+        Ok(match bytes.try_get_u8().map_err(|_| DecodeError)? {
+            SET => Self::Set(decode_all(&mut bytes, decode_entry)?),
+            REMOVED => Self::Removed(decode_all(&mut bytes, decode_place)?),
+            OCCUPANCY => {
+                Self::Occupancy(decode_occupancy(bytes.try_get_i64().map_err(|_| DecodeError)?))
+            }
+            _ => return Err(DecodeError),
+        })
+    }
+}
+
+fn encode_occupancy(occupancy: Occupancy) -> i64 {
+    match occupancy {
+        Occupancy::Occupied => -1,
+        Occupancy::EmptySince(since) => since.map_or(0, Timestamp::as_millis),
+    }
+}
+
+const fn decode_occupancy(since: i64) -> Occupancy {
+    match since {
+        i64::MIN..0 => Occupancy::Occupied,
+        0 => Occupancy::EmptySince(None),
+        1.. => Occupancy::EmptySince(Some(Timestamp::from_millis(since))),
+    }
+}
+
+fn decode_checkpoint(
+    mut bytes: Bytes,
+) -> Result<(Occupancy, Vec<(Place, Committed)>), DecodeError> {
+    if bytes.try_get_u8() != Ok(CHECKPOINT) {
+        return Err(DecodeError);
+    }
+    let since = bytes.try_get_i64().map_err(|_| DecodeError)?;
+    Ok((decode_occupancy(since), decode_all(&mut bytes, decode_entry)?))
+}
+
+fn decode_all<T>(
+    bytes: &mut Bytes,
+    one: impl Fn(&mut Bytes) -> Result<T, DecodeError>,
+) -> Result<Vec<T>, DecodeError> {
+    let mut all = Vec::new();
+    while bytes.has_remaining() {
+        all.push(one(bytes)?);
+    }
+    Ok(all)
+}
+
+fn encode_text(buf: &mut BytesMut, text: &str) {
+    buf.put_u16(u16::try_from(text.len()).expect("names and metadata are shorter than 64 KiB"));
+    buf.put_slice(text.as_bytes());
+}
+
+fn decode_text(bytes: &mut Bytes) -> Result<Arc<str>, DecodeError> {
+    let len = usize::from(bytes.try_get_u16().map_err(|_| DecodeError)?);
+    if bytes.remaining() < len {
+        return Err(DecodeError);
+    }
+    let text = bytes.split_to(len);
+    Ok(std::str::from_utf8(&text).map_err(|_| DecodeError)?.into())
+}
+
+fn encode_place(buf: &mut BytesMut, (topic, partition): &Place) {
+    encode_text(buf, topic.as_str());
+    buf.put_u32(*partition);
+}
+
+fn decode_place(bytes: &mut Bytes) -> Result<Place, DecodeError> {
+    let topic = TopicName::parse(&decode_text(bytes)?).map_err(|_| DecodeError)?;
+    Ok((topic, bytes.try_get_u32().map_err(|_| DecodeError)?))
+}
+
+fn encode_entry(buf: &mut BytesMut, place: &Place, committed: &Committed) {
+    encode_place(buf, place);
+    buf.put_i64(committed.offset.as_i64());
+    buf.put_i32(committed.leader_epoch.unwrap_or(-1));
+    buf.put_i64(committed.at.as_millis());
+    encode_text(buf, &committed.metadata);
+}
+
+fn decode_entry(bytes: &mut Bytes) -> Result<(Place, Committed), DecodeError> {
+    let place = decode_place(bytes)?;
+    let offset = bytes.try_get_i64().map_err(|_| DecodeError)?;
+    let leader_epoch = bytes.try_get_i32().map_err(|_| DecodeError)?;
+    let at = bytes.try_get_i64().map_err(|_| DecodeError)?;
+    let committed = Committed {
+        offset: Offset::from_i64(offset).ok_or(DecodeError)?,
+        leader_epoch: (leader_epoch >= 0).then_some(leader_epoch),
+        metadata: decode_text(bytes)?,
+        at: Timestamp::from_millis(at),
+    };
+    Ok((place, committed))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! What is stored comes back, and nothing shows before it is durable.
+
+use super::*;
+
+fn place(topic: &str, partition: u32) -> Place {
+    (TopicName::parse(topic).unwrap(), partition)
+}
+
+fn committed(offset: u64, at: i64) -> Committed {
+    Committed {
+        offset: Offset::new(offset).unwrap(),
+        leader_epoch: (offset > 5).then_some(3),
+        metadata: "mé".into(),
+        at: Timestamp::from_millis(at),
+    }
+}
+
+#[test]
+fn commit_shows_when_it_is_durable() {
+    let mut offsets = Offsets::new();
+    offsets.handle_submit(Change::Set(vec![(place("t", 0), committed(7, 1))]));
+    assert_eq!(offsets.get(&place("t", 0)), None);
+    offsets.settle(1);
+    assert_eq!(offsets.get(&place("t", 0)), Some(&committed(7, 1)));
+}
+
+#[test]
+fn deltas_and_checkpoints_bring_back_the_same_state() {
+    let mut offsets = Offsets::new();
+    let mut stored = RecoveredState::default();
+    for n in 0..500 {
+        let entry = (place("t", n % 7), committed(u64::from(n), i64::from(n)));
+        stored.deltas.push(offsets.handle_submit(Change::Set(vec![entry])));
+        if n % 50 == 49 {
+            let gone = Change::Removed(vec![place("t", 3)]);
+            stored.deltas.push(offsets.handle_submit(gone));
+        }
+        if let Some(bytes) = offsets.checkpoint_due() {
+            stored.checkpoint = Some(offsets.poll_checkpoint(bytes).unwrap());
+            stored.deltas.clear();
+        }
+    }
+    stored.deltas.push(offsets.handle_submit(Change::Occupancy(Occupancy::Occupied)));
+    offsets.settle(offsets.n_submitted());
+    let back = Offsets::recover(&stored).unwrap();
+    assert!(stored.checkpoint.is_some(), "no checkpoint was ever due");
+    assert_eq!(back.all(), offsets.all());
+    assert_eq!(back.occupancy(), Occupancy::Occupied);
+}
+
+#[test]
+fn stored_bytes_are_as_drawn() {
+    let mut offsets = Offsets::new();
+    let bytes = offsets.handle_submit(Change::Set(vec![(place("ab", 2), committed(7, 9))]));
+    let drawn =
+        b"\x01\0\x02ab\0\0\0\x02\0\0\0\0\0\0\0\x07\0\0\0\x03\0\0\0\0\0\0\0\x09\0\x03m\xc3\xa9";
+    assert_eq!(bytes[..], drawn[..]);
+}
+
+#[test]
+fn damaged_state_is_an_error() {
+    for bytes in [&b""[..], b"\x09", b"\x01\0\x05ab", b"\x02\0\x01a\0\0", b"\x03\0"] {
+        let delta = Bytes::copy_from_slice(bytes);
+        let stored = RecoveredState { checkpoint: None, deltas: vec![delta.clone()] };
+        assert!(Offsets::recover(&stored).is_err(), "{bytes:?}");
+        let stored = RecoveredState { checkpoint: Some(delta), deltas: vec![] };
+        assert!(Offsets::recover(&stored).is_err(), "{bytes:?}");
+    }
+}
+
+#[test]
+fn offsets_expire_only_while_the_group_is_empty_for_long_enough() {
+    let mut offsets = Offsets::new();
+    offsets.handle_submit(Change::Set(vec![
+        (place("old", 0), committed(1, 10)),
+        (place("young", 0), committed(1, 90)),
+    ]));
+    offsets.settle(1);
+    let limit = Timestamp::from_millis(50);
+    offsets.note_occupancy(Occupancy::Occupied);
+    assert_eq!(offsets.expired(limit), []);
+    offsets.note_occupancy(Occupancy::EmptySince(Some(Timestamp::from_millis(60))));
+    assert_eq!(offsets.expired(limit), []);
+    offsets.note_occupancy(Occupancy::EmptySince(Some(Timestamp::from_millis(40))));
+    assert_eq!(offsets.expired(limit), [place("old", 0)]);
+}
+
+#[test]
+fn places_of_one_topic_are_found() {
+    let mut offsets = Offsets::new();
+    let entries = [("a", 1), ("b", 0), ("b", 9), ("bb", 0)];
+    let set = entries.map(|(topic, partition)| (place(topic, partition), committed(1, 1)));
+    offsets.handle_submit(Change::Set(set.to_vec()));
+    offsets.settle(1);
+    assert_eq!(offsets.of_topic(&place("b", 0).0), [place("b", 0), place("b", 9)]);
+}

@@ -1,0 +1,65 @@
+//! The one task that wakes groups: rebalances, sessions, and the retention of offsets.
+
+use super::Shared;
+use parking_lot::Mutex;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use tramline_types::{GroupId, Monotonic};
+
+/// How often retention is looked at (Kafka's `offsets.retention.check.interval.ms`).
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// When which group wants to be woken. A group may stand here more than once.
+pub(super) struct Timers {
+    queue: Mutex<BTreeSet<(Monotonic, GroupId)>>,
+    changed: Notify,
+}
+
+impl Timers {
+    pub(super) fn new() -> Self {
+        Self { queue: Mutex::new(BTreeSet::new()), changed: Notify::new() }
+    }
+
+    pub(super) fn schedule(&self, at: Monotonic, group: GroupId) {
+        let is_first = {
+            let mut queue = self.queue.lock();
+            let is_first = queue.first().is_none_or(|(first, _)| at < *first);
+            queue.insert((at, group));
+            is_first
+        };
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    fn first(&self) -> Option<Monotonic> {
+        self.queue.lock().first().map(|(at, _)| *at)
+    }
+
+    fn pop_due(&self, now: Monotonic) -> Option<(Monotonic, GroupId)> {
+        let mut queue = self.queue.lock();
+        let is_due = queue.first().is_some_and(|(at, _)| *at <= now);
+        if is_due { queue.pop_first() } else { None }
+    }
+}
+
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut sweep_at = shared.clock.monotonic().plus(SWEEP_INTERVAL);
+    loop {
+        let deadline = shared.timers.first().map_or(sweep_at, |first| first.min(sweep_at));
+        tokio::select! {
+            biased; // What is due first, or a busy node would expire nobody.
+            () = shared.clock.sleep_until(Some(deadline)) => {
+                let now = shared.clock.monotonic();
+                while let Some((at, group)) = shared.timers.pop_due(now) {
+                    shared.fire(&group, at);
+                }
+                if sweep_at <= now {
+                    sweep_at = now.plus(SWEEP_INTERVAL);
+                    shared.sweep().await;
+                }
+            }
+            () = shared.timers.changed.notified() => {}
+        }
+    }
+}
