@@ -8,9 +8,11 @@
 mod commit;
 mod error;
 pub mod fs;
+mod memory;
 
 pub use commit::{Append, Commit, Completion, Op, Target};
 pub use error::Error;
+pub use memory::MemoryStore;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
