@@ -72,5 +72,5 @@ pub use offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
 pub use offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
 pub use offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
 pub use offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
-pub use produce::{ProduceRequest, ProduceResponse};
+pub use produce::{ProduceRequest, ProduceResponse, ProduceView};
 pub use sync_group::{SyncGroupRequest, SyncGroupResponse};

@@ -5,11 +5,15 @@
 //! v5 adds `log_start_offset`, v7 promises zstd, v8 adds `record_errors`, v9 is flexible, v10 adds
 //! leader hints, v11 and v12 change transactions only, v13 names topics by id.
 
+mod view;
+
 use bytes::Bytes;
 
 use crate::KafkaStr;
 
 use super::{ApiKey, KafkaMessage, VersionRange};
+
+pub use view::{PartitionView, ProduceView, TopicView};
 
 /// The API of these messages.
 pub const API_KEY: ApiKey = ApiKey::Produce;
