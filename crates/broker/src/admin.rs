@@ -119,7 +119,7 @@ impl Broker {
             return Err(error);
         }
         tracing::info!(topic = %name, "deleted");
-        Ok(())
+        self.groups().topic_deleted(name).await
     }
 
     /// Raises a topic's number of partitions to `total`.

@@ -1,7 +1,7 @@
 //! The broker's handle: what is shared between all front-ends, and how it starts and stops.
 
 use crate::{
-    Error, Metrics, Options, Topic,
+    Error, Groups, Metrics, Options, Topic,
     topic::{Topics, partition_settings},
     upkeep,
 };
@@ -33,6 +33,7 @@ struct Shared {
     topics: RwLock<Topics>,
     /// Held while a topic is created, changed or deleted: one such change at a time.
     admin: tokio::sync::Mutex<()>,
+    groups: Groups,
     log_ids: Arc<Counter>,
     producer_ids: Counter,
     round_robin: AtomicU32,
@@ -50,8 +51,16 @@ impl Broker {
         let (cluster_id, leader_epoch) = identity(&*store).await?;
         let topics = load_topics(&store, leader_epoch, &options)?;
         let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
+        let log_ids = Arc::new(Counter::log_ids(&*store, used_max));
+        let groups = Groups::start(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&log_ids),
+            options.groups.clone(),
+        )?;
         let shared = Shared {
-            log_ids: Arc::new(Counter::log_ids(&*store, used_max)),
+            groups,
+            log_ids,
             producer_ids: Counter::producer_ids(&*store),
             metrics: Metrics::new(),
             topics: RwLock::new(topics),
@@ -65,6 +74,7 @@ impl Broker {
             leader_epoch,
         };
         let broker = Self { shared: Arc::new(shared) };
+        broker.groups().retain_topics(|name| broker.topic(name).is_ok()).await?;
         tokio::spawn(upkeep::run(broker.clone()));
         Ok(broker)
     }
@@ -82,6 +92,11 @@ impl Broker {
     /// The store.
     pub fn store(&self) -> &Arc<dyn LogStore> {
         &self.shared.store
+    }
+
+    /// Consumer groups.
+    pub fn groups(&self) -> &Groups {
+        &self.shared.groups
     }
 
     /// What is counted.
@@ -121,6 +136,7 @@ impl Broker {
     /// Stops the upkeep, ends waiting fetches, and makes everything durable.
     pub async fn close(&self) {
         self.shared.closing.send_replace(true);
+        self.shared.groups.close();
         self.shared.store.close().await;
     }
 

@@ -6,6 +6,7 @@ mod broker;
 mod clock;
 mod error;
 mod fetch;
+mod group;
 mod metrics;
 mod options;
 mod partitioner;
@@ -19,6 +20,11 @@ pub use broker::Broker;
 pub use clock::SystemClock;
 pub use error::Error;
 pub use fetch::{FetchItem, FetchRequest, Fetched, Found, Position};
+pub use group::{
+    CommitOffsets, Committed, CommittedOffset, FirstJoin, GroupDescription, GroupListing,
+    GroupPhase, Groups, Join, JoinError, Joined, JoinedMember, LeaderReturn, MemberDescription,
+    MemberId, MemberRef, OffsetCommit, Sync, Synced,
+};
 pub use metrics::Metrics;
 pub use options::{GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
