@@ -6,12 +6,14 @@
 extern crate self as tramline_wire;
 
 mod error;
+mod fuzz;
 pub mod kafka;
 mod reader;
 mod string;
 mod writer;
 
 pub use error::{DecodeError, EncodeError};
+pub use fuzz::fuzz_request;
 pub use reader::{ITEMS_MAX, Reader, STRING_BYTES_MAX};
 pub use string::KafkaStr;
 pub use writer::{SHARED_BYTES_MIN, Writer};
