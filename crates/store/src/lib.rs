@@ -6,11 +6,13 @@
 //! the base offset and the leader epoch of the target.
 
 mod commit;
+pub mod disk;
 mod error;
 pub mod fs;
 mod memory;
 
 pub use commit::{Append, Commit, Completion, Op, Target};
+pub use disk::{DiskOptions, DiskStore};
 pub use error::Error;
 pub use memory::MemoryStore;
 

@@ -1,0 +1,206 @@
+//! Writes commit groups: everything that queued up while the last one was synced is the next
+//! one. One write, one sync, then the index, then the completions in commit order.
+
+use super::apply::Applier;
+use super::frame::{self, Frame, FrameHeader};
+use super::inner::Inner;
+use super::intake::Pending;
+use super::log::FileRef;
+use super::wal::{FIRST_GROUP, Header, Link, WalFile};
+use crate::Completion;
+use crate::fs::{AlignedBuf, BLOCK};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// How long one wait for a prepared file takes; then it is said that there is none.
+const SPARE_PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) struct Committer {
+    inner: Arc<Inner>,
+    backlog: VecDeque<Pending>,
+    /// The newest frame written.
+    link: Link,
+    current: Option<Current>,
+    frames: Vec<usize>,
+    completions: Vec<Completion>,
+    /// Makes a file at once where none is ready: without threads.
+    stepped: bool,
+}
+
+struct Current {
+    wal: Arc<WalFile>,
+    /// Where the next group goes.
+    position: usize,
+}
+
+impl Current {
+    fn room(&self) -> usize {
+        usize::try_from(self.wal.bytes).unwrap_or(usize::MAX) - self.position.max(FIRST_GROUP)
+    }
+}
+
+impl Committer {
+    pub(super) const fn new(inner: Arc<Inner>, link: Link, stepped: bool) -> Self {
+        Self {
+            inner,
+            backlog: VecDeque::new(),
+            link,
+            current: None,
+            frames: Vec::new(),
+            completions: Vec::new(),
+            stepped,
+        }
+    }
+
+    /// Commits one group; false when nothing was queued.
+    pub(super) fn step(&mut self) -> bool {
+        self.inner.intake.take(&mut self.backlog);
+        let Some(first) = self.backlog.front() else { return false };
+        if self.inner.has_failed() {
+            return false;
+        }
+        let first = frame::commit_bytes_max(&first.commit);
+        if self.current.as_ref().is_none_or(|current| current.room() < first) && !self.roll() {
+            return false;
+        }
+        let Some(current) = &self.current else { return false };
+        let (count, bytes) = self.fitting(current.room());
+        let (start, header) = (current.position, current.position < FIRST_GROUP);
+        let wal = Arc::clone(&current.wal);
+        let capacity = bytes + BLOCK + if header { FIRST_GROUP } else { 0 };
+        let mut buf = self.inner.pool.take(capacity);
+        if header {
+            let link = self.link;
+            let generation = self.inner.counters.generation.load(Relaxed);
+            Header::InUse { sequence: wal.sequence, link, generation }.encode(&mut buf);
+        }
+        let (reserved, bytes) = self.encode(&mut buf, wal.sequence, count);
+        if !self.write(&wal, start, &buf) {
+            return false;
+        }
+        self.link.end = (start + buf.len()) as u64;
+        self.apply(&wal, start, buf);
+        self.inner.counters.group(count as u64, bytes);
+        self.inner.space.release(reserved);
+        for completion in self.completions.drain(..) {
+            completion();
+        }
+        true
+    }
+
+    /// How many of the queued commits go into the next group, and their length at most.
+    fn fitting(&self, room: usize) -> (usize, usize) {
+        let limit = room.min(self.inner.options.group_bytes_max);
+        let mut bytes = 0;
+        let mut count = 0;
+        for pending in &self.backlog {
+            let next = bytes + frame::commit_bytes_max(&pending.commit);
+            if next > limit && count > 0 {
+                break;
+            }
+            bytes = next;
+            count += 1;
+        }
+        (count, bytes)
+    }
+
+    /// Moves commits from the backlog into the buffer, one frame each. Returns what was set
+    /// aside for them, and their length.
+    fn encode(&mut self, buf: &mut AlignedBuf, epoch: u64, count: usize) -> (usize, u64) {
+        let (mut reserved, start) = (0, buf.len());
+        self.link.sequence = epoch;
+        self.link.group += 1;
+        self.frames.clear();
+        for (index, pending) in self.backlog.drain(..count).enumerate() {
+            self.link.commit += 1;
+            let header = FrameHeader {
+                epoch,
+                group: self.link.group,
+                commit: self.link.commit,
+                previous: self.link.crc,
+                last: index + 1 == count,
+            };
+            self.frames.push(buf.len());
+            self.link.crc =
+                frame::encode(buf, header, &pending.commit, &mut std::iter::repeat(None));
+            reserved += pending.reserved;
+            self.completions.push(pending.commit.on_durable);
+        }
+        let bytes = (buf.len() - start) as u64;
+        buf.pad_to_block();
+        (reserved, bytes)
+    }
+
+    fn write(&self, wal: &WalFile, start: usize, buf: &AlignedBuf) -> bool {
+        let clock = self.inner.options.clock.as_ref();
+        let before = clock.map(|clock| clock.monotonic());
+        let result = wal.file.write_sync_at(start as u64, buf);
+        if let (Some(clock), Some(before)) = (clock, before) {
+            self.inner.counters.sync(clock.monotonic().since(before));
+        }
+        if let Err(e) = &result {
+            self.inner.fail(&format!("write-ahead file {:x}: {e}", wal.sequence));
+        }
+        result.is_ok()
+    }
+
+    /// Makes a durable group readable.
+    fn apply(&mut self, wal: &WalFile, start: usize, buf: AlignedBuf) {
+        let capacity = buf.capacity();
+        let bytes = self.inner.pool.share(buf);
+        let position = u32::try_from(start).expect("write-ahead files are below 4 GiB");
+        let file = FileRef::wal(wal.sequence);
+        self.inner.cache.insert(file, position, bytes.clone(), capacity);
+        let inner = Arc::clone(&self.inner);
+        let mut durable = inner.durable.lock();
+        let mut applier = Applier::new(&inner, &mut durable, None);
+        for &at in &self.frames {
+            applier.frame(wal.sequence, &Frame::decode_trusted(&bytes, at, start));
+        }
+        drop(durable);
+        if let Some(current) = &mut self.current {
+            current.position = start + bytes.len();
+        }
+    }
+
+    /// Takes the next prepared file into use.
+    fn roll(&mut self) -> bool {
+        let Some(wal) = self.next_file() else { return false };
+        let wal = Arc::new(wal);
+        self.inner.wal.lock().insert(wal.sequence, Arc::clone(&wal));
+        self.current = Some(Current { wal, position: 0 });
+        self.inner.upkeep.wake();
+        true
+    }
+
+    fn next_file(&self) -> Option<WalFile> {
+        if let Some(wal) = self.inner.spares.take() {
+            return Some(wal);
+        }
+        if self.stepped {
+            self.inner.prepare_spares();
+            return self.inner.spares.take();
+        }
+        while !self.inner.upkeep.is_stopped() {
+            self.inner.upkeep.wake();
+            if let Some(wal) = self.inner.spares.wait(SPARE_PATIENCE) {
+                return Some(wal);
+            }
+            tracing::warn!("no write-ahead file is ready; commits wait");
+        }
+        None
+    }
+
+    /// Commits until the store is closed and nothing is left.
+    pub(super) fn run(mut self) {
+        while self.inner.intake.wait() || !self.backlog.is_empty() {
+            while self.step() {}
+            if self.inner.has_failed() {
+                break;
+            }
+        }
+        self.inner.upkeep.stop();
+    }
+}

@@ -1,0 +1,222 @@
+//! Opening a data directory.
+
+use super::apply::Replay;
+use super::cache::{Cache, Pool};
+use super::committer::Committer;
+use super::inner::{Durable, Inner, Paths, io_error};
+use super::intake::Intake;
+use super::reading::ReaderPool;
+use super::recovery::{REUSABLE_BYTES_MIN, Recoverer, Resumption};
+use super::segments::Segments;
+use super::space::Space;
+use super::spares::{Prewrite, Spares};
+use super::stats::Counters;
+use super::upkeep::Upkeep;
+use super::wal::{self, FIRST_GROUP};
+use super::{DiskOptions, DiskStore, Recovery};
+use crate::Error;
+use crate::fs::{Files, OpenMode};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The format that this version writes; older ones it reads.
+const FORMAT: u32 = 1;
+const READERS: usize = 2;
+
+impl DiskStore {
+    /// Opens a directory, made where it is missing, recovers what is there, and starts the
+    /// back-end's threads. Blocks.
+    pub fn open(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        options: DiskOptions,
+    ) -> Result<Arc<Self>, Error> {
+        let (inner, committer, recovery) = open(files, dir, options, true)?;
+        let mut threads = Vec::new();
+        threads.push(spawn("tramline-commit", move || committer.run())?);
+        let upkeep = Arc::clone(&inner);
+        threads.push(spawn("tramline-upkeep", move || upkeep.run_upkeep())?);
+        for _ in 0..READERS {
+            threads.push(spawn("tramline-read", inner.readers.worker())?);
+        }
+        let threads = Mutex::new(threads);
+        Ok(Arc::new(Self { inner, recovery, stepped: None, threads }))
+    }
+
+    /// The same without threads: the caller steps. For seeded simulation.
+    pub fn open_stepped(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        options: DiskOptions,
+    ) -> Result<Arc<Self>, Error> {
+        let (inner, committer, recovery) = open(files, dir, options, false)?;
+        let stepped = Some(Mutex::new(committer));
+        Ok(Arc::new(Self { inner, recovery, stepped, threads: Mutex::default() }))
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|e| Error::Directory(format!("a thread cannot be started: {e}")))
+}
+
+fn open(
+    files: Arc<dyn Files>,
+    dir: &Path,
+    options: DiskOptions,
+    threaded: bool,
+) -> Result<(Arc<Inner>, Committer, Recovery), Error> {
+    let options = options.checked();
+    let before = options.clock.as_ref().map(|clock| clock.monotonic());
+    let paths = Paths::new(dir);
+    for dir in [&paths.dir, &paths.wal, &paths.segments, &paths.checkpoints, &paths.quarantine] {
+        files.create_dir_all(dir).map_err(io_error("make", dir))?;
+    }
+    let lock = take_lock(&*files, dir)?;
+    check_format(&*files, &paths)?;
+    let unit_bytes_max = usize::try_from(options.wal_file_bytes).unwrap_or(usize::MAX);
+    let inner = Arc::new(Inner {
+        intake: Intake::default(),
+        durable: Mutex::new(Durable::default()),
+        logs: RwLock::default(),
+        cache: Cache::new(options.cache_bytes),
+        pool: Arc::new(Pool::default()),
+        wal: Mutex::default(),
+        spares: Spares::new(Arc::clone(&files), &paths.wal, options.wal_file_bytes),
+        segments: Segments::new(Arc::clone(&files), &paths.segments),
+        space: Space::new(unit_bytes_max - FIRST_GROUP),
+        readers: ReaderPool::new(threaded),
+        counters: Counters::default(),
+        damage: Mutex::default(),
+        recovered: Mutex::default(),
+        upkeep: Upkeep::default(),
+        failed: AtomicBool::new(false),
+        lock: Mutex::new(Some(lock)),
+        files,
+        paths,
+        options,
+    });
+    let replay = Replay { snapshot: 0, recovered: HashMap::new(), segment_max: 0 };
+    let mut recoverer = Recoverer::new(&inner, replay);
+    let resumption = recoverer.replay(0, 0, 0)?;
+    let (mut recovery, replay) = (recoverer.report, recoverer.replay);
+    *inner.recovered.lock() = replay.recovered;
+    inner.intake.restore(inner.durable.lock().pairs.clone());
+    let link = resume(&inner, resumption)?;
+    if let (Some(clock), Some(before)) = (&inner.options.clock, before) {
+        recovery.took = clock.monotonic().since(before);
+    }
+    let committer = Committer::new(Arc::clone(&inner), link, !threaded);
+    Ok((inner, committer, recovery))
+}
+
+/// Makes what was read durable, and a file ready to write to.
+fn resume(inner: &Inner, resumption: Resumption) -> Result<wal::Link, Error> {
+    // What the last process wrote may be in the drive's cache only: it must not be served and
+    // then be gone.
+    for (sequence, wal) in &*inner.wal.lock() {
+        let path = inner.paths.wal.join(wal::name(*sequence));
+        wal.file.sync().map_err(io_error("sync", &path))?;
+    }
+    inner.spares.start_above(resumption.newest);
+    let mut previous = Some(resumption.link.sequence);
+    for leftover in resumption.leftovers {
+        if leftover.bytes >= REUSABLE_BYTES_MIN && leftover.bytes == inner.options.wal_file_bytes {
+            inner.spares.recycle(&leftover, previous.take())?;
+        } else {
+            let path = inner.paths.wal.join(wal::name(leftover.sequence));
+            inner.files.remove(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    if inner.spares.ready().0 == 0 {
+        inner.spares.make(Prewrite::Header, previous.take())?;
+    }
+    Ok(resumption.link)
+}
+
+fn take_lock(files: &dyn Files, dir: &Path) -> Result<Box<dyn Send + Sync>, Error> {
+    let path = dir.join("LOCK");
+    files.lock(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Directory(format!(
+            "`{}` is in use by another process; stop it, or choose another directory",
+            dir.display()
+        )),
+        _ => io_error("lock", &path)(e),
+    })
+}
+
+/// Refuses a newer format, and writes the version into a new directory.
+fn check_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
+    let path = paths.dir.join("FORMAT");
+    let names = files.list(&paths.dir).map_err(io_error("list", &paths.dir))?;
+    if !names.iter().any(|name| name == "FORMAT") {
+        return write_format(files, paths);
+    }
+    let failed = |e| io_error("read", &path)(e);
+    let file = files.open(&path, OpenMode::Read).map_err(failed)?;
+    let mut text = [0; 32];
+    let n = file.read_at(0, &mut text).map_err(failed)?;
+    let text = String::from_utf8_lossy(&text[..n]);
+    match text.trim().parse::<u32>() {
+        Ok(format) if format <= FORMAT => Ok(()),
+        Ok(format) => Err(Error::Directory(format!(
+            "format {format} was written by a newer version; this one reads up to {FORMAT}"
+        ))),
+        Err(_) => Err(Error::Directory(format!(
+            "`{}` holds no format version; it should hold `{FORMAT}`",
+            path.display()
+        ))),
+    }
+}
+
+fn write_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
+    let names = files.list(&paths.wal).map_err(io_error("list", &paths.wal))?;
+    if !names.is_empty() {
+        return Err(Error::Directory(format!(
+            "`FORMAT` is missing beside stored data; write `{FORMAT}` into it to go on"
+        )));
+    }
+    let (temporary, path) = (paths.dir.join("FORMAT.tmp"), paths.dir.join("FORMAT"));
+    let written = files.open(&temporary, OpenMode::Write).and_then(|file| {
+        file.write_at(0, format!("{FORMAT}\n").as_bytes())?;
+        file.sync()?;
+        files.rename(&temporary, &path)?;
+        files.sync_dir(&paths.dir)
+    });
+    written.map_err(io_error("write", &path))
+}
+
+impl Inner {
+    /// Sees to it that files are ready before they are needed.
+    pub(super) fn prepare_spares(&self) {
+        while self.spares.ready().0 < 1 && !self.has_failed() {
+            let prewrite =
+                if self.readers.is_threaded() { Prewrite::Whole } else { Prewrite::Header };
+            if let Err(e) = self.spares.make(prewrite, None) {
+                tracing::warn!(error = %e, "no write-ahead file can be prepared");
+                return;
+            }
+        }
+    }
+
+    /// The upkeep thread.
+    pub(super) fn run_upkeep(&self) {
+        loop {
+            self.prepare_spares();
+            if !self.upkeep.wait(Some(Duration::from_secs(1))) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn wal_bytes(&self) -> u64 {
+        self.wal.lock().values().map(|wal| wal.bytes).sum()
+    }
+}

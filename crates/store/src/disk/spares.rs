@@ -1,0 +1,149 @@
+//! Prepared write-ahead files: allocated, written over once and durable, so that the committer
+//! only overwrites. Sequence numbers are given out here, upwards, each once.
+
+use super::inner::io_error;
+use super::wal::{self, Header, WalFile};
+use crate::Error;
+use crate::fs::{AlignedBuf, BLOCK, File, Files, OpenMode};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const ZEROS_BYTES: usize = 256 * 1024;
+
+/// How much of a file is written before it is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prewrite {
+    /// Only the header: quick, for the first file.
+    Header,
+    /// All of it, so that the committer's writes change no metadata.
+    Whole,
+}
+
+pub(super) struct Spares {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    file_bytes: u64,
+    state: Mutex<State>,
+    added: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<WalFile>,
+    /// The newest sequence number given to a file.
+    newest: u64,
+    closed: bool,
+}
+
+impl Spares {
+    pub(super) fn new(files: Arc<dyn Files>, dir: &Path, file_bytes: u64) -> Self {
+        let state = Mutex::default();
+        Self { files, dir: dir.to_owned(), file_bytes, state, added: Condvar::new() }
+    }
+
+    /// After recovery: sequence numbers go on above `newest`.
+    pub(super) fn start_above(&self, newest: u64) {
+        self.state.lock().newest = newest;
+    }
+
+    /// How many are ready, and the bytes of groups that they hold.
+    pub(super) fn ready(&self) -> (usize, u64) {
+        let state = self.state.lock();
+        let bytes = state.ready.iter().map(|file| file.bytes - BLOCK as u64).sum();
+        (state.ready.len(), bytes)
+    }
+
+    /// The bytes on disk of all that are ready.
+    pub(super) fn newest(&self) -> u64 {
+        self.state.lock().newest
+    }
+
+    /// Makes one from nothing. Only one thread makes and recycles files. `previous` is the file
+    /// in use before it, where that is not simply the sequence number before.
+    pub(super) fn make(&self, prewrite: Prewrite, previous: Option<u64>) -> Result<(), Error> {
+        let sequence = self.newest() + 1;
+        let path = self.dir.join(wal::name(sequence));
+        let failed = |e| io_error("prepare", &path)(e);
+        let file = self.files.open(&path, OpenMode::Direct).map_err(failed)?;
+        let made = self.fill(&*file, prewrite).and_then(|()| {
+            file.write_at(0, &prepared_header(sequence, previous.unwrap_or(sequence - 1)))?;
+            file.sync()?;
+            self.files.sync_dir(&self.dir)
+        });
+        if let Err(e) = made {
+            // Without this a full disk would keep the half-made file.
+            let _ = self.files.remove(&path);
+            return Err(failed(e));
+        }
+        self.add(WalFile { sequence, bytes: self.file_bytes, file });
+        Ok(())
+    }
+
+    fn fill(&self, file: &dyn File, prewrite: Prewrite) -> std::io::Result<()> {
+        file.allocate(self.file_bytes)?;
+        if prewrite == Prewrite::Whole {
+            let zeros = AlignedBuf::zeroed(ZEROS_BYTES);
+            let mut at = 0;
+            while at < self.file_bytes {
+                let n = usize::try_from(self.file_bytes - at).unwrap_or(ZEROS_BYTES);
+                let n = n.min(ZEROS_BYTES);
+                file.write_at(at, &zeros[..n])?;
+                at += n as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one of a file that holds nothing needed any more.
+    pub(super) fn recycle(&self, old: &WalFile, previous: Option<u64>) -> Result<(), Error> {
+        let sequence = self.newest() + 1;
+        let from = self.dir.join(wal::name(old.sequence));
+        let path = self.dir.join(wal::name(sequence));
+        let failed = |e| io_error("recycle", &path)(e);
+        self.files.rename(&from, &path).map_err(failed)?;
+        // The name is durable before any frame of this use can be.
+        let header = prepared_header(sequence, previous.unwrap_or(sequence - 1));
+        old.file.write_at(0, &header).map_err(failed)?;
+        old.file.sync().map_err(failed)?;
+        self.files.sync_dir(&self.dir).map_err(failed)?;
+        self.add(WalFile { sequence, bytes: old.bytes, file: Arc::clone(&old.file) });
+        Ok(())
+    }
+
+    fn add(&self, file: WalFile) {
+        let mut state = self.state.lock();
+        state.newest = file.sequence;
+        state.ready.push_back(file);
+        drop(state);
+        self.added.notify_all();
+    }
+
+    /// The next file to use, if one is ready.
+    pub(super) fn take(&self) -> Option<WalFile> {
+        self.state.lock().ready.pop_front()
+    }
+
+    /// Waits for a file to be ready; `None` after `close` or when the time is up.
+    pub(super) fn wait(&self, patience: Duration) -> Option<WalFile> {
+        let mut state = self.state.lock();
+        if state.ready.is_empty() && !state.closed {
+            self.added.wait_for(&mut state, patience);
+        }
+        state.ready.pop_front()
+    }
+
+    /// Ends all waiting.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.added.notify_all();
+    }
+}
+
+fn prepared_header(sequence: u64, previous: u64) -> AlignedBuf {
+    let mut block = AlignedBuf::with_capacity(BLOCK);
+    Header::Prepared { sequence, previous }.encode(&mut block);
+    block
+}

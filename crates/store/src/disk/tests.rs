@@ -1,0 +1,221 @@
+use super::*;
+use crate::Batches;
+use crate::fs::{Files, RealFiles};
+use crate::{Append, Op, Target};
+use smallvec::{SmallVec, smallvec};
+use std::future::Future;
+use std::path::Path;
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+use tramline_record::{BatchBuilder, Compression};
+use tramline_types::{Message, Timestamp};
+
+const LOG: LogId = LogId(7);
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = Box::pin(future);
+    let (tx, rx) = mpsc::channel::<()>();
+    let waker = futures_util::task::waker(Arc::new(Wake(Mutex::new(tx))));
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return value;
+        }
+        rx.recv().unwrap();
+    }
+}
+
+struct Wake(Mutex<mpsc::Sender<()>>);
+
+impl futures_util::task::ArcWake for Wake {
+    fn wake_by_ref(this: &Arc<Self>) {
+        let _ = this.0.lock().send(());
+    }
+}
+
+fn read(store: &DiskStore, log: LogId, from: u64, bytes_max: usize) -> Result<Batches, Error> {
+    match store.read(log, offset(from), bytes_max) {
+        Reading::Ready(result) => result,
+        Reading::Pending(future) => wait(future),
+    }
+}
+
+fn offset(value: u64) -> Offset {
+    Offset::new(value).unwrap()
+}
+
+fn batch(records: u32, bytes: usize, seed: u8) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    for record in 0..records {
+        let value = vec![seed.wrapping_add(record.to_le_bytes()[0]); bytes];
+        let message = Message { value: Some(value.into()), ..Message::default() };
+        builder.push(&message, Timestamp::from_millis(1_000));
+    }
+    builder.build().unwrap().bytes().clone()
+}
+
+fn append(log: LogId, base: u64, records: u32, batch: Bytes) -> Op {
+    Op::Append(Append {
+        targets: smallvec![Target { log, base: offset(base), leader_epoch: 3 }],
+        batch,
+        offsets: records,
+        max_timestamp: Timestamp::from_millis(1_000),
+    })
+}
+
+fn submit(store: &DiskStore, ops: impl IntoIterator<Item = Op>) -> mpsc::Receiver<()> {
+    let (tx, rx) = mpsc::channel();
+    let ops = ops.into_iter().collect::<SmallVec<_>>();
+    let Reserving::Ready(reservation) = store.reserve(Purpose::Upkeep, 1000, 1) else {
+        panic!("refused")
+    };
+    let on_durable = Box::new(move || tx.send(()).unwrap_or_default());
+    store.submit(Commit { ops, on_durable }, reservation);
+    rx
+}
+
+fn commit(store: &DiskStore, ops: impl IntoIterator<Item = Op>) {
+    let durable = submit(store, ops);
+    while store.step_commit() {}
+    durable.recv().unwrap();
+}
+
+fn open(dir: &Path, options: DiskOptions) -> Arc<DiskStore> {
+    DiskStore::open(files(), dir, options).unwrap()
+}
+
+fn open_stepped(dir: &Path, options: DiskOptions) -> Arc<DiskStore> {
+    DiskStore::open_stepped(files(), dir, options).unwrap()
+}
+
+fn files() -> Arc<dyn Files> {
+    Arc::new(RealFiles)
+}
+
+fn small() -> DiskOptions {
+    DiskOptions { wal_file_bytes: 256 * 1024, wal_retire_bytes: 1 << 20, ..DiskOptions::default() }
+}
+
+/// Reads a whole log and checks that each batch is stamped with the offset it follows on.
+fn read_all(store: &DiskStore, log: LogId, from: u64) -> Vec<Bytes> {
+    let mut at = offset(from);
+    let mut out = Vec::new();
+    while at < store.ends(log).unwrap().next {
+        let read = read(store, log, at.get(), 64 * 1024).unwrap();
+        assert!(read.next > at, "no progress at {at}");
+        for mut piece in read.pieces {
+            while let Some(batch) = tramline_record::Batch::decode_first(&mut piece).unwrap() {
+                out.push(batch.bytes().clone());
+            }
+        }
+        at = read.next;
+    }
+    out
+}
+
+fn bases(batches: &[Bytes]) -> Vec<u64> {
+    batches.iter().map(|b| u64::from_be_bytes(b[0..8].try_into().unwrap())).collect()
+}
+
+#[test]
+fn what_was_committed_is_read_before_and_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), DiskOptions::default());
+    commit(&store, [Op::Create(LOG, Offset::ZERO), Op::Put("k".into(), "v".into())]);
+    for base in 0..20 {
+        commit(&store, [append(LOG, base * 2, 2, batch(2, 100, 1))]);
+    }
+    commit(&store, [Op::Checkpoint(LOG, "c".into()), Op::Delta(LOG, "d".into())]);
+    let hot = read_all(&store, LOG, 0);
+    assert_eq!(bases(&hot), (0..20).map(|i| i * 2).collect::<Vec<_>>());
+    wait(store.close());
+    drop(store);
+
+    let store = open(dir.path(), DiskOptions::default());
+    assert_eq!(store.recovery().commits, 22);
+    assert_eq!(store.damage(), []);
+    assert_eq!(read_all(&store, LOG, 0), hot);
+    assert_eq!(store.get(b"k"), Some("v".into()));
+    let state = store.take_state(LOG).unwrap();
+    assert_eq!((state.checkpoint, state.deltas), (Some("c".into()), vec!["d".into()]));
+    commit(&store, [append(LOG, 40, 1, batch(1, 10, 2))]);
+    assert_eq!(bases(&read_all(&store, LOG, 39)), [38, 40]);
+}
+
+#[test]
+fn files_roll_over_and_a_restart_reads_all_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_stepped(dir.path(), small());
+    commit(&store, [Op::Create(LOG, offset(5))]);
+    for index in 0..60 {
+        commit(&store, [append(LOG, 5 + index, 1, batch(1, 10_000, 9))]);
+    }
+    let hot = read_all(&store, LOG, 5);
+    wait(store.close());
+    drop(store);
+    let store = open_stepped(dir.path(), small());
+    assert!(store.recovery().wal_files > 2, "{:?}", store.recovery());
+    assert_eq!(store.damage(), []);
+    assert_eq!(read_all(&store, LOG, 5), hot);
+}
+
+#[test]
+fn one_batch_in_two_logs_is_stamped_for_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = LogId(8);
+    let targets = smallvec![
+        Target { log: LOG, base: offset(0), leader_epoch: 1 },
+        Target { log: other, base: offset(50), leader_epoch: 2 },
+    ];
+    let both = Op::Append(Append {
+        targets,
+        batch: batch(1, 100, 3),
+        offsets: 1,
+        max_timestamp: Timestamp::from_millis(1),
+    });
+    let store = open_stepped(dir.path(), small());
+    commit(&store, [Op::Create(LOG, offset(0)), Op::Create(other, offset(50)), both]);
+    let check = |store: &DiskStore| {
+        let (one, two) = (read_all(store, LOG, 0), read_all(store, other, 50));
+        assert_eq!((bases(&one), bases(&two)), (vec![0], vec![50]));
+        assert_eq!((&one[0][12..16], &two[0][12..16]), (&[0, 0, 0, 1][..], &[0, 0, 0, 2][..]));
+    };
+    check(&store);
+    wait(store.close());
+    drop(store);
+    check(&open_stepped(dir.path(), small()));
+}
+
+#[test]
+fn many_threads_commit_in_groups() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), DiskOptions::default());
+    commit(&store, (0..4).map(|log| Op::Create(LogId(log), Offset::ZERO)));
+    std::thread::scope(|scope| {
+        for log in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                let batch = batch(1, 1000, 5);
+                let waits = (0..500)
+                    .map(|base| submit(store, [append(LogId(log), base, 1, batch.clone())]))
+                    .collect::<Vec<_>>();
+                waits.iter().for_each(|wait| wait.recv().unwrap());
+            });
+        }
+    });
+    assert!(store.stats().groups < 2000);
+    for log in 0..4 {
+        assert_eq!(bases(&read_all(&store, LogId(log), 0)), (0..500).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_second_process_is_kept_out_and_a_newer_format_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), DiskOptions::default());
+    let again = DiskStore::open(files(), dir.path(), DiskOptions::default());
+    assert!(matches!(again, Err(Error::Directory(_))));
+    wait(store.close());
+    std::fs::write(dir.path().join("FORMAT"), "99\n").unwrap();
+    let newer = DiskStore::open(files(), dir.path(), DiskOptions::default()).map(|_| ());
+    assert!(matches!(newer, Err(Error::Directory(text)) if text.contains("99")));
+}
