@@ -12,6 +12,12 @@ pub const BATCH_BYTES_MAX: usize = 15 * 1024 * 1024;
 pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// How many answers one connection may have outstanding before it is not read any further.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
+/// The largest frame before the first valid request of a connection.
+pub const FIRST_REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// From the opening of a connection to its first valid request.
+pub const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
+/// Answers that one connection may hold unsent before it is not read any further.
+pub const ANSWERS_UNSENT_BYTES_MAX: usize = 1024 * 1024;
 /// Open connections per listener.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// An established connection that sends nothing for so long is closed (Kafka
