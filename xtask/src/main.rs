@@ -1,7 +1,8 @@
-//! Project tasks: `cargo xtask ci | test | tidy`.
+//! Project tasks: `cargo xtask ci | test | bench | tidy`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 #![allow(clippy::disallowed_methods, reason = "it times real processes, with the real clock")]
 
+mod bench;
 mod ci;
 mod licences;
 mod process;
@@ -29,6 +30,8 @@ enum Task {
     Tidy,
     /// Unit, integration, crash and conformance tests, counted per client.
     Test(test::Options),
+    /// Tramline beside its peers on this machine; writes the pages in docs/benchmarks.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,5 +50,6 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Ci => ci::run(&project),
         Task::Tidy => tidy::run(&project),
         Task::Test(options) => test::run(&project, options),
+        Task::Bench(options) => bench::run(&project, options),
     }
 }

@@ -76,7 +76,7 @@ fn sequences_wrap_after_the_largest() {
 fn checkpoint_and_deltas_bring_the_same_state_back() {
     let mut producers = Producers::default();
     for n in 0..8 {
-        send(&mut producers, &batch(n % 3, 0, n as i32 / 3, 1), n as u64).unwrap();
+        send(&mut producers, &batch(n % 3, 0, i32::try_from(n).unwrap() / 3, 1), n as u64).unwrap();
     }
     let mut recovered = Producers::default();
     recovered.replay(&producers.encode_checkpoint());

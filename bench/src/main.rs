@@ -1,0 +1,145 @@
+//! The load generator and the comparison with other brokers: `cargo xtask bench`.
+
+mod connection;
+mod figures;
+mod load;
+mod peer;
+mod report;
+mod sink;
+mod streams;
+
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+#[derive(Parser)]
+#[command(about = "Load for brokers that speak Kafka, and the comparison with Apache Kafka")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tramline beside Apache Kafka; writes docs/benchmarks/streams.md
+    Streams {
+        /// The `tramline` binary
+        #[arg(long)]
+        tramline: PathBuf,
+        /// The directory of Apache Kafka's jars
+        #[arg(long)]
+        jars: PathBuf,
+        /// How often each load runs on each broker
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long a run takes, in seconds
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Only the loads whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// One load on a running broker
+    Produce {
+        /// The broker
+        #[arg(long, default_value = "127.0.0.1:9092")]
+        address: String,
+        /// Partitions of the topic, which is made for this
+        #[arg(long, default_value_t = 1)]
+        partitions: i32,
+        /// Bytes of a record's body
+        #[arg(long, default_value_t = 1024)]
+        record_bytes: usize,
+        /// Records of one batch
+        #[arg(long, default_value_t = 128)]
+        batch_records: usize,
+        /// Connections
+        #[arg(long, default_value_t = 2)]
+        connections: usize,
+        /// Requests in flight per connection
+        #[arg(long, default_value_t = 5)]
+        in_flight: usize,
+        /// For how long, in seconds
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+    /// Reads a topic from its beginning to its end
+    Consume {
+        /// The broker
+        #[arg(long, default_value = "127.0.0.1:9092")]
+        address: String,
+        /// The topic
+        #[arg(long)]
+        topic: String,
+        /// Its partitions
+        #[arg(long, default_value_t = 1)]
+        partitions: i32,
+    },
+    /// One record at a time at a rate, to a consumer that waits
+    Latency {
+        /// The broker
+        #[arg(long, default_value = "127.0.0.1:9092")]
+        address: String,
+        /// Records per second
+        #[arg(long, default_value_t = 1000)]
+        rate: u32,
+        /// For how long, in seconds
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+    /// A broker that does nothing
+    NullSink {
+        /// Where
+        #[arg(long)]
+        listen: String,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Streams { tramline, jars, rounds, seconds, only } => {
+            let dir = tempfile::tempdir_in(std::env::current_dir()?.join("target"))?;
+            let time = Duration::from_secs(seconds);
+            let dir = dir.path().to_owned();
+            streams::run(streams::Settings { tramline, jars, rounds, time, only, dir }).await
+        }
+        Command::Produce {
+            address,
+            partitions,
+            record_bytes,
+            batch_records,
+            connections,
+            in_flight,
+            seconds,
+        } => {
+            let load = load::Produce {
+                partitions,
+                record_bytes,
+                batch_records,
+                connections,
+                in_flight,
+                time: Duration::from_secs(seconds),
+                bytes_max: u64::MAX,
+            };
+            let topic = format!("bench-{}", load::unique());
+            load::create_topic(&address, &topic, partitions, &[]).await?;
+            report::one(&topic, &load::produce(&address, &topic, load).await?);
+            Ok(())
+        }
+        Command::Consume { address, topic, partitions } => {
+            let time = Duration::from_secs(600);
+            report::one(&topic, &load::consume(&address, &topic, partitions, time).await?);
+            Ok(())
+        }
+        Command::Latency { address, rate, seconds } => {
+            let topic = format!("bench-{}", load::unique());
+            load::create_topic(&address, &topic, 1, &[]).await?;
+            let time = Duration::from_secs(seconds);
+            report::one(&topic, &load::latency(&address, &topic, rate, time).await?);
+            Ok(())
+        }
+        Command::NullSink { listen } => {
+            sink::serve(tokio::net::TcpListener::bind(listen).await?).await
+        }
+    }
+}

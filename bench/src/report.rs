@@ -1,0 +1,200 @@
+//! The report: probes, rows, ratios; as a page of the documentation.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark tells its figures")]
+
+use crate::load;
+use anyhow::Context;
+use std::{fmt::Write as _, path::Path, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tramline_store::fs::{ProbeReport, RealFiles};
+
+/// One line of the table.
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) unit: &'static str,
+    /// Tramline, Kafka on its defaults, Kafka with `flush.messages=1`.
+    pub(crate) values: [f64; 3],
+    pub(crate) higher_is_better: bool,
+    /// What the generator itself can do.
+    pub(crate) ceiling: Option<f64>,
+}
+
+/// What the machine did just now.
+pub(crate) struct Probe {
+    disk: ProbeReport,
+    round_trip_micros: f64,
+    cores: usize,
+}
+
+/// Measures the disk and the loopback.
+pub(crate) fn probe(dir: &Path) -> anyhow::Result<Probe> {
+    let clock = tramline_broker::SystemClock::new();
+    let disk = tramline_store::fs::probe(&RealFiles, dir, &clock)?;
+    let round_trip_micros = std::thread::spawn(|| {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(ping_pong())
+    });
+    let round_trip_micros =
+        round_trip_micros.join().map_err(|_| anyhow::anyhow!("the loopback probe failed"))??;
+    let cores = std::thread::available_parallelism()?.get();
+    Ok(Probe { disk, round_trip_micros, cores })
+}
+
+/// The median round trip of 100 bytes between two threads.
+async fn ping_pong() -> anyhow::Result<f64> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let echo = std::thread::spawn(move || -> std::io::Result<()> {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut buffer = [0; 100];
+        while stream.read_exact(&mut buffer).is_ok() {
+            stream.write_all(&buffer)?;
+        }
+        Ok(())
+    });
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut micros = Vec::new();
+    let mut buffer = [0; 100];
+    for _ in 0..5000 {
+        let started = load::instant();
+        stream.write_all(&buffer).await?;
+        stream.read_exact(&mut buffer).await?;
+        micros.push(started.elapsed().as_secs_f64() * 1e6);
+    }
+    drop(stream);
+    echo.join().map_err(|_| anyhow::anyhow!("the echo failed"))??;
+    Ok(crate::figures::median(micros))
+}
+
+/// Says where we are.
+pub(crate) fn progress(name: &str, round: usize, peer: &str) {
+    eprintln!("{name}: round {}, {peer}", round + 1);
+}
+
+/// Forgets what files the kernel has in memory; needs root.
+pub(crate) fn drop_page_cache() -> anyhow::Result<()> {
+    rustix::fs::sync();
+    std::fs::write("/proc/sys/vm/drop_caches", "1")
+        .context("dropping the page cache needs root: leave the cold row out with --only")
+}
+
+/// Prints one run.
+pub(crate) fn one(topic: &str, figures: &crate::figures::Figures) {
+    println!(
+        "{topic}: {} records/s, {} MB/s; p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms",
+        number(figures.records_per_second()),
+        number(figures.megabytes_per_second()),
+        figures.millis(500),
+        figures.millis(990),
+        figures.millis(999)
+    );
+}
+
+/// Prints the report and writes the page.
+pub(crate) fn write(
+    probe: &Probe,
+    idle: &[Row],
+    rows: &[Row],
+    rounds: usize,
+) -> anyhow::Result<()> {
+    let page = page(probe, idle, rows, rounds)?;
+    println!("{page}");
+    let path = Path::new("docs/benchmarks/streams.md");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // What people wrote about the figures stands below the marker and stays.
+    let notes = text.split_once(NOTES).map_or("", |(_, notes)| notes);
+    std::fs::write(path, format!("{page}\n{NOTES}{notes}"))?;
+    Ok(())
+}
+
+const NOTES: &str = "<!-- notes -->\n";
+
+fn page(probe: &Probe, idle: &[Row], rows: &[Row], rounds: usize) -> anyhow::Result<String> {
+    let mut page = String::new();
+    writeln!(page, "# Streams: Tramline beside Apache Kafka 4.3\n")?;
+    writeln!(
+        page,
+        "`cargo xtask bench streams`: both brokers on one machine in one run, alternating, \
+         medians of {rounds}. Tramline on its defaults: every acknowledged record is synced. \
+         Kafka in KRaft mode on its defaults (acknowledges before it syncs) and with \
+         `flush.messages=1`. The load generator is native, with batches made beforehand; it \
+         shares the machine's cores with the broker. A row within 20 % of what the generator \
+         reaches against a sink that does nothing is marked *client-bound*.\n"
+    )?;
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    writeln!(
+        page,
+        "Machine: {} cores; synced 4 KiB write p50 {:.2} ms, p99 {:.2} ms; sequential write \
+         {:.0} MB/s; loopback round trip {:.0} µs.\n",
+        probe.cores,
+        millis(probe.disk.sync_p50),
+        millis(probe.disk.sync_p99),
+        probe.disk.sequential_mb_per_s,
+        probe.round_trip_micros
+    )?;
+    writeln!(
+        page,
+        "| work | unit | Tramline | Kafka | ratio | Kafka, synced | ratio | generator |"
+    )?;
+    writeln!(page, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    for row in rows.iter().chain(idle) {
+        let [ours, kafka, flush] = row.values;
+        let ratio = |peer: f64| if row.higher_is_better { ours / peer } else { peer / ours };
+        let bound = row.ceiling.filter(|ceiling| ours > ceiling * 0.8);
+        let ceiling = match (row.ceiling, bound) {
+            (Some(ceiling), Some(_)) => format!("{} *client-bound*", number(ceiling)),
+            (Some(ceiling), None) => number(ceiling),
+            (None, _) => String::new(),
+        };
+        writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {} | {} | {ceiling} |",
+            row.name,
+            row.unit,
+            number(ours),
+            number(kafka),
+            times(ratio(kafka)),
+            number(flush),
+            times(ratio(flush)),
+        )?;
+    }
+    writeln!(page, "\nA ratio above 1 means that Tramline is ahead.")?;
+    Ok(page)
+}
+
+fn number(value: f64) -> String {
+    if value.is_nan() {
+        "–".to_owned()
+    } else if value >= 100.0 {
+        let digits = format!("{value:.0}");
+        let mut grouped = String::new();
+        for (place, digit) in digits.chars().enumerate() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                grouped.push(',');
+            }
+            grouped.push(digit);
+        }
+        grouped
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+fn times(ratio: f64) -> String {
+    if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}×") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_for_people() {
+        assert_eq!(number(1_234_567.4), "1,234,567");
+        assert_eq!(number(123.4), "123");
+        assert_eq!(number(1.234), "1.23");
+        assert_eq!(number(f64::NAN), "–");
+    }
+}

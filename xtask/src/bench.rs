@@ -1,0 +1,50 @@
+//! `cargo xtask bench`: builds the release binaries, gets the peers by package name, and runs
+//! the comparison. Needs a JDK and Maven; the machine should do nothing else meanwhile.
+
+use crate::{process, project::Project};
+use anyhow::{Context, Result};
+use std::{fs, process::Command, time::Duration};
+
+/// What to measure.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Which page: `streams`
+    #[arg(value_parser = ["streams"], default_value = "streams")]
+    page: String,
+    /// How often each load runs on each broker
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// How long a run takes, in seconds
+    #[arg(long, default_value_t = 4)]
+    seconds: u32,
+    /// Only the loads whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// Builds, fetches, measures.
+pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
+    let build = ["build", "--release", "-p", "tramline-server", "-p", "tramline-bench"];
+    process::run(&mut project.cargo(&build), Duration::from_secs(1800))?;
+    let jars = project.target().join("bench").join("kafka");
+    if !jars.join("kafka-clients-4.3.0.jar").is_file() {
+        fs::create_dir_all(&jars).with_context(|| format!("making `{}`", jars.display()))?;
+        let mut maven = Command::new("mvn");
+        maven
+            .args(["-q", "-B", "-f"])
+            .arg(project.root().join("bench/peer/pom.xml"))
+            .arg("dependency:copy-dependencies")
+            .arg(format!("-DoutputDirectory={}", jars.display()));
+        process::run(&mut maven, Duration::from_secs(600))?;
+    }
+    let release = project.target().join("release");
+    let mut bench = Command::new(release.join("tramline-bench"));
+    bench.current_dir(project.root()).arg(&options.page);
+    bench.arg("--tramline").arg(release.join("tramline")).arg("--jars").arg(&jars);
+    bench.arg("--rounds").arg(options.rounds.to_string());
+    bench.arg("--seconds").arg(options.seconds.to_string());
+    if let Some(only) = &options.only {
+        bench.arg("--only").arg(only);
+    }
+    process::run(&mut bench, Duration::from_secs(3 * 3600))
+}
