@@ -1,8 +1,10 @@
 //! One file per resource or action. Handlers parse, ask the broker, and shape the answer.
 
+pub(crate) mod group;
 pub(crate) mod health;
 pub(crate) mod landing;
 pub(crate) mod message;
 pub(crate) mod metrics;
+pub(crate) mod offsets;
 pub(crate) mod tail;
 pub(crate) mod topic;

@@ -2,7 +2,7 @@
 
 use crate::{
     Context,
-    api::{health, landing, message, metrics, tail, topic},
+    api::{group, health, landing, message, metrics, offsets, tail, topic},
     error::Error,
     guard::guard,
 };
@@ -54,6 +54,10 @@ fn routes() -> Vec<Route> {
         route(M::GET, "/v1/topics/{topic}/messages", message::fetch::handle),
         route(M::POST, "/v1/topics/{topic}/messages", message::publish::handle),
         route(M::GET, "/v1/topics/{topic}/tail", tail::handle),
+        route(M::GET, "/v1/groups", group::list),
+        route(M::GET, "/v1/groups/{group}", group::describe),
+        route(M::DELETE, "/v1/groups/{group}", group::delete),
+        route(M::POST, "/v1/groups/{group}/offsets", offsets::reset),
     ]
 }
 
