@@ -5,6 +5,7 @@
 mod checker;
 mod history;
 mod report;
+pub mod simulation;
 
 pub use checker::{Options, check};
 pub use history::{

@@ -1,0 +1,172 @@
+//! What all clients share: the way to the broker that runs at the moment, the history, and the
+//! topics that they know of.
+
+use super::topics::Topics;
+use crate::{Recorder, Step};
+use parking_lot::Mutex;
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::watch;
+use tramline_broker::Broker;
+use tramline_store::fs::sim::Random;
+use tramline_testkit::FakeClock;
+use tramline_types::Clock;
+
+/// What is outside of the machine and survives its crashes.
+pub(super) struct World {
+    pub(super) recorder: Recorder,
+    pub(super) link: Link,
+    pub(super) topics: Mutex<Topics>,
+    problems: Mutex<Vec<String>>,
+    stopped: AtomicBool,
+}
+
+impl World {
+    pub(super) fn new(recorder: Recorder) -> Self {
+        Self {
+            recorder,
+            link: Link { broker: watch::Sender::new(None) },
+            topics: Mutex::default(),
+            problems: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Asks every client to end.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Notes what should not have happened.
+    pub(super) fn problem(&self, text: String) {
+        self.problems.lock().push(text);
+    }
+
+    pub(super) fn take_problems(&self) -> Vec<String> {
+        std::mem::take(&mut *self.problems.lock())
+    }
+
+    /// Ends the simulation where it cannot go on.
+    pub(super) fn give_up(&self, text: &str) -> ! {
+        panic!("{text}; noted before: {:#?}", self.take_problems());
+    }
+
+    /// Records what is no operation.
+    pub(super) fn note(&self, client: &str, step: Step) {
+        self.recorder.note(0, client, step);
+    }
+}
+
+/// The way to the broker that runs at the moment.
+pub(super) struct Link {
+    broker: watch::Sender<Option<Broker>>,
+}
+
+impl Link {
+    pub(super) fn up(&self, broker: Broker) {
+        self.broker.send_replace(Some(broker));
+    }
+
+    /// Breaks every call that is under way.
+    pub(super) fn down(&self) {
+        if let Some(broker) = self.broker.send_replace(None) {
+            // The dead process's tasks end; nobody sees what they do on the way.
+            tokio::spawn(async move { broker.close().await });
+        }
+    }
+
+    pub(super) fn broker(&self) -> Option<Broker> {
+        self.broker.borrow().clone()
+    }
+
+    /// Waits until a broker runs.
+    async fn session(&self) -> Session {
+        let mut changes = self.broker.subscribe();
+        loop {
+            let broker = changes.borrow_and_update().clone();
+            if let Some(broker) = broker {
+                return Session { broker, changes };
+            }
+            // An error means that the world is gone, and this task with it.
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// A connection to one process. A clone is another one to the same process.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) broker: Broker,
+    changes: watch::Receiver<Option<Broker>>,
+}
+
+impl Session {
+    /// Waits for a call; `None` when the process died first.
+    pub(super) async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let mut changes = self.changes.clone();
+        tokio::select! {
+            biased; // What a process said after its death was never said.
+            _ = changes.changed() => None,
+            answer = call => Some(answer),
+        }
+    }
+}
+
+/// One client: a name in the history and a stream of decisions.
+pub(super) struct Client {
+    pub(super) name: String,
+    pub(super) random: Random,
+    pub(super) clock: FakeClock,
+    pub(super) world: Arc<World>,
+}
+
+impl Client {
+    pub(super) fn new(name: &str, random: Random, clock: FakeClock, world: Arc<World>) -> Self {
+        Self { name: name.to_owned(), random, clock, world }
+    }
+
+    pub(super) async fn session(&self) -> Session {
+        self.world.link.session().await
+    }
+
+    pub(super) fn invoke(&self, step: Step) -> u64 {
+        self.world.recorder.invoke(0, &self.name, step)
+    }
+
+    pub(super) fn complete(&self, op: u64, step: Step) {
+        self.world.recorder.complete(0, &self.name, op, step);
+    }
+
+    pub(super) fn note(&self, step: Step) {
+        self.world.note(&self.name, step);
+    }
+
+    /// Records that the process died during the operation.
+    pub(super) fn unknown(&self, op: u64) {
+        self.complete(op, Step::Unknown { reason: "the process died".to_owned() });
+    }
+
+    pub(super) fn fail(&self, op: u64, reason: &impl ToString) {
+        self.complete(op, Step::Fail { reason: reason.to_string() });
+    }
+
+    /// Does nothing for up to this long.
+    pub(super) async fn pause(&mut self, max: Duration) {
+        let micros = u64::try_from(max.as_micros()).unwrap_or(u64::MAX);
+        let span = Duration::from_micros(self.random.below(micros));
+        let deadline = self.clock.monotonic().plus(span);
+        self.clock.sleep_until(Some(deadline)).await;
+    }
+}

@@ -1,0 +1,102 @@
+use std::{
+    ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+};
+use tramline_sim::simulation::{Backing, Finished, Settings, run};
+
+const SEEDS_DEFAULT: u64 = 1000;
+
+fn seeds() -> Range<u64> {
+    let Ok(text) = std::env::var("TRAMLINE_SEEDS") else { return 0..SEEDS_DEFAULT };
+    let number = |text: &str| {
+        text.parse::<u64>().unwrap_or_else(|_| panic!("`{text}` in TRAMLINE_SEEDS is no number"))
+    };
+    match text.split_once("..") {
+        Some((from, to)) => number(from)..number(to),
+        None => 0..number(&text),
+    }
+}
+
+/// Runs one seed; the error says what is wrong.
+fn run_seed(settings: Settings) -> Result<Finished, String> {
+    let seed = settings.seed;
+    match catch_unwind(AssertUnwindSafe(|| run(settings))) {
+        Ok(finished) if finished.is_good() => Ok(finished),
+        Ok(finished) => Err(finished.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            Err(format!("seed {seed}: panicked: {text}"))
+        }
+    }
+}
+
+/// Runs many seeds on all cores; gives what went well and what did not.
+fn run_all(seeds: Range<u64>, settings: fn(u64) -> Settings) -> (Vec<Finished>, Vec<String>) {
+    let next = AtomicU64::new(seeds.start);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let work = || {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return (good, bad);
+            }
+            match run_seed(settings(seed)) {
+                Ok(mut finished) => {
+                    finished.events.clear();
+                    finished.events.shrink_to_fit();
+                    good.push(finished);
+                }
+                Err(text) => bad.push(text),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for worker in workers {
+            let (g, b) = worker.join().expect("a worker catches panics");
+            good.extend(g);
+            bad.extend(b);
+        }
+        (good, bad)
+    })
+}
+
+#[track_caller]
+fn expect_good(seeds: Range<u64>, settings: fn(u64) -> Settings) {
+    let count = seeds.end - seeds.start;
+    let (good, bad) = run_all(seeds, settings);
+    assert!(
+        bad.is_empty(),
+        "{} of {count} seeds failed; TRAMLINE_SEEDS=N..M runs some again\n{}",
+        bad.len(),
+        bad.iter().take(3).cloned().collect::<Vec<_>>().join("\n")
+    );
+    // A simulation in which nothing happens proves nothing.
+    let sum = |count: fn(&Finished) -> usize| good.iter().map(count).sum::<usize>() as u64;
+    assert!(sum(|f| f.report.totals.sends_ok) > 50 * count, "few sends were acknowledged");
+    assert!(sum(|f| f.report.totals.sends_unknown) > 0, "no crash interrupted a send");
+    assert!(sum(|f| f.report.totals.reads) > 100 * count, "little was read");
+    assert!(sum(|f| f.report.totals.commits_ok) > count, "few offsets were committed");
+    assert!(sum(|f| f.report.totals.admin_ok) > count, "few topics were changed");
+    assert!(sum(|f| f.crashes as usize) > 2 * count, "the machine rarely crashed");
+}
+
+#[test]
+fn every_promise_is_kept_on_a_disk_that_loses_tears_and_reorders() {
+    expect_good(seeds(), Settings::new);
+}
+
+#[test]
+fn every_promise_is_kept_on_the_memory_store() {
+    let settings = |seed| Settings { backing: Backing::Memory, ..Settings::new(seed) };
+    expect_good(0..50, settings);
+}
+
+#[test]
+fn a_seed_gives_the_same_history_again() {
+    let history = || run(Settings::new(7)).events;
+    assert_eq!(history(), history());
+}
