@@ -98,7 +98,10 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Streams { tramline, jars, rounds, seconds, only } => {
-            let dir = tempfile::tempdir_in(std::env::current_dir()?.join("target"))?;
+            // Beside the binary: on the disk that the project is on, not in memory.
+            let binary = std::env::current_exe()?;
+            let beside = binary.parent().unwrap_or(std::path::Path::new("."));
+            let dir = tempfile::tempdir_in(beside)?;
             let time = Duration::from_secs(seconds);
             let dir = dir.path().to_owned();
             streams::run(streams::Settings { tramline, jars, rounds, time, only, dir }).await
