@@ -153,9 +153,9 @@ impl<'a> Walk<'a> {
         Self { bytes, epoch, at: FIRST_GROUP, end, group, commit, crc, closed: true, resumed }
     }
 
-    /// The point behind the last frame.
-    pub(super) fn link(&self) -> Link {
-        let end = self.at.next_multiple_of(BLOCK) as u64;
+    /// The point behind the last frame: within a block where the rest of the group was cut.
+    pub(super) const fn link(&self) -> Link {
+        let end = self.at as u64;
         Link { sequence: self.epoch, end, group: self.group, commit: self.commit, crc: self.crc }
     }
 
