@@ -54,7 +54,7 @@ impl Sample {
         Self {
             api_key,
             direction,
-            version: words[1].parse().unwrap(),
+            version: words[1].parse().expect("a version"),
             is_full: words[2] == "full",
             bytes: unhex(words[3]),
         }
@@ -101,9 +101,6 @@ pub(crate) fn read(name: &str) -> String {
 }
 
 fn unhex(text: &str) -> Bytes {
-    let digit = |byte: u8| (byte as char).to_digit(16).and_then(|it| u8::try_from(it).ok());
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| digit(pair[0]).unwrap() << 4 | digit(pair[1]).unwrap())
-        .collect()
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).expect("two hexadecimal digits");
+    (0..text.len()).step_by(2).map(byte).collect()
 }
