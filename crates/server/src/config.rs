@@ -1,0 +1,335 @@
+//! The configuration: what `tramline.toml` says, completed by the defaults. The default file is
+//! the one list of keys; tests hold it and these types together.
+
+mod keys;
+mod values;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tramline_broker::{GroupOptions, Options, TopicDefaults};
+use tramline_store::DiskOptions;
+use tramline_types::limits;
+
+pub(crate) use values::{HostPort, Listen, Size, Span};
+
+/// The default file, with every key explained.
+pub(crate) const DEFAULT_TEXT: &str = include_str!("../tramline.toml");
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) memory_budget: Size,
+    pub(crate) shutdown_timeout: Span,
+    pub(crate) insecure: bool,
+    pub(crate) log: Log,
+    pub(crate) http: Http,
+    pub(crate) kafka: Kafka,
+    pub(crate) topics: Topics,
+    pub(crate) groups: Groups,
+    pub(crate) store: Store,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    pub(crate) listen: Listen,
+    pub(crate) hosts_allowed: Vec<String>,
+    pub(crate) connections_max: usize,
+}
+
+/// The Kafka protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Kafka {
+    pub(crate) listen: Listen,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advertised: Option<HostPort>,
+    pub(crate) connections_max: usize,
+    pub(crate) request_max: Size,
+}
+
+/// Topics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Topics {
+    pub(crate) partitions: u32,
+    pub(crate) auto_create: bool,
+    pub(crate) retention_check_interval: Span,
+    pub(crate) producer_expiration: Span,
+    pub(crate) defaults: BTreeMap<String, String>,
+}
+
+/// Consumer groups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Groups {
+    pub(crate) session_timeout_min: Span,
+    pub(crate) session_timeout_max: Span,
+    pub(crate) initial_rebalance_delay: Span,
+    pub(crate) members_max: usize,
+    pub(crate) offsets_retention: Span,
+    pub(crate) offset_metadata_max: Size,
+}
+
+/// The disk back-end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    pub(crate) wal_file: Size,
+    pub(crate) wal_retire: Size,
+    pub(crate) wal_max: Size,
+    pub(crate) headroom: Size,
+    pub(crate) segment_max: Size,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./tramline-data"),
+            memory_budget: Size(limits::MEMORY_BUDGET as u64),
+            shutdown_timeout: Span(Duration::from_secs(10)),
+            insecure: false,
+            log: Log::default(),
+            http: Http::default(),
+            kafka: Kafka::default(),
+            topics: Topics::default(),
+            groups: Groups::default(),
+            store: Store::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: Listen::At("127.0.0.1:8080".to_owned()),
+            hosts_allowed: Vec::new(),
+            connections_max: limits::CONNECTIONS_MAX,
+        }
+    }
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            listen: Listen::At("127.0.0.1:9092".to_owned()),
+            advertised: None,
+            connections_max: limits::CONNECTIONS_MAX,
+            request_max: Size(limits::REQUEST_BYTES_MAX as u64),
+        }
+    }
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        let options = Options::default();
+        Self {
+            partitions: options.partitions_default,
+            auto_create: options.auto_create_topics,
+            retention_check_interval: Span(options.retention_check_interval),
+            producer_expiration: Span(options.producer_id_expiration),
+            defaults: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        let options = GroupOptions::default();
+        Self {
+            session_timeout_min: Span(options.session_timeout_min),
+            session_timeout_max: Span(options.session_timeout_max),
+            initial_rebalance_delay: Span(options.initial_rebalance_delay),
+            members_max: options.members_max,
+            offsets_retention: Span(options.offsets_retention),
+            offset_metadata_max: Size(options.offset_metadata_bytes_max as u64),
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let options = DiskOptions::default();
+        Self {
+            wal_file: Size(options.wal_file_bytes),
+            wal_retire: Size(options.wal_retire_bytes),
+            wal_max: Size(options.wal_bytes_max),
+            headroom: Size(options.headroom_bytes),
+            segment_max: Size(options.segment_bytes_max),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; the defaults where none is given.
+    pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else { return Ok(Self::default()) };
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration `{}`", path.display()))?;
+        Self::parse(&text).with_context(|| format!("configuration `{}`", path.display()))
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let table: toml::Table = text.parse()?;
+        if let Some((key, nearest)) = keys::unknown(&table) {
+            match nearest {
+                Some(nearest) => bail!("unknown key `{key}`: did you mean `{nearest}`?"),
+                None => {
+                    bail!("unknown key `{key}`: `tramline config print-default` lists all of them")
+                }
+            }
+        }
+        let config: Self = toml::from_str(text)?;
+        config.broker_options()?; // A wrong topic setting is told here, not at its first use.
+        Ok(config)
+    }
+
+    /// The broker's part.
+    pub(crate) fn broker_options(&self) -> anyhow::Result<Options> {
+        let defaults = self.topics.defaults.clone();
+        Ok(Options {
+            partitions_default: self.topics.partitions,
+            auto_create_topics: self.topics.auto_create,
+            topic_defaults: TopicDefaults::new(defaults).context("`topics.defaults`")?,
+            retention_check_interval: self.topics.retention_check_interval.0,
+            producer_id_expiration: self.topics.producer_expiration.0,
+            groups: GroupOptions {
+                session_timeout_min: self.groups.session_timeout_min.0,
+                session_timeout_max: self.groups.session_timeout_max.0,
+                initial_rebalance_delay: self.groups.initial_rebalance_delay.0,
+                members_max: self.groups.members_max,
+                offsets_retention: self.groups.offsets_retention.0,
+                offset_metadata_bytes_max: self.groups.offset_metadata_max.as_usize(),
+            },
+        })
+    }
+
+    /// The store's part: of the memory budget a quarter for the tail cache and an eighth for the
+    /// index of what is not retired.
+    pub(crate) fn disk_options(&self) -> DiskOptions {
+        DiskOptions {
+            wal_file_bytes: self.store.wal_file.0,
+            wal_retire_bytes: self.store.wal_retire.0,
+            wal_bytes_max: self.store.wal_max.0,
+            headroom_bytes: self.store.headroom.0,
+            segment_bytes_max: self.store.segment_max.0,
+            cache_bytes: self.memory_budget.as_usize() / 4,
+            index_bytes: self.memory_budget.as_usize() / 8,
+            ..DiskOptions::default()
+        }
+    }
+
+    //K    /// The Kafka front-end's part.
+    //K    pub(crate) fn kafka_options(&self) -> tramline_kafka::Options {
+    //K        tramline_kafka::Options {
+    //K            advertised: self.kafka.advertised.clone().map(|at| (at.host, at.port)),
+    //K            connections_max: self.kafka.connections_max,
+    //K            request_bytes_max: self.kafka.request_max.as_usize(),
+    //K            ..tramline_kafka::Options::default()
+    //K        }
+    //K    }
+    //K
+    /// The HTTP front-end's part.
+    pub(crate) fn http_options(&self) -> tramline_http::Options {
+        tramline_http::Options {
+            hosts_allowed: self.http.hosts_allowed.clone(),
+            connections_max: self.http.connections_max,
+            ..tramline_http::Options::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        format!("{:#}", Config::parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn default_file_is_the_defaults() {
+        assert_eq!(Config::parse(DEFAULT_TEXT).unwrap(), Config::default());
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn default_file_has_every_key() {
+        let full: toml::Table = keys::full_text().parse().unwrap();
+        let mut config = Config::parse(&keys::full_text()).unwrap();
+        assert!(config.kafka.advertised.is_some());
+        config.topics.defaults.clear();
+        let typed = toml::Table::try_from(config).unwrap();
+        assert_eq!(typed, full);
+    }
+
+    #[test]
+    fn default_disk_options_are_the_stores_own() {
+        let (ours, stores) = (Config::default().disk_options(), DiskOptions::default());
+        assert_eq!(format!("{ours:?}"), format!("{stores:?}"));
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest() {
+        for (text, key, nearest) in [
+            ("data_dri = \"x\"", "data_dri", "data_dir"),
+            ("[kafka]\nadvertized = \"a:1\"", "kafka.advertized", "kafka.advertised"),
+            ("[kakfa]\nlisten = \"off\"", "kakfa", "kafka"),
+            ("[store]\nwal_file_bytes = 1", "store.wal_file_bytes", "store.wal_file"),
+            ("[groups]\npartitions = 3", "groups.partitions", "topics.partitions"),
+        ] {
+            let expected = format!("unknown key `{key}`: did you mean `{nearest}`?");
+            assert_eq!(error(text), expected);
+        }
+        assert!(error("zzzzzzzzzzzzzzzz = 1").contains("print-default"));
+    }
+
+    #[test]
+    fn wrong_values_say_what_is_allowed() {
+        assert!(error("memory_budget = \"lots\"").contains("64 MiB"));
+        assert!(error("shutdown_timeout = \"soon\"").contains("30s"));
+        assert!(error("[http]\nlisten = \"8080\"").contains("127.0.0.1"));
+        assert!(error("[topics.defaults]\n\"retention.sm\" = \"1\"").contains("retention.sm"));
+        assert!(error("[topics.defaults]\n\"retention.ms\" = \"x\"").contains("retention.ms"));
+    }
+
+    #[test]
+    fn the_documentation_shows_the_default_file() {
+        let page = include_str!("../../../docs/configuration.md");
+        assert!(page.contains(DEFAULT_TEXT), "docs/configuration.md must show `tramline.toml`");
+    }
+}

@@ -1,0 +1,55 @@
+//! Takes a port, or says in one line why not and which setting to change.
+
+use crate::config::{Config, Listen};
+use anyhow::{Context, anyhow, bail};
+use std::{io, net::SocketAddr};
+use tokio::net::{TcpListener, lookup_host};
+
+/// Listens where the setting says; nowhere when it is off.
+pub(super) async fn bind(
+    setting: &'static str,
+    listen: &Listen,
+    config: &Config,
+) -> anyhow::Result<Option<TcpListener>> {
+    let Listen::At(address) = listen else { return Ok(None) };
+    let resolved = lookup_host(address.as_str())
+        .await
+        .with_context(|| format!("`{setting}` = `{address}` has no address"))?;
+    let mut last = None;
+    for address in resolved {
+        if !address.ip().is_loopback() && !config.insecure {
+            bail!(
+                "`{setting}` = `{address}` can be reached by other machines, and no security is \
+                 configured: listen on 127.0.0.1, or allow it with --insecure"
+            );
+        }
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(Some(listener)),
+            Err(error) => last = Some(refused(setting, address, error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| anyhow!("`{setting}` = `{address}` has no address")))
+}
+
+fn refused(setting: &str, address: SocketAddr, error: io::Error) -> anyhow::Error {
+    let flag = setting.split('.').next().unwrap_or(setting);
+    let (ip, port) = (address.ip(), address.port());
+    match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "port {port} on {ip} is taken: stop the program that has it, or set `{setting}` \
+             (--listen-{flag}) to another address or \"off\""
+        ),
+        io::ErrorKind::PermissionDenied => anyhow!(
+            "port {port} on {ip} is not allowed to this user: set `{setting}` (--listen-{flag}) to \
+             a port above 1023"
+        ),
+        _ => {
+            anyhow::Error::from(error).context(format!("cannot listen on `{setting}` = {address}"))
+        }
+    }
+}
+
+/// The address that was really taken.
+pub(super) fn local_addr(listener: &TcpListener) -> io::Result<SocketAddr> {
+    listener.local_addr()
+}
