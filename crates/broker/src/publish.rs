@@ -125,49 +125,62 @@ impl Broker {
         }
     }
 
-    /// Publishes messages of a protocol without batches, each run to one partition as one
-    /// batch. The partition is the given one, or goes by the key as in Kafka's clients, or round
-    /// robin.
+    /// Publishes messages of a protocol without batches: those of one partition as one batch.
+    /// The partition is the given one, or goes by the key as in Kafka's clients, or round robin.
+    /// One result per message, in order: its partition and offset, once durable.
     pub async fn publish_messages(
         &self,
         topic: &Arc<Topic>,
         messages: Vec<(Option<u32>, Message)>,
-    ) -> Result<Vec<(u32, Offset)>, Error> {
+    ) -> Vec<Result<(u32, Offset), Error>> {
         let count = topic.partition_count();
         let now = self.clock().now();
-        let spread = self.next_round_robin();
+        let keyless = self.next_round_robin() % count;
+        let mut runs: Vec<(u32, BatchBuilder)> = Vec::new();
         let mut places = Vec::with_capacity(messages.len());
-        let mut builders: Vec<(u32, BatchBuilder, i32)> = Vec::new();
         for (partition, message) in messages {
-            let partition = match (partition, &message.key) {
-                (Some(partition), _) => partition,
-                (None, Some(key)) => partitioner::by_key(key, count),
-                (None, None) => spread % count,
-            };
-            let index =
-                builders.iter().position(|(of, _, _)| *of == partition).unwrap_or_else(|| {
-                    builders.push((partition, BatchBuilder::new(Compression::None), 0));
-                    builders.len() - 1
-                });
-            let (_, builder, records) = &mut builders[index];
+            let partition = partition.unwrap_or_else(|| {
+                message.key.as_ref().map_or(keyless, |key| partitioner::by_key(key, count))
+            });
+            let run = runs.iter().position(|(of, _)| *of == partition).unwrap_or_else(|| {
+                runs.push((partition, BatchBuilder::new(Compression::None)));
+                runs.len() - 1
+            });
+            let builder = &mut runs[run].1;
+            places.push((run, u64::try_from(builder.len()).unwrap_or(u64::MAX)));
             builder.push(&message, now);
-            places.push((index, u64::try_from(*records).unwrap_or(0)));
-            *records += 1;
         }
-        let mut partitions = Vec::with_capacity(builders.len());
-        let mut items = Vec::with_capacity(builders.len());
-        for (partition, builder, _) in builders {
-            let batch = builder.build().map_err(|e| Error::InvalidRecord(e.to_string()))?;
-            partitions.push(partition);
-            items.push(PublishItem { topic: Arc::clone(topic), partition, batch });
+        let outcomes = self.publish_runs(topic, runs).await;
+        let place = |(run, record): (usize, u64)| {
+            let (partition, outcome) = &outcomes[run];
+            outcome.clone().map(|published| (*partition, published.base_offset.plus(record)))
+        };
+        places.into_iter().map(place).collect()
+    }
+
+    async fn publish_runs(
+        &self,
+        topic: &Arc<Topic>,
+        runs: Vec<(u32, BatchBuilder)>,
+    ) -> Vec<(u32, Result<Published, Error>)> {
+        let (mut outcomes, mut items) = (Vec::with_capacity(runs.len()), Vec::new());
+        for (partition, builder) in runs {
+            match builder.build() {
+                Ok(batch) => {
+                    items.push(PublishItem { topic: Arc::clone(topic), partition, batch });
+                    outcomes.push((partition, None));
+                }
+                Err(error) => {
+                    let refused = Error::InvalidRecord(error.to_string());
+                    outcomes.push((partition, Some(refused)));
+                }
+            }
         }
-        let published = self.publish(items).await.await;
-        places
-            .into_iter()
-            .map(|(index, record)| match &published[index] {
-                Ok(published) => Ok((partitions[index], published.base_offset.plus(record))),
-                Err(error) => Err(error.clone()),
-            })
-            .collect()
+        let mut published = self.publish(items).await.await.into_iter();
+        let outcome = |(partition, refused): (u32, Option<Error>)| match refused {
+            Some(refused) => (partition, Err(refused)),
+            None => (partition, published.next().unwrap_or(Err(Error::Closed))),
+        };
+        outcomes.into_iter().map(outcome).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! The boundary over the memory back-end: what front-ends rely on.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod durability;
 mod fetching;
 mod support;

@@ -370,8 +370,8 @@ fn check(state: &State) {
     assert!(state.expiries.iter().all(|(_, id)| is_known(id)));
     assert!(state.unsynced.iter().all(|id| state.members.contains_key(id)));
     assert!(state.statics.values().all(|id| state.members.contains_key(id)));
-    assert_eq!(joining > 0 && !matches!(state.phase, Phase::Preparing { .. }), false);
-    assert_eq!(syncing > 0 && state.phase != Phase::Completing, false);
+    assert!(joining == 0 || matches!(state.phase, Phase::Preparing { .. }));
+    assert!(syncing == 0 || state.phase == Phase::Completing);
     assert_eq!(state.members.is_empty(), state.leader.is_none());
     match state.phase {
         Phase::Empty => assert!(state.members.is_empty() && state.protocol.is_none()),

@@ -65,11 +65,7 @@ pub(crate) async fn handle(
     let mut results = Vec::with_capacity(messages.len());
     // One run after another, so that messages keep their order.
     for run in runs(messages) {
-        let count = run.len();
-        match cx.broker.publish_messages(&topic, run).await {
-            Ok(places) => results.extend(places.into_iter().map(Ok)),
-            Err(error) => results.extend(vec![Err(error); count]),
-        }
+        results.extend(cx.broker.publish_messages(&topic, run).await);
     }
     Ok(publish_outcome(results))
 }
