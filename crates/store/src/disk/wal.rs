@@ -183,11 +183,11 @@ impl<'a> Walk<'a> {
     }
 
     fn follows(&self, frame: &Frame<'_>) -> bool {
-        let group = if self.closed { self.group + 1 } else { self.group };
+        let group = if self.closed { self.group.checked_add(1) } else { Some(self.group) };
         let header = &frame.header;
         self.resumed
-            || (header.group == group
-                && header.commit == self.commit + 1
+            || (Some(header.group) == group
+                && Some(header.commit) == self.commit.checked_add(1)
                 && header.previous == self.crc)
     }
 
