@@ -1,0 +1,90 @@
+"""A broker process: the release binary on a data directory of its own and free ports.
+
+It is started with every port on 127.0.0.1:0 and a ready file, and keeps its ports when it is
+started again, so that clients find it. It is stopped by its process id.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+BINARY = os.environ.get("TRAMLINE_BINARY", "target/release/tramline")
+READY_SECONDS = 20
+STOP_SECONDS = 20
+
+
+class Broker:
+    """`stop` ends it as an operator would, `kill` by kill -9; `start` starts it again."""
+
+    def __init__(self, directory, settings=None, kafka="127.0.0.1:0", http="127.0.0.1:0", prefix=()):
+        self.directory = pathlib.Path(directory)
+        self.settings = dict(settings or {})
+        self.kafka = kafka
+        self.http = http
+        self.prefix = list(prefix)
+        self.process = None
+        self.start()
+
+    def start(self):
+        ready = self.directory / "ready"
+        ready.unlink(missing_ok=True)
+        config = self.directory / "tramline.toml"
+        config.write_text(to_toml(self.settings))
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *self.prefix,
+                    BINARY,
+                    "serve",
+                    f"--config={config}",
+                    f"--data-dir={self.directory / 'data'}",
+                    f"--listen-kafka={self.kafka}",
+                    f"--listen-http={self.http}",
+                    f"--ready-file={ready}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"the broker did not start:\n{self.log()}")
+            time.sleep(0.01)
+        addresses = json.loads(ready.read_text())
+        self.kafka = addresses["kafka"]
+        self.http = addresses["http"]
+
+    def stop(self):
+        """A clean end; its exit code must be 0."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(STOP_SECONDS)
+        assert code == 0, f"exit code {code}:\n{self.log()}"
+
+    def kill(self):
+        """kill -9: nothing is written out first."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(STOP_SECONDS)
+
+    def close(self):
+        """Ends it after a test. A broker that died by itself fails that test."""
+        died = self.process.poll()
+        assert died in (None, 0, -signal.SIGKILL), f"the broker died ({died}):\n{self.log()}"
+        self.kill()
+
+    def log(self):
+        return (self.directory / "log").read_text(errors="replace")[-4000:]
+
+
+def to_toml(settings):
+    """Settings by section, as TOML."""
+    lines = []
+    for section, values in settings.items():
+        lines.append(f"[{section}]")
+        lines.extend(f"{json.dumps(name)} = {json.dumps(value)}" for name, value in values.items())
+    return "\n".join(lines) + "\n"
