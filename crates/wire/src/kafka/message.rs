@@ -1,6 +1,9 @@
 //! What every message and every field type can do. `#[derive(KafkaMessage)]` writes the
 //! implementations from the version ranges at the fields.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use bytes::Bytes;
