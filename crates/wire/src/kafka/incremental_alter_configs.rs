@@ -1,4 +1,5 @@
-//! IncrementalAlterConfigs (key 44, v0-1): single settings to set, reset, append to or subtract from.
+//! IncrementalAlterConfigs (key 44, v0-1): settings to set, reset, append to or
+//! subtract from, one by one.
 //!
 //! v1 is flexible.
 

@@ -1,7 +1,7 @@
 //! JoinGroup (key 11, v0-9): a member enters a group, or a new generation of it.
 //!
-//! v1 adds `rebalance_timeout_ms`, v4 answers an unknown member with its id, v5 adds static members,
-//! v6 is flexible, v7 echoes the protocol type, v8 adds `reason`, v9 `skip_assignment`.
+//! v1 adds `rebalance_timeout_ms`, v4 answers an unknown member with its id, v5 adds static
+//! members, v6 is flexible, v7 echoes the protocol type, v8 adds `reason`, v9 `skip_assignment`.
 
 use bytes::Bytes;
 

@@ -2,7 +2,8 @@
 //!
 //! v0 reads an empty list of topics as all; later versions say null. v4 adds
 //! `allow_auto_topic_creation`, v5 offline replicas, v7 leader epochs, v8 authorised operations
-//! (v8-10 for the cluster), v9 is flexible, v10 adds topic ids (v12 accepts them), v13 an error code.
+//! (v8-10 for the cluster), v9 is flexible, v10 adds topic ids (v12 accepts them), v13 an
+//! error code.
 
 use crate::KafkaStr;
 

@@ -1,7 +1,7 @@
 //! OffsetCommit (key 8, v2-10): a group's offsets, to be kept.
 //!
-//! v5 drops `retention_time_ms`, v6 adds leader epochs, v7 static members, v8 is flexible, v9 is for
-//! the newer group protocol, v10 names topics by id.
+//! v5 drops `retention_time_ms`, v6 adds leader epochs, v7 static members, v8 is flexible, v9 is
+//! for the newer group protocol, v10 names topics by id.
 
 use crate::KafkaStr;
 
