@@ -2,6 +2,7 @@
 
 use crate::{
     Error, Groups, Metrics, Options, Topic,
+    collect::Figures,
     topic::{Topics, partition_settings},
     upkeep,
 };
@@ -74,6 +75,11 @@ impl Broker {
             leader_epoch,
         };
         let broker = Self { shared: Arc::new(shared) };
+        let figures = Arc::downgrade(&broker.shared);
+        let read = move || figures.upgrade().map(|shared| Self { shared });
+        broker
+            .metrics()
+            .register(|registry| registry.register_collector(Box::new(Figures::new(read))));
         broker.groups().retain_topics(|name| broker.topic(name).is_ok()).await?;
         tokio::spawn(upkeep::run(broker.clone()));
         Ok(broker)

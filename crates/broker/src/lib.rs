@@ -4,6 +4,7 @@
 mod admin;
 mod broker;
 mod clock;
+mod collect;
 mod error;
 mod fetch;
 mod group;

@@ -178,3 +178,20 @@ async fn naming_an_unknown_topic_creates_it_once_where_that_is_allowed() {
     let node = Node::over(Arc::new(tramline_store::MemoryStore::new()), options).await;
     assert!(matches!(node.broker.topic_or_create(&name).await, Err(Error::UnknownTopic(_))));
 }
+
+#[tokio::test]
+async fn metrics_tell_of_topics_and_the_store() {
+    let node = Node::start().await;
+    let topic = node.topic("counted", &[]).await;
+    node.publish(&topic, batch_at(node.now(), &["a", "b"])).await.unwrap();
+    let text = node.broker.metrics().encode();
+    for line in [
+        "tramline_topics 1",
+        "tramline_partition_high_watermark{topic=\"counted\",partition=\"0\"} 2",
+        "tramline_published_batches_total 1",
+        "tramline_store_full 0",
+    ] {
+        assert!(text.contains(line), "no `{line}` in:\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
