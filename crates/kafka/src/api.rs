@@ -1,0 +1,140 @@
+//! The table of APIs that work here, and the way from a frame to its answer.
+//!
+//! What ApiVersions shows comes from this table alone.
+
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_groups;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_groups;
+mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
+mod list_offsets;
+mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
+mod produce;
+mod sync_group;
+
+use crate::context::{Call, Context};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tramline_wire::{
+    DecodeError, EncodeError, Reader,
+    kafka::{
+        ApiKey, KafkaMessage, RequestHeader, VersionRange, encode_response, peek_request_header,
+    },
+};
+
+/// What applying a request led to.
+pub(crate) enum Outcome {
+    /// The answer.
+    Answer(Vec<Bytes>),
+    /// It is applied; the answer comes when it is durable.
+    Later(BoxFuture<'static, Result<Vec<Bytes>, EncodeError>>),
+    /// The client wants no answer.
+    Silent,
+    /// The client wants no answer, and must learn of a failure by losing its connection.
+    Close,
+}
+
+/// What becomes of a request whose client has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HangUp {
+    /// It only waits or reads: it ends at once.
+    Abandons,
+    /// It changes something: it runs to its end.
+    Finishes,
+}
+
+type Started = (HangUp, BoxFuture<'static, Result<Outcome, EncodeError>>);
+
+macro_rules! apis {
+    ($($api:ident in $module:ident, $hang_up:ident;)*) => {
+        /// Every API that works, with its versions.
+        pub(crate) const SUPPORTED: &[(ApiKey, VersionRange)] =
+            &[$((ApiKey::$api, $module::VERSIONS)),*];
+
+        fn start_known(
+            cx: &Arc<Context>,
+            call: Call,
+            mut body: Reader,
+        ) -> Result<Started, DecodeError> {
+            match call.api {
+                $(ApiKey::$api if $module::VERSIONS.contains(call.version) => {
+                    let request = KafkaMessage::decode(&mut body, call.version)?;
+                    let cx = Arc::clone(cx);
+                    let answer = async move {
+                        let response = $module::handle(&cx, &call, request).await;
+                        encode(&call, &response).map(Outcome::Answer)
+                    };
+                    Ok((HangUp::$hang_up, Box::pin(answer)))
+                })*
+                _ => Err(DecodeError::UnsupportedVersion(call.version)),
+            }
+        }
+    };
+}
+
+apis! {
+    Fetch in fetch, Abandons;
+    ListOffsets in list_offsets, Abandons;
+    Metadata in metadata, Finishes;
+    OffsetCommit in offset_commit, Finishes;
+    OffsetFetch in offset_fetch, Abandons;
+    FindCoordinator in find_coordinator, Abandons;
+    JoinGroup in join_group, Abandons;
+    Heartbeat in heartbeat, Abandons;
+    LeaveGroup in leave_group, Finishes;
+    SyncGroup in sync_group, Abandons;
+    DescribeGroups in describe_groups, Abandons;
+    ListGroups in list_groups, Abandons;
+    ApiVersions in api_versions, Abandons;
+    CreateTopics in create_topics, Finishes;
+    DeleteTopics in delete_topics, Finishes;
+    InitProducerId in init_producer_id, Finishes;
+    DescribeConfigs in describe_configs, Abandons;
+    CreatePartitions in create_partitions, Finishes;
+    DeleteGroups in delete_groups, Finishes;
+    IncrementalAlterConfigs in incremental_alter_configs, Finishes;
+    OffsetDelete in offset_delete, Finishes;
+    DescribeCluster in describe_cluster, Abandons;
+}
+
+/// Understands a frame and starts on it. An error closes the connection, as in Kafka.
+pub(crate) fn start(cx: &Arc<Context>, frame: Bytes) -> Result<Started, DecodeError> {
+    let peek = peek_request_header(&frame)?;
+    let api = ApiKey::from_code(peek.api_key)?;
+    if api == ApiKey::ApiVersions && !api_versions::VERSIONS.contains(peek.api_version) {
+        cx.metrics().requested(api);
+        let response = api_versions::unsupported(cx);
+        let answer = encode_response(&response, api, 0, peek.correlation_id);
+        return Ok((HangUp::Abandons, Box::pin(async { answer.map(Outcome::Answer) })));
+    }
+    let mut body = Reader::new(frame);
+    let header = RequestHeader::decode(&mut body)?;
+    let call = Call::new(api, header);
+    let started = if api == ApiKey::Produce {
+        let answer = produce::start(cx, call, &mut body)?;
+        (HangUp::Finishes, answer)
+    } else {
+        start_known(cx, call, body)?
+    };
+    cx.metrics().requested(api);
+    Ok(started)
+}
+
+fn encode(call: &Call, response: &impl KafkaMessage) -> Result<Vec<Bytes>, EncodeError> {
+    encode_response(response, call.api, call.version, call.correlation_id)
+}

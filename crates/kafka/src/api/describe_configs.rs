@@ -1,0 +1,114 @@
+//! DescribeConfigs (key 32, v1-4): every setting of topics and of the broker, with its default,
+//! its source and what it does.
+//!
+//! v1 adds synonyms, v3 adds types and documentation, v4 is flexible.
+
+use crate::{
+    context::{Call, Context},
+    error::ErrorCode,
+    from_wire, to_wire,
+};
+use tramline_broker::SettingDescription;
+use tramline_wire::{
+    KafkaStr,
+    kafka::{
+        VersionRange,
+        describe_configs::{
+            DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
+            DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
+        },
+    },
+};
+
+pub(super) const VERSIONS: VersionRange = VersionRange::new(1, 4);
+
+/// `resource_type` of a topic.
+pub(super) const TOPIC: i8 = 2;
+/// `resource_type` of a broker.
+pub(super) const BROKER: i8 = 4;
+
+pub(super) async fn handle(
+    cx: &Context,
+    call: &Call,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
+    let detail = Detail {
+        synonyms: request.include_synonyms,
+        documentation: request.include_documentation,
+    };
+    let describe = |wanted: DescribeConfigsResource| {
+        let (configs, error_code, error_message) = match settings(cx, &wanted) {
+            Ok(settings) => (configs(&wanted, settings, &detail), ErrorCode::NONE, None),
+            Err((code, message)) => (Vec::new(), cx.refuse(call.api, code), message),
+        };
+        DescribeConfigsResult {
+            error_code,
+            error_message,
+            resource_type: wanted.resource_type,
+            resource_name: wanted.resource_name,
+            configs,
+        }
+    };
+    DescribeConfigsResponse {
+        throttle_time_ms: 0,
+        results: request.resources.into_iter().map(describe).collect(),
+    }
+}
+
+/// What the client wants to know beside the values.
+struct Detail {
+    synonyms: bool,
+    documentation: bool,
+}
+
+fn settings(
+    cx: &Context,
+    wanted: &DescribeConfigsResource,
+) -> Result<Vec<SettingDescription>, (ErrorCode, Option<KafkaStr>)> {
+    let refuse = |message| Err((ErrorCode::INVALID_REQUEST, Some(KafkaStr::from_static(message))));
+    match wanted.resource_type {
+        TOPIC => match from_wire::topic(cx, &wanted.resource_name) {
+            Ok(topic) => Ok(cx.broker().describe_topic_settings(Some(&topic))),
+            Err(error) => Err((ErrorCode::from(&error), to_wire::message(&error))),
+        },
+        // The defaults for all brokers that could be changed while they run: there are none.
+        BROKER if wanted.resource_name.is_empty() => Ok(Vec::new()),
+        BROKER if wanted.resource_name.parse() == Ok(cx.node_id()) => {
+            Ok(cx.broker().describe_broker_settings())
+        }
+        BROKER => refuse("no broker has this id"),
+        _ => refuse("only topics and brokers have settings here"),
+    }
+}
+
+fn configs(
+    wanted: &DescribeConfigsResource,
+    settings: Vec<SettingDescription>,
+    detail: &Detail,
+) -> Vec<DescribeConfigsResourceResult> {
+    let keys = wanted.configuration_keys.as_deref().unwrap_or_default();
+    let is_wanted = |setting: &SettingDescription| {
+        keys.is_empty() || keys.iter().any(|key| *key == setting.name)
+    };
+    let config = |setting: SettingDescription| DescribeConfigsResourceResult {
+        name: KafkaStr::from_static(setting.name),
+        value: Some(to_wire::text(&setting.value)),
+        read_only: setting.read_only,
+        config_source: to_wire::config_source(setting.source),
+        is_sensitive: false,
+        synonyms: if detail.synonyms { synonyms(&setting) } else { Vec::new() },
+        config_type: to_wire::config_type(setting.kind),
+        documentation: detail.documentation.then(|| KafkaStr::from_static(setting.doc)),
+    };
+    settings.into_iter().filter(is_wanted).map(config).collect()
+}
+
+fn synonyms(setting: &SettingDescription) -> Vec<DescribeConfigsSynonym> {
+    let places = to_wire::synonyms(setting).into_iter();
+    let synonym = |(source, value): (_, &str)| DescribeConfigsSynonym {
+        name: KafkaStr::from_static(setting.name),
+        value: Some(to_wire::text(value)),
+        source: to_wire::config_source(source),
+    };
+    places.map(synonym).collect()
+}

@@ -1,0 +1,203 @@
+//! Produce (key 0, v3-13): one batch per partition, passed on as it is.
+//!
+//! v5 adds `log_start_offset`, v7 allows zstd, v8 adds error messages, v9 is flexible, v13 names
+//! topics by id. acks=1 waits for durability like acks=all; acks=0 has no answer.
+
+use super::{Outcome, encode};
+use crate::{
+    context::{Call, Context},
+    error::ErrorCode,
+    from_wire, to_wire,
+};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tramline_broker::{Error, PublishItem, Published, Publishing, Topic};
+use tramline_record::{Batch, Compression};
+use tramline_wire::{
+    DecodeError, EncodeError, KafkaStr, Reader,
+    kafka::{
+        VersionRange,
+        produce::{
+            PartitionProduceResponse, PartitionView, ProduceResponse, ProduceView,
+            TopicProduceResponse,
+        },
+    },
+};
+
+pub(super) const VERSIONS: VersionRange = VersionRange::new(3, 13);
+
+/// The first version whose clients promise to understand zstd.
+const ZSTD_SINCE: i16 = 7;
+/// The first version that names topics by id.
+const TOPIC_ID_SINCE: i16 = 13;
+
+/// Why one partition's records are refused.
+struct Refusal {
+    code: ErrorCode,
+    message: Option<KafkaStr>,
+}
+
+impl Refusal {
+    fn new(code: ErrorCode, message: &'static str) -> Self {
+        Self { code, message: Some(KafkaStr::from_static(message)) }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { code: ErrorCode::from(&error), message: to_wire::message(&error) }
+    }
+}
+
+impl From<tramline_record::Error> for Refusal {
+    fn from(error: tramline_record::Error) -> Self {
+        Self { code: ErrorCode::from(&error), message: to_wire::message(&error) }
+    }
+}
+
+pub(super) fn start(
+    cx: &Arc<Context>,
+    call: Call,
+    body: &mut Reader,
+) -> Result<BoxFuture<'static, Result<Outcome, EncodeError>>, DecodeError> {
+    let request = ProduceView::decode(body, call.version)?;
+    Ok(Box::pin(apply(Arc::clone(cx), call, request)))
+}
+
+async fn apply(
+    cx: Arc<Context>,
+    call: Call,
+    mut request: ProduceView,
+) -> Result<Outcome, EncodeError> {
+    let topics: Vec<_> = request
+        .topics
+        .iter()
+        .map(|topic| {
+            from_wire::topic_by(
+                &cx,
+                call.version >= TOPIC_ID_SINCE,
+                &topic.name,
+                topic.topic_id,
+            )
+        })
+        .collect();
+    let whole = check_request(&request);
+    let mut items = Vec::with_capacity(request.partitions.len());
+    let mut refusals = Vec::with_capacity(request.partitions.len());
+    for partition in &mut request.partitions {
+        let item = match (&whole, &topics[partition.topic]) {
+            (Some((code, message)), _) => Err(Refusal::new(*code, message)),
+            (None, Err(error)) => Err(error.clone().into()),
+            (None, Ok(topic)) => item(call.version, topic, partition),
+        };
+        match item {
+            Ok(item) => {
+                items.push(item);
+                refusals.push(None);
+            }
+            Err(refusal) => refusals.push(Some(refusal)),
+        }
+    }
+    let publishing = cx.broker().publish(items).await;
+    if request.acks == 0 {
+        let refused = refusals.iter().any(Option::is_some);
+        return Ok(if refused { Outcome::Close } else { Outcome::Silent });
+    }
+    Ok(Outcome::Later(Box::pin(answer(cx, call, request, (refusals, publishing)))))
+}
+
+fn check_request(request: &ProduceView) -> Option<(ErrorCode, &'static str)> {
+    if !(-1..=1).contains(&request.acks) {
+        return Some((ErrorCode::INVALID_REQUIRED_ACKS, "acks must be -1, 0 or 1"));
+    }
+    request.transactional_id.is_some().then_some((
+        ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        "this broker does not support transactions",
+    ))
+}
+
+/// Takes the records out of the request: the frame is freed when the batch is stored.
+fn item(
+    version: i16,
+    topic: &Arc<Topic>,
+    partition: &mut PartitionView,
+) -> Result<PublishItem, Refusal> {
+    let index = from_wire::partition(topic, partition.index)?;
+    let records = partition.records.take().unwrap_or_default();
+    if records.is_empty() {
+        return Err(Refusal::new(ErrorCode::INVALID_RECORD, "a record batch is required"));
+    }
+    let batch = Batch::decode(records)?;
+    batch.check_producer_batch()?;
+    let attributes = batch.header().attributes;
+    if attributes.is_transactional() {
+        return Err(Refusal::new(
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            "this broker does not support transactions",
+        ));
+    }
+    if version < ZSTD_SINCE && attributes.compression() == Ok(Compression::Zstd) {
+        return Err(Refusal::new(
+            ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+            "zstd needs Produce version 7",
+        ));
+    }
+    Ok(PublishItem { topic: Arc::clone(topic), partition: index, batch })
+}
+
+async fn answer(
+    cx: Arc<Context>,
+    call: Call,
+    request: ProduceView,
+    (refusals, publishing): (Vec<Option<Refusal>>, Publishing),
+) -> Result<Vec<bytes::Bytes>, EncodeError> {
+    let mut published = publishing.await.into_iter();
+    let mut partitions = request.partitions.iter().zip(refusals);
+    let mut responses = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let of_topic = partitions.by_ref().take(topic.partition_count);
+        let partition_responses = of_topic
+            .map(|(partition, refusal)| {
+                let result = match refusal {
+                    Some(refusal) => Err(refusal),
+                    None => {
+                        let next = published.next();
+                        next.expect("there is one result per item").map_err(Refusal::from)
+                    }
+                };
+                respond(&cx, &call, partition.index, result)
+            })
+            .collect();
+        responses.push(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses,
+        });
+    }
+    let response = ProduceResponse { responses, ..ProduceResponse::default() };
+    encode(&call, &response)
+}
+
+fn respond(
+    cx: &Context,
+    call: &Call,
+    index: i32,
+    result: Result<Published, Refusal>,
+) -> PartitionProduceResponse {
+    match result {
+        Ok(published) => PartitionProduceResponse {
+            index,
+            base_offset: published.base_offset.as_i64(),
+            log_append_time_ms: published.log_append_time.map_or(-1, |time| time.as_millis()),
+            log_start_offset: published.log_start.as_i64(),
+            ..PartitionProduceResponse::default()
+        },
+        Err(refusal) => PartitionProduceResponse {
+            index,
+            error_code: cx.refuse(call.api, refusal.code),
+            base_offset: -1,
+            error_message: refusal.message,
+            ..PartitionProduceResponse::default()
+        },
+    }
+}

@@ -1,0 +1,189 @@
+//! One connection's frames and deadlines.
+//!
+//! ```text
+//! frame | size: i32, of what follows | api_key: i16 | api_version: i16 | correlation_id: i32 | ...
+//! ```
+//!
+//! Pure state: time comes in as `now`. A declared size is checked against the limit and never
+//! allocated. Until its first valid request a connection gets little room and little time.
+
+use bytes::{Buf, Bytes, BytesMut};
+use std::time::Duration;
+use tramline_types::{
+    Monotonic,
+    limits::{
+        CONNECTION_IDLE_MAX, FIRST_REQUEST_BYTES_MAX, FIRST_REQUEST_MAX, REQUEST_READ_MAX,
+        RESPONSE_WRITE_MAX,
+    },
+};
+
+/// How long a connection may go on with what it has when the broker stops.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Why a connection is closed on a peer that broke the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Violation {
+    #[error("a frame cannot have {0} bytes")]
+    FrameSize(i32),
+    #[error("a frame of {bytes} bytes is larger than the limit of {limit}")]
+    FrameTooLarge { bytes: usize, limit: usize },
+    #[error("no valid request within the first {} s", FIRST_REQUEST_MAX.as_secs())]
+    FirstRequestLate,
+    #[error("a request was not complete within {} s", REQUEST_READ_MAX.as_secs())]
+    RequestLate,
+    #[error("no byte of an answer was taken within {} s", RESPONSE_WRITE_MAX.as_secs())]
+    AnswerNotTaken,
+    #[error("idle for {} s", CONNECTION_IDLE_MAX.as_secs())]
+    Idle,
+    #[error("not done within {} s of the broker's end", DRAIN_MAX.as_secs())]
+    NotDrained,
+}
+
+/// What the connection is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// Bytes of an incomplete frame are there, and more would be read.
+    pub(crate) mid_frame: bool,
+    /// Answers wait for the peer to take them.
+    pub(crate) unsent: bool,
+    /// Requests are being worked on.
+    pub(crate) working: bool,
+}
+
+/// One connection's protocol state.
+#[derive(Debug)]
+pub(crate) struct Session {
+    request_bytes_max: usize,
+    opened_at: Monotonic,
+    /// The first valid request has come.
+    established: bool,
+    activity: Activity,
+    mid_frame_since: Monotonic,
+    unsent_since: Monotonic,
+    active_at: Monotonic,
+    draining_since: Option<Monotonic>,
+}
+
+impl Session {
+    pub(crate) fn new(now: Monotonic, request_bytes_max: usize) -> Self {
+        Self {
+            request_bytes_max,
+            opened_at: now,
+            established: false,
+            activity: Activity::default(),
+            mid_frame_since: now,
+            unsent_since: now,
+            active_at: now,
+            draining_since: None,
+        }
+    }
+
+    /// The size of the first frame in the buffer, prefix excluded, as far as it is known.
+    fn frame_size(&self, buf: &[u8]) -> Result<Option<usize>, Violation> {
+        let Some(prefix) = buf.first_chunk() else { return Ok(None) };
+        let size = i32::from_be_bytes(*prefix);
+        let bytes = usize::try_from(size).map_err(|_| Violation::FrameSize(size))?;
+        let limit =
+            if self.established { self.request_bytes_max } else { FIRST_REQUEST_BYTES_MAX };
+        if bytes > limit {
+            return Err(Violation::FrameTooLarge { bytes, limit });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether a whole frame is in the buffer.
+    pub(crate) fn has_frame(&self, buf: &[u8]) -> Result<bool, Violation> {
+        Ok(self.frame_size(buf)?.is_some_and(|size| buf.len() - 4 >= size))
+    }
+
+    /// Splits the first whole frame off, without its size, without copying.
+    pub(crate) fn poll_frame(&self, buf: &mut BytesMut) -> Result<Option<Bytes>, Violation> {
+        match self.frame_size(buf)? {
+            Some(size) if buf.len() - 4 >= size => {
+                buf.advance(4);
+                Ok(Some(buf.split_to(size).freeze()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A request was understood.
+    pub(crate) fn handle_valid_request(&mut self) {
+        self.established = true;
+    }
+
+    /// Bytes went in or out.
+    pub(crate) fn handle_transfer(&mut self, now: Monotonic) {
+        self.active_at = now;
+    }
+
+    /// The peer took bytes of an answer.
+    pub(crate) fn handle_taken(&mut self, now: Monotonic) {
+        self.active_at = now;
+        self.unsent_since = now;
+    }
+
+    /// The connection's situation after a round of work.
+    pub(crate) fn handle_activity(&mut self, now: Monotonic, activity: Activity) {
+        let before = std::mem::replace(&mut self.activity, activity);
+        if activity.mid_frame && !before.mid_frame {
+            self.mid_frame_since = now;
+        }
+        if activity.unsent && !before.unsent {
+            self.unsent_since = now;
+        }
+        if before.working && !activity.working {
+            self.active_at = now;
+        }
+    }
+
+    /// A frame was completed: the next one has its own time.
+    pub(crate) fn handle_frame(&mut self) {
+        self.activity.mid_frame = false;
+    }
+
+    /// The broker stops.
+    pub(crate) fn handle_drain(&mut self, now: Monotonic) {
+        self.draining_since.get_or_insert(now);
+    }
+
+    /// Whether no further request is taken.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining_since.is_some()
+    }
+
+    /// When [`Session::handle_timeout`] will fail, and why, unless something happens.
+    fn first_deadline(&self) -> (Monotonic, Violation) {
+        let Activity { mid_frame, unsent, working } = self.activity;
+        let idle = !unsent && !working;
+        let deadlines = [
+            (!self.established)
+                .then(|| (self.opened_at.plus(FIRST_REQUEST_MAX), Violation::FirstRequestLate)),
+            mid_frame
+                .then(|| (self.mid_frame_since.plus(REQUEST_READ_MAX), Violation::RequestLate)),
+            unsent
+                .then(|| (self.unsent_since.plus(RESPONSE_WRITE_MAX), Violation::AnswerNotTaken)),
+            idle.then(|| (self.active_at.plus(CONNECTION_IDLE_MAX), Violation::Idle)),
+            self.draining_since.map(|since| (since.plus(DRAIN_MAX), Violation::NotDrained)),
+        ];
+        let never = (Monotonic::from_origin(Duration::MAX), Violation::Idle);
+        deadlines.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(never)
+    }
+
+    /// When [`Session::handle_timeout`] has something to say.
+    pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
+        let (at, _) = self.first_deadline();
+        (at.since_origin() < Duration::MAX).then_some(at)
+    }
+
+    /// Fails when a deadline has passed.
+    pub(crate) fn handle_timeout(&self, now: Monotonic) -> Result<(), Violation> {
+        match self.first_deadline() {
+            (at, violation) if at <= now => Err(violation),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
