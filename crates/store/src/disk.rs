@@ -181,4 +181,6 @@ pub fn fuzz_wal(bytes: &[u8]) -> usize {
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
