@@ -3,6 +3,14 @@
 #[cfg(test)]
 mod batches;
 #[cfg(test)]
+mod controls;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod powercut;
+#[cfg(test)]
 mod subject;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+mod workload;

@@ -1,15 +1,19 @@
 //! A back-end under test: the same behaviours are asked of every one.
 
+use crate::powercut::step_upkeep;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
+    path::Path,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::Thread,
 };
 use tramline_store::{
-    Batches, Commit, Error, LogStore, MemoryStore, Op, Purpose, Reading, RecoveredState,
+    Batches, Commit, DiskOptions, DiskStore, Error, LogStore, MemoryStore, Op, Purpose, Reading,
+    RecoveredState,
+    fs::{RealFiles, SimFiles},
 };
 use tramline_types::{LogId, Offset};
 
@@ -69,6 +73,103 @@ impl Subject for MemoryThreaded {
         block_on(self.0.close());
         self.0 = Arc::new(self.0.reopen().start());
         self.0.set_cold(true);
+    }
+}
+
+/// The disk back-end on a simulated disk, stepped.
+pub(crate) struct Disk {
+    files: SimFiles,
+    options: DiskOptions,
+    store: Arc<DiskStore>,
+    retires: bool,
+}
+
+impl Disk {
+    /// With a cache that holds everything, and nothing retired.
+    pub(crate) fn new() -> Self {
+        let options = DiskOptions { wal_file_bytes: 1024 * 1024, ..DiskOptions::default() };
+        Self::with(options, false)
+    }
+
+    /// Without a cache, and everything retired as soon as possible.
+    pub(crate) fn retiring() -> Self {
+        let options = DiskOptions {
+            wal_file_bytes: 1024 * 1024,
+            wal_retire_bytes: 0,
+            cache_bytes: 0,
+            index_bytes: 0,
+            ..DiskOptions::default()
+        };
+        Self::with(options, true)
+    }
+
+    fn with(options: DiskOptions, retires: bool) -> Self {
+        let files = SimFiles::new(1);
+        let store = Self::open(&files, &options);
+        Self { files, options, store, retires }
+    }
+
+    fn open(files: &SimFiles, options: &DiskOptions) -> Arc<DiskStore> {
+        let files = Arc::new(files.clone());
+        DiskStore::open_stepped(files, Path::new("/data"), options.clone()).unwrap()
+    }
+}
+
+impl Subject for Disk {
+    fn store(&self) -> Arc<dyn LogStore> {
+        self.store.clone()
+    }
+
+    fn settle(&mut self) {
+        while self.store.step_commit() {}
+        if self.retires {
+            step_upkeep(&self.store);
+        }
+    }
+
+    fn reopen(&mut self) {
+        block_on(self.store.close());
+        self.store = Self::open(&self.files, &self.options);
+    }
+}
+
+/// The disk back-end on the machine's disk, with its threads.
+pub(crate) struct RealDisk {
+    dir: tempfile::TempDir,
+    store: Arc<DiskStore>,
+}
+
+impl RealDisk {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let store = Self::open(dir.path());
+        Self { dir, store }
+    }
+
+    fn open(dir: &Path) -> Arc<DiskStore> {
+        let options = DiskOptions {
+            wal_file_bytes: 1024 * 1024,
+            wal_retire_bytes: 2 * 1024 * 1024,
+            headroom_bytes: 1024 * 1024,
+            cache_bytes: 1024 * 1024,
+            ..DiskOptions::default()
+        };
+        DiskStore::open(Arc::new(RealFiles), dir, options).unwrap()
+    }
+}
+
+impl Subject for RealDisk {
+    fn store(&self) -> Arc<dyn LogStore> {
+        self.store.clone()
+    }
+
+    fn settle(&mut self) {
+        settle_by_waiting(&*self.store);
+    }
+
+    fn reopen(&mut self) {
+        block_on(self.store.close());
+        self.store = Self::open(self.dir.path());
     }
 }
 

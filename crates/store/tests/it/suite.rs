@@ -7,7 +7,7 @@ mod state;
 
 use crate::{
     batches::{append_to, batch, stamped, target},
-    subject::{Memory, MemoryThreaded, Subject, commit},
+    subject::{Disk, Memory, MemoryThreaded, RealDisk, Subject, commit},
 };
 use changing::*;
 use large::*;
@@ -28,6 +28,18 @@ macro_rules! suite {
         mod memory_threaded {
             use super::*;
             $(#[test] fn $name() { super::$name(&mut MemoryThreaded::new()); })*
+        }
+        mod disk {
+            use super::*;
+            $(#[test] fn $name() { super::$name(&mut Disk::new()); })*
+        }
+        mod disk_retiring {
+            use super::*;
+            $(#[test] fn $name() { super::$name(&mut Disk::retiring()); })*
+        }
+        mod disk_real {
+            use super::*;
+            $(#[test] fn $name() { super::$name(&mut RealDisk::new()); })*
         }
     };
 }
