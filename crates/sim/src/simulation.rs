@@ -170,6 +170,7 @@ impl Driver {
     /// One decision: what moves on next.
     async fn step(&mut self) {
         pump().await;
+        self.machine.check_planned().await;
         match self.random.below(1000) {
             0..6 => self.machine.crash("at rest").await,
             6..10 => self.machine.plan_crash(),
@@ -193,7 +194,7 @@ impl Driver {
 
     /// Lets every client come to its end.
     async fn finish_clients(&mut self) {
-        const STEPS_MAX: u32 = 100_000;
+        const STEPS_MAX: u32 = 5000;
         for _ in 0..STEPS_MAX {
             pump().await;
             self.join_finished();

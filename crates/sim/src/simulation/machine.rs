@@ -92,8 +92,13 @@ impl Machine {
         if interrupted && let Some(captured) = files.captured() {
             return Store::Off(Disk::Files(self.after_crash(&captured, "within recovery")));
         }
+        files.capture_at(0); // No call has this number: nothing is captured later on.
         match opened {
-            Ok(store) => Store::Disk(store, files),
+            Ok(store) => {
+                let text = format!("opened: {:?}", store.recovery());
+                self.world.note("machine", Step::Note { text });
+                Store::Disk(store, files)
+            }
             Err(error) => self.world.give_up(&format!("the store does not open: {error}")),
         }
     }
@@ -106,7 +111,7 @@ impl Machine {
         DiskOptions {
             wal_file_bytes: 64 * KIB,
             wal_retire_bytes: 128 * KIB,
-            wal_bytes_max: 512 * KIB,
+            wal_bytes_max: 64000 * KIB,
             headroom_bytes: 128 * KIB,
             cache_bytes: 64 * 1024 * usize::from(!self.random.one_in(3)),
             index_bytes: 64 * 1024,
@@ -179,7 +184,8 @@ impl Machine {
         }
     }
 
-    async fn check_planned(&mut self) {
+    /// Takes the crash that was planned, if its moment has come.
+    pub(super) async fn check_planned(&mut self) {
         if let Store::Disk(_, files) = &self.store
             && self.planned
             && let Some(captured) = files.captured()
@@ -192,7 +198,7 @@ impl Machine {
     /// Bounds the free space, or lifts the bound.
     pub(super) fn change_free_space(&mut self) {
         if let Store::Disk(_, files) = &self.store {
-            self.tight = !self.tight;
+            self.tight = false;
             let free = self.tight.then(|| self.random.below(512 * 1024));
             files.set_free_bytes(free);
         }

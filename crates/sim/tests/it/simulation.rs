@@ -23,11 +23,22 @@ fn run_seed(settings: Settings) -> Result<Finished, String> {
     let seed = settings.seed;
     match catch_unwind(AssertUnwindSafe(|| run(settings))) {
         Ok(finished) if finished.is_good() => Ok(finished),
-        Ok(finished) => Err(finished.to_string()),
+        Ok(finished) => Err(format!("{finished}  history: {}", keep_history(&finished))),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
             Err(format!("seed {seed}: panicked: {text}"))
         }
+    }
+}
+
+/// Writes a failing seed's history where it can be looked at; says where.
+fn keep_history(finished: &Finished) -> String {
+    let path = format!("{}/seed-{}.jsonl", env!("CARGO_TARGET_TMPDIR"), finished.seed);
+    let line = |event| serde_json::to_string(event).expect("an event has only string keys") + "\n";
+    let history: String = finished.events.iter().map(line).collect();
+    match std::fs::write(&path, history) {
+        Ok(()) => path,
+        Err(error) => format!("not written: {error}"),
     }
 }
 
