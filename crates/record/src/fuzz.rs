@@ -36,6 +36,9 @@ fn check(batch: &Batch) {
     assert_eq!(Batch::decode(appended.bytes().clone()).as_ref(), Ok(&appended));
     let Ok(records) = batch.records(OPENED_BYTES_MAX) else { return };
     assert_eq!(i32::try_from(records.len()), Ok(batch.header().record_count));
+    let deltas = || records.iter().map(|record| record.offset_delta);
+    assert!(deltas().is_sorted_by(|before, after| before < after));
+    assert!(deltas().all(|delta| (0..=batch.header().last_offset_delta).contains(&delta)));
     let appended = appended.records(OPENED_BYTES_MAX).expect("the records are the same bytes");
     assert!(appended.iter().all(|record| record.timestamp == 7));
     check_rebuilt(records);

@@ -6,7 +6,8 @@
 //! then per header: name length varint, name | value length varint, value
 //! ```
 //! A negative length is null. Each record must end where its length says, and the last one where
-//! the bytes end.
+//! the bytes end. Offset deltas must rise and stay within the batch: a producer could otherwise
+//! give its records the offsets of others, as no broker step before this looks inside.
 
 use crate::{BatchHeader, Error, varint};
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use tramline_types::{Header, Message, Timestamp, limits::RECORD_HEADERS_MAX};
 /// One record of an opened batch; its parts are slices of the opened batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The record's offset less the batch's base offset.
+    /// The record's offset less the batch's base offset: above the one before, and at most the
+    /// batch's last.
     pub offset_delta: i32,
     /// Milliseconds since the epoch: the producer's, or the broker's if the batch says so.
     pub timestamp: i64,
@@ -52,6 +54,9 @@ pub struct Records {
     at: usize,
     index: usize,
     count: usize,
+    /// The least that the next record's offset delta may be.
+    offset_delta_min: i64,
+    last_offset_delta: i32,
     base_timestamp: i64,
     log_append_time: Option<i64>,
 }
@@ -64,6 +69,8 @@ impl Records {
             at: 0,
             index: 0,
             count: usize::try_from(header.record_count).unwrap_or(0),
+            offset_delta_min: 0,
+            last_offset_delta: header.last_offset_delta,
             base_timestamp: header.base_timestamp,
             log_append_time: log_append_time.then_some(header.max_timestamp),
         }
@@ -77,7 +84,13 @@ impl Records {
         let start = self.opened.len() - rest.len();
         self.at = start + length;
         let fields = Fields { record, rest: record, slice: self.opened.slice(start..self.at) };
-        fields.decode(self.base_timestamp, self.log_append_time)
+        let record = fields.decode(self.base_timestamp, self.log_append_time)?;
+        let offset_delta = i64::from(record.offset_delta);
+        if offset_delta < self.offset_delta_min || record.offset_delta > self.last_offset_delta {
+            return Err("its offset is not above the one before or outside the batch");
+        }
+        self.offset_delta_min = offset_delta + 1;
+        Ok(record)
     }
 }
 

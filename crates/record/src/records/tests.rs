@@ -32,7 +32,7 @@ fn records(opened: Bytes, record_count: i32) -> Vec<Result<Record, Error>> {
         leader_epoch: -1,
         crc: 0,
         attributes: Attributes(0),
-        last_offset_delta: 0,
+        last_offset_delta: 9,
         base_timestamp: 100,
         max_timestamp: 100,
         producer_id: -1,
@@ -126,10 +126,30 @@ fn a_record_must_end_where_it_says() {
     assert_eq!(refused(whole(&bytes)), "it is shorter than its length");
 }
 
+fn at_offsets(offset_deltas: &[i64]) -> Bytes {
+    let bytes = offset_deltas.iter().flat_map(|&delta| whole(&body(&[0, delta, -1, -1, 0])));
+    bytes.collect()
+}
+
+#[test]
+fn offsets_rise_within_the_batch() {
+    let good = [&[0, 1][..], &[0, 9], &[3, 4, 8], &[9]];
+    for deltas in good {
+        let list = records(at_offsets(deltas), i32::try_from(deltas.len()).unwrap());
+        let read = list.into_iter().map(|record| i64::from(record.unwrap().offset_delta));
+        assert!(read.eq(deltas.iter().copied()));
+    }
+    for delta in [-1, 10, i32::MIN.into(), i32::MAX.into()] {
+        refused(at_offsets(&[delta]));
+    }
+    for deltas in [[0, 0], [5, 4], [1, 0]] {
+        assert!(records(at_offsets(&deltas), 2)[1].is_err(), "{deltas:?}");
+    }
+}
+
 #[test]
 fn the_batch_must_end_with_its_last_record() {
-    let record = whole(&body(&[0, 0, -1, -1, 0]));
-    let two = Bytes::from([&record[..], &record].concat());
+    let two = at_offsets(&[0, 1]);
     assert_eq!(records(two.clone(), 2).iter().filter(|record| record.is_ok()).count(), 2);
 
     let list = records(two.clone(), 1);
