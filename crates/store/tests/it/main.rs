@@ -5,6 +5,8 @@ mod batches;
 #[cfg(test)]
 mod controls;
 #[cfg(test)]
+mod corruption;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod powercut;

@@ -6,7 +6,7 @@
 
 use crate::{
     model::{Model, ensure},
-    subject::{block_on, weight},
+    subject::weight,
     workload::{COUNT, Workload},
 };
 use parking_lot::Mutex;
