@@ -253,16 +253,16 @@ impl Config {
         }
     }
 
-    //K    /// The Kafka front-end's part.
-    //K    pub(crate) fn kafka_options(&self) -> tramline_kafka::Options {
-    //K        tramline_kafka::Options {
-    //K            advertised: self.kafka.advertised.clone().map(|at| (at.host, at.port)),
-    //K            connections_max: self.kafka.connections_max,
-    //K            request_bytes_max: self.kafka.request_max.as_usize(),
-    //K            ..tramline_kafka::Options::default()
-    //K        }
-    //K    }
-    //K
+    /// The Kafka front-end's part.
+    pub(crate) fn kafka_options(&self) -> tramline_kafka::Options {
+        tramline_kafka::Options {
+            advertised: self.kafka.advertised.clone().map(|at| (at.host, at.port)),
+            connections_max: self.kafka.connections_max,
+            request_bytes_max: self.kafka.request_max.as_usize(),
+            ..tramline_kafka::Options::default()
+        }
+    }
+
     /// The HTTP front-end's part.
     pub(crate) fn http_options(&self) -> tramline_http::Options {
         tramline_http::Options {

@@ -95,7 +95,7 @@ async fn serve(
     // Before anything that takes time, so that no signal is missed.
     let mut stop = Stop::install()?;
     let http = listener::bind("http.listen", &config.http.listen, config).await?;
-    let kafka: Option<tokio::net::TcpListener> = None; //K
+    let kafka = listener::bind("kafka.listen", &config.kafka.listen, config).await?;
     if http.is_none() && kafka.is_none() {
         bail!("every listener is off: set `http.listen` or `kafka.listen`");
     }
@@ -114,6 +114,10 @@ async fn serve(
     if let Some(listener) = http {
         let options = config.http_options();
         fronts.spawn(tramline_http::serve(listener, broker.clone(), options, stopping.clone()));
+    }
+    if let Some(listener) = kafka {
+        let options = config.kafka_options();
+        fronts.spawn(tramline_kafka::serve(listener, broker.clone(), options, stopping.clone()));
     }
     let ready_file = ready.announce(config, arguments.ready_file.as_deref())?;
     let ended = tokio::select! {
