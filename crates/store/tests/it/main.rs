@@ -15,4 +15,6 @@ mod subject;
 #[cfg(test)]
 mod suite;
 #[cfg(test)]
+mod threads;
+#[cfg(test)]
 mod workload;
