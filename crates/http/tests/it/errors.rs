@@ -1,0 +1,90 @@
+//! Requests that are wrong say what would be right.
+
+use crate::server::Server;
+use serde_json::json;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+use tramline_broker::Options as BrokerOptions;
+use tramline_http::Options;
+
+#[test]
+fn wrong_requests_are_told_what_is_wrong() {
+    let server = Server::start();
+    server.create("t", 1);
+    let messages = "/v1/topics/t/messages";
+    let post = |path: &str, body: &str| {
+        let call = server.request("POST", path).header("content-type", "application/json");
+        call.send(body.as_bytes())
+    };
+    for (answer, status, part) in [
+        (server.get("/v1/nothing"), 404, "/v1/nothing"),
+        (server.request("DELETE", "/v1/topics").send(b""), 405, "/v1/topics"),
+        (post("/v1/topics", "{"), 400, "EOF"),
+        (post("/v1/topics", "{}"), 400, "name"),
+        (post("/v1/topics", "[]"), 400, "body"),
+        (post("/v1/topics", r#"{"name": "a b"}"#), 400, "a b"),
+        (post("/v1/topics", r#"{"name": "a", "partition": 1}"#), 400, "partition"),
+        (
+            post("/v1/topics", r#"{"name": "a", "settings": {"retention.sm": 1}}"#),
+            400,
+            "retention.sm",
+        ),
+        (post("/v1/topics", r#"{"name": "a", "settings": {"retention.ms": [1]}}"#), 400, "string"),
+        (post("/v1/topics", r#"{"name": "a", "replication_factor": 3}"#), 400, "3"),
+        (post("/v1/topics", r#"{"name": "a", "partitions": 0}"#), 400, "partition"),
+        (post(messages, r#"{"messages": []}"#), 400, "empty"),
+        (post(messages, r#"{"messages": [{"value": {"a": 1}}]}"#), 400, "string"),
+        (post(messages, r#"{"messages": [{"key": "a", "key_base64": "YQ=="}]}"#), 400, "both"),
+        (post(messages, r#"{"messages": [{"value_base64": "%"}]}"#), 400, "value_base64"),
+        (post(messages, r#"{"messages": [{"headers": [{"value": "x"}]}]}"#), 400, "name"),
+        (post(&format!("{messages}?key=k"), r#"{"messages": [{}]}"#), 400, "raw"),
+        (server.get(&format!("{messages}?ofset=1")), 400, "ofset"),
+        (server.get(&format!("{messages}?offset=x")), 400, "digit"),
+        (server.get(&format!("{messages}?offset=1&time=2")), 400, "more than one"),
+        (server.get(&format!("{messages}?time=noon")), 400, "noon"),
+        (server.get(&format!("{messages}?partition=4")), 404, "4"),
+        (server.get("/v1/topics/%FF"), 400, "path"),
+        (server.get("/v1/groups/nobody"), 404, "nobody"),
+        (post("/v1/groups/g/offsets", "{}"), 400, "where to"),
+        (post("/v1/groups/g/offsets", r#"{"to": "latest"}"#), 404, "g"),
+        (post("/v1/groups/g/offsets", r#"{"topic": "t", "offset": 9}"#), 400, "9"),
+    ] {
+        let (found, _, message) = answer.error();
+        assert_eq!(found, status, "{message}");
+        assert!(message.contains(part), "`{message}` does not mention `{part}`");
+    }
+}
+
+#[test]
+fn bodies_above_the_limit_are_refused() {
+    let options = Options { body_bytes_max: 1_000, ..Options::default() };
+    let server = Server::start_with(BrokerOptions::default(), options);
+    let publish = |bytes: usize| {
+        server.request("POST", "/v1/topics/t/messages").send(&vec![b'x'; bytes]).status
+    };
+    assert_eq!(publish(1_000), 200);
+    assert_eq!(publish(1_001), 413);
+}
+
+#[test]
+fn a_body_without_end_is_cut_off_by_the_clock() {
+    let server = Server::start();
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    let head =
+        "POST /v1/topics/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx";
+    socket.write_all(head.as_bytes()).unwrap();
+    let answer = server.while_time_passes(|| {
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).map(|()| answer).unwrap()
+    });
+    assert_eq!(&answer, b"HTTP/1.1 408");
+}
+
+#[test]
+fn readiness_ends_when_the_server_stops() {
+    let server = Server::start();
+    assert_eq!(server.get("/readyz").body, json!({ "status": "ready" }));
+    assert_eq!(server.get("/healthz").body, json!({ "status": "ok" }));
+}

@@ -1,0 +1,11 @@
+//! The HTTP front-end over a broker in memory, through real sockets.
+
+mod errors;
+mod groups;
+mod guard;
+mod messages;
+mod openapi;
+mod schema;
+mod server;
+mod tail;
+mod topics;
