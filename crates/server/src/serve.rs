@@ -158,10 +158,7 @@ fn open_store(config: &Config, clock: &Arc<SystemClock>) -> anyhow::Result<Arc<d
     let mut options = config.disk_options();
     options.clock = Some(Arc::clone(clock) as Arc<dyn Clock>);
     let files = Arc::new(tramline_store::fs::RealFiles);
-    let store =
-        tramline_store::DiskStore::open(files, &config.data_dir, options).with_context(|| {
-            format!("cannot use the data directory `{}`", config.data_dir.display())
-        })?;
+    let store = tramline_store::DiskStore::open(files, &config.data_dir, options)?;
     for damage in store.damage() {
         error!(detail = damage.detail, "stored data is damaged");
     }
