@@ -116,6 +116,5 @@ def test_a_topic_deleted_under_its_consumer_is_an_error_for_it(clients, name):
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
-        KafkaError.UNKNOWN_TOPIC_ID,
     )
     assert next_error(consumer).code() in gone

@@ -87,7 +87,7 @@ def test_automatic_commits_happen(clients, name):
     until(lambda: committed(consumer, topic) == 2, [consumer])
 
 
-def test_without_a_commit_the_reset_policy_decides(clients, name):
+def test_without_a_commit_a_group_starts_where_its_reset_policy_says(clients, name):
     topic = clients.create_topic(name)
     send(clients.producer(), topic, [b"old"])
     latest = clients.consumer(group=f"{name}-latest", auto_offset_reset="latest")
@@ -97,9 +97,13 @@ def test_without_a_commit_the_reset_policy_decides(clients, name):
     earliest = clients.consumer(group=f"{name}-earliest", auto_offset_reset="earliest")
     earliest.subscribe([topic])
     assert values(read(earliest, 1)) == [b"old"]
-    none = clients.consumer(group=f"{name}-none", auto_offset_reset="error")
-    none.subscribe([topic])
-    assert next_error(none).code() == KafkaError._AUTO_OFFSET_RESET
+
+
+def test_without_a_commit_and_a_policy_there_is_an_error(clients, name):
+    topic = clients.create_topic(name)
+    consumer = clients.consumer(group=name, auto_offset_reset="error")
+    consumer.subscribe([topic])
+    assert next_error(consumer).code() == KafkaError._AUTO_OFFSET_RESET
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -25,7 +25,7 @@ pub(super) fn run(cx: &Context) -> Result<Outcome> {
     let _ = std::fs::remove_dir_all(&reports);
     let mut command = Command::new("mvn");
     command.current_dir(project).args(["--batch-mode", "--no-transfer-progress", "--quiet"]);
-    command.arg(format!("-Dproject.build.directory.override={}", build.display()));
+    command.arg(format!("-Dtests.directory={}", build.display()));
     let excluded: Vec<_> = cx.expected.excluded.keys().map(|name| format!("!{name}")).collect();
     if !excluded.is_empty() {
         command.arg(format!("-Dtest={}", excluded.join(",")));

@@ -1,0 +1,135 @@
+package tramline.conformance;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * A broker process: the release binary on a data directory of its own and free ports, which it
+ * keeps when it is started again.
+ */
+final class Broker implements AutoCloseable {
+    private static final Pattern KAFKA = Pattern.compile("\"kafka\":\\s*\"([^\"]+)\"");
+    private static Broker shared;
+
+    private final Path directory;
+    private String kafka = "127.0.0.1:0";
+    private Process process;
+
+    private Broker(Path directory) {
+        this.directory = directory;
+        start();
+    }
+
+    /** The broker that most tests share; it ends with this JVM. */
+    static synchronized Broker shared() {
+        if (shared == null) {
+            shared = own();
+        }
+        if (!shared.process.isAlive()) {
+            throw new IllegalStateException("the shared broker died:\n" + shared.log());
+        }
+        return shared;
+    }
+
+    /** A broker of one test's own. */
+    static Broker own() {
+        try {
+            Broker broker = new Broker(Files.createTempDirectory("tramline-"));
+            Runtime.getRuntime().addShutdownHook(new Thread(broker::close));
+            return broker;
+        } catch (IOException error) {
+            throw new IllegalStateException(error);
+        }
+    }
+
+    String kafka() {
+        return kafka;
+    }
+
+    void start() {
+        try {
+            Path ready = directory.resolve("ready");
+            Files.deleteIfExists(ready);
+            Path config = directory.resolve("tramline.toml");
+            Files.writeString(config, "[groups]\ninitial_rebalance_delay = \"0s\"\n");
+            File log = directory.resolve("log").toFile();
+            process = new ProcessBuilder(List.of(
+                    System.getenv("TRAMLINE_BINARY"), "serve",
+                    "--config=" + config,
+                    "--data-dir=" + directory.resolve("data"),
+                    "--listen-kafka=" + kafka,
+                    "--listen-http=127.0.0.1:0",
+                    "--ready-file=" + ready))
+                    .redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.appendTo(log))
+                    .start();
+            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+            while (!Files.exists(ready)) {
+                if (!process.isAlive() || System.nanoTime() > deadline) {
+                    kill();
+                    throw new IllegalStateException("the broker did not start:\n" + log());
+                }
+                Thread.sleep(10);
+            }
+            Matcher matcher = KAFKA.matcher(Files.readString(ready));
+            if (!matcher.find()) {
+                throw new IllegalStateException("the ready file names no Kafka address");
+            }
+            kafka = matcher.group(1);
+        } catch (IOException | InterruptedException error) {
+            throw new IllegalStateException(error);
+        }
+    }
+
+    /** A clean end; its exit code must be 0. */
+    void stop() {
+        process.destroy();
+        await();
+        if (process.exitValue() != 0) {
+            throw new IllegalStateException("exit code " + process.exitValue() + ":\n" + log());
+        }
+    }
+
+    /** kill -9: nothing is written out first. */
+    void kill() {
+        process.destroyForcibly();
+        await();
+    }
+
+    /** Ends it and removes its files. */
+    @Override
+    public void close() {
+        kill();
+        try (var paths = Files.walk(directory)) {
+            paths.sorted((a, b) -> b.compareTo(a)).map(Path::toFile).forEach(File::delete);
+        } catch (IOException error) {
+            // Gone already: this runs at the end of a test and once more at the end of the JVM.
+        }
+    }
+
+    private void await() {
+        try {
+            if (!process.waitFor(20, TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+                throw new IllegalStateException("the broker did not stop:\n" + log());
+            }
+        } catch (InterruptedException error) {
+            throw new IllegalStateException(error);
+        }
+    }
+
+    private String log() {
+        try {
+            String log = Files.readString(directory.resolve("log"));
+            return log.substring(Math.max(0, log.length() - 4000));
+        } catch (IOException error) {
+            return "no log: " + error;
+        }
+    }
+}
