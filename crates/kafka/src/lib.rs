@@ -9,12 +9,14 @@ mod connection;
 mod context;
 mod error;
 mod from_wire;
+mod fuzz;
 mod listener;
 mod metrics;
 mod outbox;
 mod session;
 mod to_wire;
 
+pub use fuzz::fuzz_frames;
 pub use listener::serve;
 
 use tramline_types::limits;
