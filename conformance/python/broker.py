@@ -19,12 +19,13 @@ STOP_SECONDS = 20
 class Broker:
     """`stop` ends it as an operator would, `kill` by kill -9; `start` starts it again."""
 
-    def __init__(self, directory, settings=None, kafka="127.0.0.1:0", http="127.0.0.1:0", prefix=()):
+    def __init__(self, directory, settings=None, kafka="127.0.0.1:0", prefix=(), flags=()):
         self.directory = pathlib.Path(directory)
         self.settings = dict(settings or {})
         self.kafka = kafka
-        self.http = http
-        self.prefix = list(prefix)
+        self.http = "127.0.0.1:0"
+        self.prefix = prefix
+        self.flags = flags
         self.process = None
         self.start()
 
@@ -44,6 +45,7 @@ class Broker:
                     f"--listen-kafka={self.kafka}",
                     f"--listen-http={self.http}",
                     f"--ready-file={ready}",
+                    *self.flags,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
