@@ -32,7 +32,7 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopping(&mut stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {
                 set_open(&shared, &connections);
             }
@@ -63,6 +63,12 @@ pub async fn serve(
     drop(listener);
     while connections.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Resolves when the server stops, or its sender is gone. What the channel lends is given back
+/// here, so that the caller's future can move between threads.
+async fn stopping(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 async fn open(
