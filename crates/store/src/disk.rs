@@ -9,21 +9,29 @@ mod apply;
 mod cache;
 mod codec;
 mod committer;
+mod direct;
+mod extent;
+mod footer;
 mod frame;
 mod inner;
 mod intake;
+mod load;
 mod log;
+mod manifest;
+mod manifest_file;
 mod oneshot;
 mod open;
 mod options;
 mod reading;
 mod recovery;
+mod retire;
 mod segments;
 mod space;
 mod spares;
 mod stats;
 mod upkeep;
 mod wal;
+mod writer;
 
 pub use options::{DiskOptions, OnFailure};
 pub use recovery::Recovery;
@@ -38,6 +46,7 @@ use futures_util::future::BoxFuture;
 use inner::Inner;
 use intake::Pending;
 use parking_lot::Mutex;
+use retire::Retirer;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
@@ -48,7 +57,7 @@ pub struct DiskStore {
     inner: Arc<Inner>,
     recovery: Recovery,
     /// Without threads: the parts that the test steps.
-    stepped: Option<Mutex<Committer>>,
+    stepped: Option<(Mutex<Committer>, Mutex<Retirer>)>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -60,7 +69,15 @@ impl DiskStore {
 
     /// Without threads: commits one group; false when nothing was queued.
     pub fn step_commit(&self) -> bool {
-        self.stepped.as_ref().is_some_and(|committer| committer.lock().step())
+        self.stepped.as_ref().is_some_and(|(committer, _)| committer.lock().step())
+    }
+
+    /// Without threads: does what upkeep is due, or retires the oldest files in any case; true
+    /// when anything was done.
+    pub fn step_retire(&self, force: bool) -> bool {
+        let did = self.stepped.as_ref().is_some_and(|(_, retirer)| retirer.lock().step(force));
+        self.inner.refresh_space();
+        did
     }
 
     /// Without threads: makes sure that a prepared file is there.

@@ -150,7 +150,9 @@ impl<'a> Applier<'a> {
             StoredOp::Discard(log, ranges) => {
                 if let Some(log) = self.log(log) {
                     let mut state = log.state.lock();
-                    ranges.iter().for_each(|range| state.discard(range));
+                    let freed = ranges.iter().map(|range| state.discard(range)).collect::<Vec<_>>();
+                    drop(state);
+                    freed.iter().for_each(|freed| self.inner.release(freed));
                 }
             }
             StoredOp::Replace { log, start, end, appends } => {
@@ -201,7 +203,8 @@ impl<'a> Applier<'a> {
         let length = u32::try_from(blob.bytes.len()).expect("its length was stored as u32");
         let position = u32::try_from(blob.at).expect("write-ahead files are below 4 GiB");
         let home = BlobHome::Wal(self.sequence);
-        let stored = StateBlob { kind, commit: self.commit, home, position, length };
+        let crc = crc32c::crc32c(blob.bytes);
+        let stored = StateBlob { kind, commit: self.commit, home, position, length, crc };
         let freed = log.state.lock().put_state(stored);
         self.inner.release(&freed);
         if let Some(replay) = &mut self.replay {
@@ -211,16 +214,18 @@ impl<'a> Applier<'a> {
     }
 
     fn append(&mut self, append: &StoredAppend<'_>) {
-        let (file, position) = match append.place {
-            StoredPlace::Inline(blob) => (FileRef::wal(self.sequence), u32::try_from(blob.at)),
+        let (file, position, crc) = match append.place {
+            StoredPlace::Inline(blob) => {
+                let position = u32::try_from(blob.at).expect("write-ahead files are below 4 GiB");
+                (FileRef::wal(self.sequence), position, 0)
+            }
             StoredPlace::Extent(pointer) => {
                 if let Some(replay) = &mut self.replay {
                     replay.segment_max = replay.segment_max.max(pointer.segment);
                 }
-                (FileRef::segment(pointer.segment), u32::try_from(pointer.position))
+                (FileRef::segment(pointer.segment), pointer.position, pointer.crc)
             }
         };
-        let position = position.expect("files are below 4 GiB");
         let place = Place { file, position, length: append.length() };
         for (index, target) in append.targets().enumerate() {
             let entry = Entry {
@@ -229,7 +234,9 @@ impl<'a> Applier<'a> {
                 leader_epoch: target.leader_epoch,
                 max_timestamp: append.max_timestamp,
                 place,
+                crc,
                 foreign: index > 0,
+                replacing: self.replacing.is_some(),
             };
             match &mut self.replacing {
                 Some(replacing) if replacing.log == target.log => replacing.entries.push(entry),
@@ -267,8 +274,12 @@ impl<'a> Applier<'a> {
         }
         self.added += 1;
         if let Some(segment) = entry.place.file.as_segment() {
-            self.inner.segments.refer(segment, u64::from(entry.place.length), self.group);
+            self.refer(segment, entry.place.length);
         }
+    }
+
+    fn refer(&self, segment: u64, length: u32) {
+        self.inner.segments.refer(segment, u64::from(length), self.group, self.sequence);
     }
 
     /// An append below the log's end: at recovery it is one that was retired before, or trimmed.
@@ -286,7 +297,7 @@ impl<'a> Applier<'a> {
         let Some(log) = self.log(replacing.log) else { return };
         for entry in &replacing.entries {
             if let Some(segment) = entry.place.file.as_segment() {
-                self.inner.segments.refer(segment, u64::from(entry.place.length), self.group);
+                self.refer(segment, entry.place.length);
             }
         }
         self.added += replacing.entries.len();

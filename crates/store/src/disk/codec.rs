@@ -27,11 +27,6 @@ impl<'a> Cursor<'a> {
         self.at == self.bytes.len()
     }
 
-    /// How much is left.
-    pub(super) const fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-
     /// The next so many bytes.
     pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(n).ok_or(Malformed)?;

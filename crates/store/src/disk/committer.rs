@@ -2,7 +2,8 @@
 //! one. One write, one sync, then the index, then the completions in commit order.
 
 use super::apply::Applier;
-use super::frame::{self, Frame, FrameHeader};
+use super::direct::{Direct, Failed};
+use super::frame::{self, Frame, FrameHeader, Pointer};
 use super::inner::Inner;
 use super::intake::Pending;
 use super::log::FileRef;
@@ -11,9 +12,11 @@ use crate::Completion;
 use crate::fs::{AlignedBuf, BLOCK};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Duration;
 
+/// A pointer takes less than this in a frame.
+const POINTER_BYTES: usize = 32;
 /// How long one wait for a prepared file takes; then it is said that there is none.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -25,6 +28,7 @@ pub(super) struct Committer {
     current: Option<Current>,
     frames: Vec<usize>,
     completions: Vec<Completion>,
+    direct: Direct,
     /// Makes a file at once where none is ready: without threads.
     stepped: bool,
 }
@@ -42,7 +46,7 @@ impl Current {
 }
 
 impl Committer {
-    pub(super) const fn new(inner: Arc<Inner>, link: Link, stepped: bool) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, link: Link, stepped: bool) -> Self {
         Self {
             inner,
             backlog: VecDeque::new(),
@@ -50,6 +54,7 @@ impl Committer {
             current: None,
             frames: Vec::new(),
             completions: Vec::new(),
+            direct: Direct::default(),
             stepped,
         }
     }
@@ -69,6 +74,12 @@ impl Committer {
         let (count, bytes) = self.fitting(current.room());
         let (start, header) = (current.position, current.position < FIRST_GROUP);
         let wal = Arc::clone(&current.wal);
+        let total = bytes;
+        let Ok(pointers) = self.extents(count, bytes) else { return false };
+        let inline = pointers.iter().flatten().map(|pointer| {
+            usize::try_from(pointer.length).unwrap_or(0).saturating_sub(POINTER_BYTES)
+        });
+        let bytes = bytes - inline.sum::<usize>();
         let capacity = bytes + BLOCK + if header { FIRST_GROUP } else { 0 };
         let mut buf = self.inner.pool.take(capacity);
         if header {
@@ -76,13 +87,13 @@ impl Committer {
             let generation = self.inner.counters.generation.load(Relaxed);
             Header::InUse { sequence: wal.sequence, link, generation }.encode(&mut buf);
         }
-        let (reserved, bytes) = self.encode(&mut buf, wal.sequence, count);
+        let reserved = self.encode(&mut buf, wal.sequence, count, pointers);
         if !self.write(&wal, start, &buf) {
             return false;
         }
         self.link.end = (start + buf.len()) as u64;
         self.apply(&wal, start, buf);
-        self.inner.counters.group(count as u64, bytes);
+        self.inner.counters.group(count as u64, total as u64);
         self.inner.space.release(reserved);
         for completion in self.completions.drain(..) {
             completion();
@@ -106,10 +117,25 @@ impl Committer {
         (count, bytes)
     }
 
+    /// Writes what goes to segments directly.
+    fn extents(&mut self, count: usize, bytes: usize) -> Result<Vec<Option<Pointer>>, Failed> {
+        if bytes < self.inner.options.direct_extent_bytes {
+            return Ok(Vec::new());
+        }
+        self.direct.write(&self.inner, self.backlog.iter().take(count), self.link.group + 1)
+    }
+
     /// Moves commits from the backlog into the buffer, one frame each. Returns what was set
-    /// aside for them, and their length.
-    fn encode(&mut self, buf: &mut AlignedBuf, epoch: u64, count: usize) -> (usize, u64) {
-        let (mut reserved, start) = (0, buf.len());
+    /// aside for them.
+    fn encode(
+        &mut self,
+        buf: &mut AlignedBuf,
+        epoch: u64,
+        count: usize,
+        pointers: Vec<Option<Pointer>>,
+    ) -> usize {
+        let mut pointers = pointers.into_iter();
+        let mut reserved = 0;
         self.link.sequence = epoch;
         self.link.group += 1;
         self.frames.clear();
@@ -123,14 +149,12 @@ impl Committer {
                 last: index + 1 == count,
             };
             self.frames.push(buf.len());
-            self.link.crc =
-                frame::encode(buf, header, &pending.commit, &mut std::iter::repeat(None));
+            self.link.crc = frame::encode(buf, header, &pending.commit, &mut pointers);
             reserved += pending.reserved;
             self.completions.push(pending.commit.on_durable);
         }
-        let bytes = (buf.len() - start) as u64;
         buf.pad_to_block();
-        (reserved, bytes)
+        reserved
     }
 
     fn write(&self, wal: &WalFile, start: usize, buf: &AlignedBuf) -> bool {
@@ -162,13 +186,15 @@ impl Committer {
         drop(durable);
         if let Some(current) = &mut self.current {
             current.position = start + bytes.len();
+            self.inner.counters.room.store(current.room() as u64, Relaxed);
         }
+        self.inner.counters.applied_group.store(self.link.group, Release);
     }
 
     /// Takes the next prepared file into use.
     fn roll(&mut self) -> bool {
         let Some(wal) = self.next_file() else { return false };
-        let wal = Arc::new(wal);
+        let wal = Arc::new(WalFile { before: self.link, ..wal });
         self.inner.wal.lock().insert(wal.sequence, Arc::clone(&wal));
         self.current = Some(Current { wal, position: 0 });
         self.inner.upkeep.wake();

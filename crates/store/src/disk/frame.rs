@@ -55,7 +55,7 @@ pub(super) struct FrameHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pointer {
     pub(super) segment: u64,
-    pub(super) position: u64,
+    pub(super) position: u32,
     pub(super) length: u32,
     pub(super) crc: u32,
 }
@@ -195,7 +195,7 @@ fn encode_append(buf: &mut AlignedBuf, append: &Append, pointer: Option<Pointer>
     match pointer {
         Some(pointer) => {
             buf.put_u64(pointer.segment);
-            buf.put_u64(pointer.position);
+            buf.put_u64(u64::from(pointer.position));
             buf.put_u32(pointer.crc);
         }
         None => {
@@ -348,10 +348,12 @@ impl<'a> StoredAppend<'a> {
     /// Who gets it, each with its place in the list.
     pub(super) fn targets(&self) -> impl Iterator<Item = crate::Target> + use<'a> {
         let (targets, _) = self.targets.as_chunks::<TARGET_BYTES>();
-        targets.iter().filter_map(|fields| {
+        let offsets = u64::from(self.offsets);
+        targets.iter().filter_map(move |fields| {
             let mut cursor = Cursor::new(fields);
             let log = LogId(cursor.u64().ok()?);
             let base = cursor.offset().ok()?;
+            Offset::new(base.get().checked_add(offsets)?).filter(|next| *next > base)?;
             Some(crate::Target { log, base, leader_epoch: cursor.i32().ok()? })
         })
     }
@@ -400,6 +402,7 @@ impl<'a> Ops<'a> {
             StoredPlace::Inline(Blob { bytes, at })
         } else {
             let (segment, position) = (self.cursor.u64()?, self.cursor.u64()?);
+            let position = u32::try_from(position).map_err(|_| Malformed)?;
             StoredPlace::Extent(Pointer { segment, position, length, crc: self.cursor.u32()? })
         };
         Ok(StoredAppend { offsets, max_timestamp, place, targets })

@@ -13,7 +13,7 @@ use super::space::Space;
 use super::spares::Spares;
 use super::stats::Counters;
 use super::wal::WalFile;
-use crate::fs::{File, Files};
+use crate::fs::{File, Files, OpenMode};
 use crate::{Damage, Error};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) recovered: Mutex<HashMap<LogId, Recovered>>,
     pub(super) upkeep: super::upkeep::Upkeep,
     pub(super) failed: AtomicBool,
+    /// What publishers leave free of this file system.
+    pub(super) headroom: u64,
     /// Given up when the store is closed.
     pub(super) lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
@@ -99,12 +101,28 @@ impl Inner {
     }
 
     /// The file, unless it is retired.
-    pub(super) fn pin(&self, file: FileRef) -> Option<Pinned> {
+    pub(super) fn pin(&self, file: FileRef) -> Option<io::Result<Pinned>> {
         match (file.as_wal(), file.as_segment()) {
-            (Some(sequence), _) => self.wal.lock().get(&sequence).cloned().map(Pinned::Wal),
-            (_, Some(id)) => self.segments.get(id).map(Pinned::Segment),
+            (Some(sequence), _) => {
+                self.wal.lock().get(&sequence).cloned().map(|wal| Ok(Pinned::Wal(wal)))
+            }
+            (_, Some(id)) => Some(self.segments.get(id)?.map(Pinned::Segment)),
             _ => None,
         }
+    }
+
+    /// Keeps a copy of a damaged file: the file itself is used again some day.
+    pub(super) fn quarantine_copy(&self, name: &str, image: &[u8]) -> bool {
+        let path = self.paths.quarantine.join(name);
+        let copied = self.files.open(&path, OpenMode::Write).and_then(|copy| {
+            copy.write_at(0, image)?;
+            copy.sync()?;
+            self.files.sync_dir(&self.paths.quarantine)
+        });
+        if let Err(e) = &copied {
+            tracing::error!(file = %name, error = %e, "no copy in quarantine");
+        }
+        copied.is_ok()
     }
 
     /// A write or a sync failed. Nothing is retried, nothing more is acknowledged.
@@ -126,7 +144,7 @@ impl Inner {
             dead |= self.segments.release(segment, bytes);
         }
         for &(checkpoint, bytes) in &freed.checkpoints {
-            dead |= self.segments.release_checkpoint(checkpoint, bytes);
+            self.segments.release_checkpoint(checkpoint, bytes);
         }
         if dead {
             self.upkeep.wake();

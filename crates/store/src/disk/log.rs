@@ -3,6 +3,7 @@
 //! Invariant: `extents` (sealed segments) and `dense` (single batches, not retired) are each
 //! ordered by offset, and no offset lies in two places. `start` and `next` never move back.
 
+use super::manifest::StoredLog;
 use crate::{Chunk, Ends, RecoveredState};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -43,7 +44,7 @@ impl FileRef {
 }
 
 /// A run of bytes in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pub(super) file: FileRef,
     pub(super) position: u32,
@@ -58,8 +59,13 @@ pub(super) struct Entry {
     pub(super) leader_epoch: i32,
     pub(super) max_timestamp: Timestamp,
     pub(super) place: Place,
+    /// CRC32C of the stored bytes where they lie in a segment; in the write-ahead log the
+    /// batch's own checksum and stamp tell.
+    pub(super) crc: u32,
     /// The stored header carries another target's stamp.
     pub(super) foreign: bool,
+    /// Put in place of others: not where the log ended.
+    pub(super) replacing: bool,
 }
 
 impl Entry {
@@ -94,17 +100,15 @@ pub(super) struct StateBlob {
     pub(super) home: BlobHome,
     pub(super) position: u32,
     pub(super) length: u32,
+    /// CRC32C of the bytes.
+    pub(super) crc: u32,
 }
 
 /// The file that a piece of state lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlobHome {
     Wal(u64),
-    /// A checkpoint file, with the CRC32C of the bytes.
-    Checkpoint {
-        id: u64,
-        crc: u32,
-    },
+    Checkpoint(u64),
 }
 
 /// Offsets that are lost.
@@ -154,7 +158,7 @@ impl Freed {
     }
 
     fn blob(&mut self, blob: &StateBlob) {
-        if let BlobHome::Checkpoint { id, .. } = blob.home {
+        if let BlobHome::Checkpoint(id) = blob.home {
             self.checkpoints.push((id, u64::from(blob.length)));
         }
     }
@@ -174,6 +178,19 @@ pub(super) enum Found {
 impl LogState {
     pub(super) fn new(start: Offset) -> Self {
         Self { start, next: start, ..Self::default() }
+    }
+
+    /// As the manifest has it.
+    pub(super) fn from_stored(stored: StoredLog) -> Self {
+        Self {
+            start: stored.start,
+            next: stored.next,
+            extents: stored.extents.into(),
+            discards: stored.discards,
+            state: stored.state,
+            lost: stored.lost,
+            ..Self::default()
+        }
     }
 
     pub(super) const fn ends(&self) -> Ends {
@@ -219,10 +236,11 @@ impl LogState {
     }
 
     /// Adds to the offsets that are never rewritten.
-    pub(super) fn discard(&mut self, range: Range<Offset>) {
+    pub(super) fn discard(&mut self, range: Range<Offset>) -> Freed {
+        let mut freed = Freed::default();
         let mut merged = range.start.max(self.start)..range.end.min(self.next);
         if merged.start >= merged.end {
-            return;
+            return freed;
         }
         let from = self.discards.partition_point(|known| known.end < merged.start);
         let to = self.discards.partition_point(|known| known.start <= merged.end);
@@ -232,7 +250,39 @@ impl LogState {
         {
             merged = first.start.min(merged.start)..last.end.max(merged.end);
         }
-        self.discards.splice(from..to, [merged]);
+        self.discards.splice(from..to, [merged.clone()]);
+        self.extents.retain(|extent| {
+            let is_gone = extent.base >= merged.start && extent.next <= merged.end;
+            if is_gone {
+                freed.segments.push((extent.segment, extent.bytes));
+            }
+            !is_gone
+        });
+        freed
+    }
+
+    /// What the manifest keeps of it.
+    pub(super) fn stored(&self, id: LogId) -> StoredLog {
+        let is_stored = |blob: &&StateBlob| matches!(blob.home, BlobHome::Checkpoint(_));
+        StoredLog {
+            id: id.0,
+            start: self.start,
+            next: self.retired_next(),
+            extents: self.extents.iter().copied().collect(),
+            discards: self.discards.clone(),
+            state: self.state.iter().filter(is_stored).copied().collect(),
+            lost: self.lost.clone(),
+        }
+    }
+
+    /// After recovery: what was trimmed counts as written.
+    pub(super) fn close_gap(&mut self) {
+        self.next = self.next.max(self.start);
+    }
+
+    /// The base of the first append that is not retired; the end, where all are.
+    pub(super) fn retired_next(&self) -> Offset {
+        self.dense.iter().find(|entry| !entry.replacing).map_or(self.next, |entry| entry.base)
     }
 
     /// Whether all these offsets were discarded.
@@ -348,6 +398,83 @@ impl LogState {
         run
     }
 
+    /// Swaps entries of files that go away for extents of the segments that they moved to.
+    /// `moved` is ordered by offset. An entry that is in neither is lost, unless it was
+    /// discarded.
+    pub(super) fn retire(
+        &mut self,
+        is_gone: impl Fn(&Entry) -> bool,
+        moved: &[Moved],
+        detail: &str,
+    ) -> Retired {
+        let mut retired = Retired::default();
+        let mut kept = VecDeque::new();
+        let mut runs = Runs::default();
+        for entry in std::mem::take(&mut self.dense) {
+            if !is_gone(&entry) {
+                runs.close();
+                kept.push_back(entry);
+                continue;
+            }
+            retired.entries += 1;
+            self.dense_bytes -= u64::from(entry.place.length);
+            let at = moved.partition_point(|moved| moved.base < entry.base);
+            let home = moved.get(at).filter(|m| m.base == entry.base && m.from == entry.place);
+            let range = entry.base..entry.next();
+            if let Some(home) = home {
+                runs.push(at, home);
+                continue;
+            }
+            if let Some(segment) = entry.place.file.as_segment() {
+                retired.freed.push((segment, u64::from(entry.place.length)));
+            }
+            if !self.is_discarded(&range) {
+                runs.close();
+                self.lose(range.clone(), detail.to_owned());
+                retired.lost.push(range);
+            }
+        }
+        self.dense = kept;
+        self.add_extents(runs.finish(), &mut retired);
+        retired
+    }
+
+    /// The same for the extents of a segment that goes away.
+    pub(super) fn retire_segment(&mut self, segment: u64, moved: &[Moved]) -> Retired {
+        let mut retired = Retired::default();
+        let mut runs = Runs::default();
+        for extent in std::mem::take(&mut self.extents) {
+            if extent.segment != segment {
+                self.extents.push_back(extent);
+                continue;
+            }
+            runs.close();
+            let from = moved.partition_point(|moved| moved.base < extent.base);
+            let to = moved.partition_point(|moved| moved.base < extent.next);
+            (from..to).for_each(|at| runs.push(at, &moved[at]));
+        }
+        self.add_extents(runs.finish(), &mut retired);
+        retired
+    }
+
+    fn add_extents(&mut self, extents: Vec<Extent>, retired: &mut Retired) {
+        retired.referred.extend(extents.iter().map(|extent| (extent.segment, extent.bytes)));
+        self.extents.extend(extents);
+        self.extents.make_contiguous().sort_by_key(|extent| extent.base);
+    }
+
+    /// Moves state to a checkpoint file: those pieces that are still part of it.
+    pub(super) fn move_state(&mut self, moved: &[(StateBlob, StateBlob)]) -> Vec<StateBlob> {
+        let mut now = Vec::new();
+        for blob in &mut self.state {
+            if let Some((_, to)) = moved.iter().find(|(from, _)| from == blob) {
+                *blob = *to;
+                now.push(*to);
+            }
+        }
+        now
+    }
+
     /// The stored bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.dense_bytes + self.extents.iter().map(|extent| extent.bytes).sum::<u64>()
@@ -391,6 +518,70 @@ impl Extent {
         let bytes = u128::from(self.bytes) * u128::from(next.get() - base.get()) / span;
         let bytes = u64::try_from(bytes).unwrap_or(self.bytes);
         Some(Self { base, next, bytes, ..*self })
+    }
+}
+
+/// A batch's new home in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    pub(super) base: Offset,
+    pub(super) next: Offset,
+    pub(super) max_timestamp: Timestamp,
+    /// Where it was.
+    pub(super) from: Place,
+    pub(super) segment: u64,
+}
+
+/// What a retirement changed in one log.
+#[derive(Debug, Default)]
+pub(super) struct Retired {
+    pub(super) entries: usize,
+    /// The segments now referred to, with the bytes.
+    pub(super) referred: Vec<(u64, u64)>,
+    /// The segments no longer referred to, with the bytes.
+    pub(super) freed: Vec<(u64, u64)>,
+    pub(super) lost: Vec<Range<Offset>>,
+}
+
+/// Joins batches that moved together into extents.
+#[derive(Default)]
+struct Runs {
+    open: Option<(usize, Extent)>,
+    done: Vec<Extent>,
+}
+
+impl Runs {
+    /// `at` numbers the batches: neighbours have neighbouring numbers.
+    fn push(&mut self, at: usize, moved: &Moved) {
+        let bytes = u64::from(moved.from.length);
+        match &mut self.open {
+            Some((last, extent)) if *last + 1 == at && extent.segment == moved.segment => {
+                *last = at;
+                extent.next = moved.next;
+                extent.bytes += bytes;
+                extent.max_timestamp = extent.max_timestamp.max(moved.max_timestamp);
+            }
+            _ => {
+                self.close();
+                let extent = Extent {
+                    segment: moved.segment,
+                    base: moved.base,
+                    next: moved.next,
+                    bytes,
+                    max_timestamp: moved.max_timestamp,
+                };
+                self.open = Some((at, extent));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.done.extend(self.open.take().map(|(_, extent)| extent));
+    }
+
+    fn finish(mut self) -> Vec<Extent> {
+        self.close();
+        self.done
     }
 }
 

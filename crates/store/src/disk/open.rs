@@ -5,24 +5,25 @@ use super::cache::{Cache, Pool};
 use super::committer::Committer;
 use super::inner::{Durable, Inner, Paths, io_error};
 use super::intake::Intake;
+use super::manifest_file;
 use super::reading::ReaderPool;
-use super::recovery::{REUSABLE_BYTES_MIN, Recoverer, Resumption};
+use super::recovery::{Recoverer, Resumption};
+use super::retire::Retirer;
 use super::segments::Segments;
 use super::space::Space;
 use super::spares::{Prewrite, Spares};
 use super::stats::Counters;
 use super::upkeep::Upkeep;
 use super::wal::{self, FIRST_GROUP};
+use super::writer::Stop;
 use super::{DiskOptions, DiskStore, Recovery};
-use crate::Error;
 use crate::fs::{Files, OpenMode};
+use crate::{Damage, Error};
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// The format that this version writes; older ones it reads.
 const FORMAT: u32 = 1;
@@ -40,7 +41,9 @@ impl DiskStore {
         let mut threads = Vec::new();
         threads.push(spawn("tramline-commit", move || committer.run())?);
         let upkeep = Arc::clone(&inner);
-        threads.push(spawn("tramline-upkeep", move || upkeep.run_upkeep())?);
+        threads.push(spawn("tramline-upkeep", move || {
+            upkeep.run_upkeep(Retirer::new(Arc::clone(&upkeep)))
+        })?);
         for _ in 0..READERS {
             threads.push(spawn("tramline-read", inner.readers.worker())?);
         }
@@ -55,7 +58,9 @@ impl DiskStore {
         options: DiskOptions,
     ) -> Result<Arc<Self>, Error> {
         let (inner, committer, recovery) = open(files, dir, options, false)?;
-        let stepped = Some(Mutex::new(committer));
+        let retirer = Retirer::new(Arc::clone(&inner));
+        inner.refresh_space();
+        let stepped = Some((Mutex::new(committer), Mutex::new(retirer)));
         Ok(Arc::new(Self { inner, recovery, stepped, threads: Mutex::default() }))
     }
 }
@@ -81,6 +86,9 @@ fn open(
     }
     let lock = take_lock(&*files, dir)?;
     check_format(&*files, &paths)?;
+    let free = files.free_bytes(&paths.dir).map_err(io_error("look at", &paths.dir))?;
+    // A small disk is not all headroom; retiring one file must remain possible.
+    let headroom = options.headroom_bytes.min((free / 4).max(options.wal_file_bytes));
     let unit_bytes_max = usize::try_from(options.wal_file_bytes).unwrap_or(usize::MAX);
     let inner = Arc::new(Inner {
         intake: Intake::default(),
@@ -98,18 +106,13 @@ fn open(
         recovered: Mutex::default(),
         upkeep: Upkeep::default(),
         failed: AtomicBool::new(false),
+        headroom,
         lock: Mutex::new(Some(lock)),
         files,
         paths,
         options,
     });
-    let replay = Replay { snapshot: 0, recovered: HashMap::new(), segment_max: 0 };
-    let mut recoverer = Recoverer::new(&inner, replay);
-    let resumption = recoverer.replay(0, 0, 0)?;
-    let (mut recovery, replay) = (recoverer.report, recoverer.replay);
-    *inner.recovered.lock() = replay.recovered;
-    inner.intake.restore(inner.durable.lock().pairs.clone());
-    let link = resume(&inner, resumption)?;
+    let (mut recovery, link) = recover(&inner)?;
     if let (Some(clock), Some(before)) = (&inner.options.clock, before) {
         recovery.took = clock.monotonic().since(before);
     }
@@ -117,10 +120,54 @@ fn open(
     Ok((inner, committer, recovery))
 }
 
-/// Makes what was read durable, and a file ready to write to.
-fn resume(inner: &Inner, resumption: Resumption) -> Result<wal::Link, Error> {
+/// Brings the index up to what the directory holds.
+fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
+    let loaded = manifest_file::load(&*inner.files, &inner.paths)?;
+    let (manifest, is_uneven, damaged) = loaded.map_or_else(Default::default, |loaded| {
+        (loaded.manifest, loaded.is_uneven, loaded.damaged)
+    });
+    let recovered = inner.load(&manifest);
+    inner.counters.generation.store(manifest.generation, Relaxed);
+    let replay = Replay { snapshot: manifest.commit, recovered, segment_max: 0 };
+    let mut recoverer = Recoverer::new(inner, replay);
+    let resumption = recoverer.replay(&manifest)?;
+    let Recoverer { mut report, replay, last_segments, .. } = recoverer;
+    for log in inner.logs.read().values() {
+        log.state.lock().close_gap();
+    }
+    *inner.recovered.lock() = replay.recovered;
+    inner.intake.restore(inner.durable.lock().pairs.clone());
+    inner.segments.start_at(
+        manifest.next_segment.max(replay.segment_max.saturating_add(1)),
+        manifest.next_checkpoint,
+    );
+    for name in damaged {
+        let detail = format!("{name} was damaged; the other copy was good");
+        inner.report(Damage { log: None, offsets: None, detail });
+    }
+    report.orphans = inner.check_files(&last_segments)?;
     // What the last process wrote may be in the drive's cache only: it must not be served and
     // then be gone.
+    for segment in last_segments {
+        if let Some(Ok(segment)) = inner.segments.get(segment) {
+            let path = inner.segments.path(segment.id);
+            segment.file.sync().map_err(io_error("sync", &path))?;
+        }
+    }
+    if is_uneven {
+        let stored = manifest_file::store(inner, &manifest);
+        stored.map_err(|stop| match stop {
+            Stop::Later(error) => error,
+            Stop::Failed => Error::Closed,
+        })?;
+    }
+    inner.counters.applied_group.store(resumption.link.group, Relaxed);
+    let link = resume(inner, resumption)?;
+    Ok((report, link))
+}
+
+/// Makes what was read durable, and a file ready to write to.
+fn resume(inner: &Inner, resumption: Resumption) -> Result<wal::Link, Error> {
     for (sequence, wal) in &*inner.wal.lock() {
         let path = inner.paths.wal.join(wal::name(*sequence));
         wal.file.sync().map_err(io_error("sync", &path))?;
@@ -128,7 +175,7 @@ fn resume(inner: &Inner, resumption: Resumption) -> Result<wal::Link, Error> {
     inner.spares.start_above(resumption.newest);
     let mut previous = Some(resumption.link.sequence);
     for leftover in resumption.leftovers {
-        if leftover.bytes >= REUSABLE_BYTES_MIN && leftover.bytes == inner.options.wal_file_bytes {
+        if leftover.bytes == inner.options.wal_file_bytes {
             inner.spares.recycle(&leftover, previous.take())?;
         } else {
             let path = inner.paths.wal.join(wal::name(leftover.sequence));
@@ -191,32 +238,4 @@ fn write_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
         files.sync_dir(&paths.dir)
     });
     written.map_err(io_error("write", &path))
-}
-
-impl Inner {
-    /// Sees to it that files are ready before they are needed.
-    pub(super) fn prepare_spares(&self) {
-        while self.spares.ready().0 < 1 && !self.has_failed() {
-            let prewrite =
-                if self.readers.is_threaded() { Prewrite::Whole } else { Prewrite::Header };
-            if let Err(e) = self.spares.make(prewrite, None) {
-                tracing::warn!(error = %e, "no write-ahead file can be prepared");
-                return;
-            }
-        }
-    }
-
-    /// The upkeep thread.
-    pub(super) fn run_upkeep(&self) {
-        loop {
-            self.prepare_spares();
-            if !self.upkeep.wait(Some(Duration::from_secs(1))) {
-                return;
-            }
-        }
-    }
-
-    pub(super) fn wal_bytes(&self) -> u64 {
-        self.wal.lock().values().map(|wal| wal.bytes).sum()
-    }
 }

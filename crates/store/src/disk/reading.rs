@@ -87,7 +87,8 @@ impl Inner {
     }
 
     fn read_files(&self, log: &Log, from: Offset, bytes_max: usize) -> Result<Batches, Error> {
-        for _ in 0..ATTEMPTS_MAX {
+        let (mut from, mut attempts) = (from, 0);
+        while attempts < ATTEMPTS_MAX {
             let found = {
                 let state = log.state.lock();
                 if state.deleted {
@@ -108,8 +109,12 @@ impl Inner {
                 Found::Extent(extent) => self.read_extent(log.id, &extent, from, bytes_max),
             };
             match read {
+                // All that was left of a run had been replaced or discarded.
+                Ok(batches) if batches.pieces.is_empty() && batches.next > from => {
+                    from = batches.next;
+                }
                 Ok(batches) => return Ok(batches),
-                Err(Failure::Moved) => {}
+                Err(Failure::Moved) => attempts += 1,
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Damaged { offset, detail }) => {
                     self.report(crate::Damage {
@@ -129,7 +134,11 @@ impl Inner {
     fn read_entries(&self, entries: &[Entry]) -> Result<Batches, Failure> {
         let Some(first) = entries.first() else { return Err(Failure::Moved) };
         let near = near(entries);
-        let pinned = self.pin(first.place.file).ok_or(Failure::Moved)?;
+        let pinned = match self.pin(first.place.file) {
+            Some(Ok(pinned)) => pinned,
+            Some(Err(e)) => return Err(self.unreadable(first, &e)),
+            None => return Err(Failure::Moved),
+        };
         let start = near.iter().map(|entry| entry.place.position).min().unwrap_or_default();
         let end = near.iter().map(|entry| end_of(entry.place)).max().unwrap_or_default();
         let read = read_pinned(&pinned, u64::from(start), u64::from(end - start));
@@ -168,24 +177,10 @@ impl Inner {
 
     fn unreadable(&self, entry: &Entry, e: &std::io::Error) -> Failure {
         let path = self.describe(entry.place.file);
+        if e.kind() == std::io::ErrorKind::NotFound {
+            return Failure::Damaged { offset: entry.base, detail: format!("{path} is missing") };
+        }
         Failure::Refused(Error::Io { action: "read", path, detail: e.to_string() })
-    }
-
-    pub(super) fn chunks(&self, id: LogId, from: Offset) -> Result<Vec<crate::Chunk>, Error> {
-        let log = self.log(id).ok_or(Error::UnknownLog(id))?;
-        let mut chunks = Vec::new();
-        log.state.lock().dense_chunks(from, &mut chunks);
-        Ok(chunks)
-    }
-
-    fn read_extent(
-        &self,
-        _: LogId,
-        _: &super::log::Extent,
-        _: Offset,
-        _: usize,
-    ) -> Result<Batches, Failure> {
-        Err(Failure::Moved)
     }
 
     /// A file's name, for messages.
@@ -204,21 +199,15 @@ fn end_of(place: Place) -> u32 {
 
 /// The first entries that one call can read.
 fn near(entries: &[Entry]) -> &[Entry] {
-    let mut end = 0;
-    for (index, pair) in entries.windows(2).enumerate() {
+    let is_near = |pair: &[Entry]| {
         let (before, entry) = (pair[0].place, pair[1].place);
-        end = end_of(before);
-        let span = end_of(entry).saturating_sub(entries[0].place.position);
-        let is_near = entry.file == before.file
-            && entry.position >= end
-            && entry.position - end <= READ_GAP_MAX
-            && span <= READ_BYTES_MAX;
-        if !is_near {
-            return &entries[..=index];
-        }
-    }
-    let _ = end;
-    entries
+        let gap = entry.position.checked_sub(end_of(before));
+        entry.file == before.file
+            && gap.is_some_and(|gap| gap <= READ_GAP_MAX)
+            && end_of(entry) - entries[0].place.position <= READ_BYTES_MAX
+    };
+    let far = entries.windows(2).position(|pair| !is_near(pair));
+    far.map_or(entries, |last| &entries[..=last])
 }
 
 /// Adjacent batches of one file, as one place.
@@ -293,7 +282,7 @@ pub(super) fn read_file(
 }
 
 /// Whether these are the bytes of that batch: its own checksum, and around it what we stamped.
-fn is_whole(batch: &[u8], entry: &Entry) -> bool {
+pub(super) fn is_whole(batch: &[u8], entry: &Entry) -> bool {
     let header = batch_header(batch);
     header.is_some_and(|header| {
         header.length == batch.len()

@@ -1,16 +1,17 @@
-//! Start-up: what the directory holds becomes the index.
+//! Start-up: what the write-ahead files hold is applied to what the manifest says.
 //!
-//! The write-ahead files are walked in order. Where acknowledged bytes are bad or missing, the
-//! range is reported and the rest served; only a torn tail, which nobody was told is durable, is
-//! cut. Writing goes on in a new file: what is there is never appended to.
+//! The files are walked in order. Where acknowledged bytes are bad or missing, the range is
+//! reported and the rest served; only a torn tail, which nobody was told is durable, is cut.
+//! Writing goes on in another file: what is there is never appended to.
 
 use super::apply::{Applier, Replay};
-use super::frame::Frame;
+use super::frame::{Frame, Pointer, StoredOp, StoredPlace};
 use super::inner::{Durable, Inner, io_error};
+use super::manifest::Manifest;
 use super::wal::{self, FIRST_GROUP, Header, Link, Step, WalFile, Walk};
 use crate::fs::{AlignedBuf, BLOCK, File, OpenMode};
 use crate::{Damage, Error};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What recovery found and did.
@@ -24,9 +25,9 @@ pub struct Recovery {
     pub commits: u64,
     /// Where a torn tail was cut: the file and the position.
     pub cut: Option<(String, u64)>,
-    /// How many ranges were found damaged.
+    /// How many damaged ranges the write-ahead files had.
     pub damaged: usize,
-    /// Files moved or copied to `quarantine/`.
+    /// Files copied to `quarantine/`.
     pub quarantined: Vec<String>,
     /// Files deleted because nothing refers to them.
     pub orphans: usize,
@@ -39,13 +40,19 @@ struct Found {
     sequence: u64,
     file: Arc<dyn File>,
     bytes: u64,
+    /// Its header, where it is one of this use.
     header: Option<Header>,
+    /// Where the first group goes lies something of this use.
+    is_begun: bool,
 }
 
 pub(super) struct Recoverer<'a> {
     inner: &'a Inner,
     pub(super) report: Recovery,
     pub(super) replay: Replay,
+    /// Segments that the last group points into: they stay, or the next start would take that
+    /// group for torn.
+    pub(super) last_segments: BTreeSet<u64>,
 }
 
 /// Where writing goes on.
@@ -57,46 +64,49 @@ pub(super) struct Resumption {
     pub(super) newest: u64,
 }
 
+/// The frames of a file's last group, until it is known whether they count.
+type Held<'a> = Vec<(Link, Frame<'a>)>;
+
 impl<'a> Recoverer<'a> {
     pub(super) fn new(inner: &'a Inner, replay: Replay) -> Self {
-        Self { inner, report: Recovery::default(), replay }
+        let (report, last_segments) = (Recovery::default(), BTreeSet::new());
+        Self { inner, report, replay, last_segments }
     }
 
-    /// Replays the write-ahead files from `first_live` on; `generation` is the manifest's.
-    pub(super) fn replay(
-        &mut self,
-        first_live: u64,
-        generation: u64,
-        newest: u64,
-    ) -> Result<Resumption, Error> {
+    /// Replays the write-ahead files from the manifest's first live one on.
+    pub(super) fn replay(&mut self, manifest: &Manifest) -> Result<Resumption, Error> {
         let mut found = self.list()?;
-        let newest = found.last().map_or(0, |found| found.sequence).max(newest);
-        let mut leftovers = Vec::new();
-        let retired = found.partition_point(|found| found.sequence < first_live);
-        let live = found.split_off(retired);
-        leftovers.extend(found.into_iter().map(Found::into_wal));
-        let mut in_use = Vec::new();
-        let mut prepared = Vec::new();
-        for found in live {
-            match self.is_in_use(&found)? {
-                true => in_use.push(found),
-                false => prepared.push(found),
+        let newest = found.last().map_or(0, |found| found.sequence).max(manifest.newest);
+        let live = found.split_off(found.partition_point(|f| f.sequence < manifest.first_live));
+        check_generation(&live, manifest.generation)?;
+        self.check_present(manifest.first_live, &live);
+        let mut leftovers = found.into_iter().map(Found::into_wal).collect::<Vec<_>>();
+        let mut link = manifest.link;
+        for (index, found) in live.iter().enumerate() {
+            let later = &live[index + 1..];
+            let end = later.iter().filter_map(Found::link).find(|l| l.sequence == found.sequence);
+            if found.is_clearly_unused() && end.is_none() {
+                continue;
             }
+            let image = self.read(found)?;
+            if found.link().is_none() {
+                // The header was written with the first group: without it there is nothing,
+                // unless something later proves that it was there.
+                if end.is_none() && !walk(found, &image, None, None).proves(link.group + 1) {
+                    continue;
+                }
+                self.damaged(&found.name(), 0, "the header does not match its checksum");
+            }
+            let is_last = !self.any_begun(later)?;
+            let before = found.link().unwrap_or(link);
+            link = self.replay_file(found, &image, link, end, is_last);
+            let wal = WalFile { before, ..found.to_wal() };
+            self.inner.wal.lock().insert(wal.sequence, Arc::new(wal));
         }
-        self.check_generation(&in_use, generation)?;
-        self.check_present(first_live, &in_use, &prepared);
-        leftovers.extend(prepared.into_iter().map(Found::into_wal));
-        let mut link = None;
-        for index in 0..in_use.len() {
-            let after = in_use.get(index + 1).and_then(|next| next.header);
-            link = Some(self.replay_file(&in_use[index], link, after)?);
-        }
-        let mut files = self.inner.wal.lock();
-        for found in in_use {
-            let wal = found.into_wal();
-            files.insert(wal.sequence, Arc::new(wal));
-        }
-        Ok(Resumption { link: link.unwrap_or_default(), leftovers, newest })
+        let in_use = self.inner.wal.lock().keys().copied().collect::<BTreeSet<_>>();
+        let unused = live.into_iter().filter(|found| !in_use.contains(&found.sequence));
+        leftovers.extend(unused.map(Found::into_wal));
+        Ok(Resumption { link, leftovers, newest })
     }
 
     fn list(&self) -> Result<Vec<Found>, Error> {
@@ -108,33 +118,14 @@ impl<'a> Recoverer<'a> {
             let failed = |e| io_error("read", &path)(e);
             let file = self.inner.files.open(&path, OpenMode::Direct).map_err(failed)?;
             let bytes = file.len().map_err(failed)? / BLOCK as u64 * BLOCK as u64;
-            let mut block = AlignedBuf::zeroed(BLOCK);
-            let header = if bytes == 0 {
-                None
-            } else {
-                file.read_at(0, &mut block).map_err(failed)?;
-                Header::decode(&block).ok()
-            };
-            found.insert(sequence, Found { sequence, file, bytes, header });
+            let mut blocks = AlignedBuf::zeroed(FIRST_GROUP + BLOCK);
+            let n = file.read_at(0, &mut blocks).map_err(failed)?;
+            blocks.resize(n);
+            let header = Header::decode(&blocks).ok().filter(|h| h.sequence() == sequence);
+            let is_begun = wal::begins_frame(&blocks, FIRST_GROUP, sequence);
+            found.insert(sequence, Found { sequence, file, bytes, header, is_begun });
         }
         Ok(found.into_values().collect())
-    }
-
-    /// Whether anything acknowledged may be in it.
-    fn is_in_use(&self, found: &Found) -> Result<bool, Error> {
-        match found.header {
-            Some(Header::InUse { sequence, .. }) => Ok(sequence == found.sequence),
-            Some(Header::Prepared { .. }) => Ok(false),
-            None => {
-                // A header that never became durable, or one that went bad: frames tell.
-                let image = self.read(found)?;
-                let in_use = Walk::new(&image, found.sequence, None, None).any_frame();
-                if in_use {
-                    self.damaged(&found.name(), 0, "the header does not match its checksum");
-                }
-                Ok(in_use)
-            }
-        }
     }
 
     fn read(&self, found: &Found) -> Result<AlignedBuf, Error> {
@@ -146,40 +137,37 @@ impl<'a> Recoverer<'a> {
         Ok(image)
     }
 
-    fn check_generation(&self, in_use: &[Found], generation: u64) -> Result<(), Error> {
-        let newest = in_use.iter().filter_map(|found| match found.header {
-            Some(Header::InUse { generation, .. }) => Some(generation),
-            _ => None,
-        });
-        let newest = newest.max().unwrap_or(0);
-        if newest > generation {
-            return Err(Error::Directory(format!(
-                "the manifest is missing or too old: generation {newest} was in use, \
-                 {generation} is here; restore `MANIFEST.a` or `MANIFEST.b` from a copy of this \
-                 directory"
-            )));
+    /// Whether any of these files was written to: then all before them is durable.
+    fn any_begun(&self, later: &[Found]) -> Result<bool, Error> {
+        for found in later {
+            if found.link().is_some() {
+                return Ok(true);
+            }
+            if !found.is_clearly_unused() && walk(found, &self.read(found)?, None, None).proves(0) {
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Every file tells which one came before it.
-    fn check_present(&self, first_live: u64, in_use: &[Found], prepared: &[Found]) {
-        let known = |sequence: u64| {
-            sequence == 0
-                || sequence < first_live
-                || in_use.iter().chain(prepared).any(|found| found.sequence == sequence)
-        };
-        for found in in_use.iter().chain(prepared) {
-            let previous = match found.header {
-                Some(Header::InUse { link, .. }) => link.sequence,
-                Some(Header::Prepared { sequence, previous }) if sequence == found.sequence => {
-                    previous
-                }
-                _ => continue,
-            };
-            if !known(previous) {
-                self.damaged(&wal::name(previous), 0, "the file is missing");
+    /// Every file tells which one came before it: from the newest back to the first live one,
+    /// none may be missing.
+    fn check_present(&self, first_live: u64, live: &[Found]) {
+        if first_live > 0 && live.first().is_none_or(|found| found.sequence != first_live) {
+            self.damaged(&wal::name(first_live), 0, "the file is missing");
+        }
+        let mut wanted = None;
+        for found in live.iter().rev() {
+            if wanted.is_some_and(|wanted| found.sequence > wanted) {
+                continue;
             }
+            if let Some(wanted) = wanted.filter(|wanted| found.sequence < *wanted) {
+                self.damaged(&wal::name(wanted), 0, "the file is missing");
+            }
+            wanted = found.header.map(|header| header.previous());
+        }
+        if let Some(wanted) = wanted.filter(|wanted| *wanted > first_live) {
+            self.damaged(&wal::name(wanted), 0, "the file is missing");
         }
     }
 
@@ -188,63 +176,97 @@ impl<'a> Recoverer<'a> {
         self.inner.report(Damage { log: None, offsets: None, detail });
     }
 
+    /// Applies one file; returns the point behind its last frame.
     fn replay_file(
         &mut self,
         found: &Found,
-        before: Option<Link>,
-        after: Option<Header>,
-    ) -> Result<Link, Error> {
-        let image = self.read(found)?;
+        image: &[u8],
+        before: Link,
+        end: Option<Link>,
+        is_last: bool,
+    ) -> Link {
         self.report.wal_files += 1;
         self.report.bytes_read += image.len() as u64;
-        let own = match found.header {
-            Some(Header::InUse { link, .. }) => Some(link),
-            _ => before,
-        };
-        let end = match after {
-            Some(Header::InUse { link, .. }) if link.sequence == found.sequence => Some(link.end),
-            _ => None,
-        };
-        if let (Some(before), Some(own)) = (before, own)
-            && own.commit != before.commit
-        {
+        let own = found.link().unwrap_or(before);
+        if own.commit > before.commit {
             let what = format!("commits {} to {} are lost", before.commit + 1, own.commit);
             self.damaged(&found.name(), 0, &what);
         }
-        let mut walk = Walk::new(&image, found.sequence, own, end);
+        let mut walk = walk(found, image, Some(own), end.map(|end| end.end));
         let inner = self.inner;
         let mut durable = inner.durable.lock();
+        let mut held = Held::new();
         let mut is_damaged = false;
-        loop {
+        let link = loop {
+            let link = walk.link();
             match walk.step() {
                 Step::Frame(frame) => {
-                    self.report.commits += 1;
-                    let replay = Some(&mut self.replay);
-                    Applier::new(inner, &mut durable, replay).frame(found.sequence, &frame);
+                    if held.last().is_some_and(|(_, f)| f.header.group != frame.header.group) {
+                        self.apply(&mut durable, found, &mut held);
+                    }
+                    held.push((link, frame));
                 }
                 Step::Damage { at, resumed } => {
+                    self.apply(&mut durable, found, &mut held);
                     is_damaged = true;
                     self.report.damaged += 1;
                     let what = format!("commits up to byte {resumed} do not match their checksum");
                     self.damaged(&found.name(), at, &what);
-                    self.salvage(&mut durable, found, &image, at);
+                    self.salvage(&mut durable, found, image, at);
                 }
                 Step::End { torn } => {
-                    if torn {
-                        let position = walk.position() as u64;
-                        tracing::warn!(file = %found.name(), position,
-                            "cut a torn tail that was never acknowledged");
-                        self.report.cut = Some((found.name(), position));
+                    let cut = if is_last { self.check_extents(&mut held) } else { None };
+                    self.apply(&mut durable, found, &mut held);
+                    if torn || cut.is_some() {
+                        self.cut(found, cut.unwrap_or(link).end);
                     }
-                    break;
+                    break cut.unwrap_or(link);
                 }
             }
-        }
+        };
         drop(durable);
-        if is_damaged {
-            self.quarantine(&found.name(), &image);
+        if is_damaged && inner.quarantine_copy(&found.name(), image) {
+            self.report.quarantined.push(found.name());
         }
-        Ok(walk.link())
+        link
+    }
+
+    fn cut(&mut self, found: &Found, position: u64) {
+        tracing::warn!(file = %found.name(), position,
+            "cut a torn tail that was never acknowledged");
+        self.report.cut = Some((found.name(), position));
+    }
+
+    fn apply(&mut self, durable: &mut Durable, found: &Found, held: &mut Held<'_>) {
+        let mut applier = Applier::new(self.inner, durable, Some(&mut self.replay));
+        for (_, frame) in held.drain(..) {
+            self.report.commits += 1;
+            applier.frame(found.sequence, &frame);
+        }
+    }
+
+    /// The last group's frames count only up to the first whose extent is not there: its
+    /// segment's sync may not have come to an end. Returns the point before that frame.
+    fn check_extents(&mut self, held: &mut Held<'_>) -> Option<Link> {
+        let bad = held.iter().position(|(_, frame)| {
+            let pointers = frame.ops().filter_map(|op| match op {
+                Ok(StoredOp::Append(append)) => match append.place {
+                    StoredPlace::Extent(pointer) => Some(pointer),
+                    StoredPlace::Inline(_) => None,
+                },
+                _ => None,
+            });
+            pointers.into_iter().any(|pointer| !self.inner.holds_extent(pointer))
+        });
+        let cut = bad.and_then(|bad| held.drain(bad..).next()).map(|(link, _)| link);
+        for op in held.iter().flat_map(|(_, frame)| frame.ops()).map_while(Result::ok) {
+            if let StoredOp::Append(append) = op
+                && let StoredPlace::Extent(pointer) = append.place
+            {
+                self.last_segments.insert(pointer.segment);
+            }
+        }
+        cut
     }
 
     fn salvage(&mut self, durable: &mut Durable, found: &Found, image: &[u8], at: usize) {
@@ -253,21 +275,39 @@ impl<'a> Recoverer<'a> {
         let replay = Some(&mut self.replay);
         Applier::new(self.inner, durable, replay).damaged_frame(&frame, &detail);
     }
+}
 
-    /// Keeps a copy of a damaged file: the file itself is used again some day.
-    fn quarantine(&mut self, name: &str, image: &[u8]) {
-        let path = self.inner.paths.quarantine.join(name);
-        let files = &self.inner.files;
-        let copied = files.open(&path, OpenMode::Write).and_then(|copy| {
-            copy.write_at(0, image)?;
-            copy.sync()?;
-            files.sync_dir(&self.inner.paths.quarantine)
+impl Inner {
+    /// Whether the bytes that a pointer names are there.
+    fn holds_extent(&self, pointer: Pointer) -> bool {
+        let path = self.segments.path(pointer.segment);
+        let read = self.files.open(&path, OpenMode::Read).and_then(|file| {
+            let (position, length) = (u64::from(pointer.position), u64::from(pointer.length));
+            super::reading::read_file(&*file, false, position, length)
         });
-        match copied {
-            Ok(()) => self.report.quarantined.push(name.to_owned()),
-            Err(e) => tracing::error!(file = %name, error = %e, "no copy in quarantine"),
-        }
+        read.is_ok_and(|bytes| {
+            bytes.len() as u64 == u64::from(pointer.length) && crc32c::crc32c(&bytes) == pointer.crc
+        })
     }
+}
+
+fn walk<'i>(found: &Found, image: &'i [u8], link: Option<Link>, end: Option<u64>) -> Walk<'i> {
+    Walk::new(image, found.sequence, link, end)
+}
+
+fn check_generation(live: &[Found], generation: u64) -> Result<(), Error> {
+    let generations = live.iter().filter_map(|found| match found.header {
+        Some(Header::InUse { generation, .. }) => Some(generation),
+        _ => None,
+    });
+    let newest = generations.max().unwrap_or(0);
+    if newest > generation {
+        return Err(Error::Directory(format!(
+            "the manifest is missing or too old: generation {newest} was in use, {generation} is \
+             here; restore `MANIFEST.a` or `MANIFEST.b` from a copy of this directory"
+        )));
+    }
+    Ok(())
 }
 
 impl Found {
@@ -275,10 +315,25 @@ impl Found {
         wal::name(self.sequence)
     }
 
+    /// What came before it, if its header says that it is in use.
+    const fn link(&self) -> Option<Link> {
+        match self.header {
+            Some(Header::InUse { link, .. }) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Prepared, and nothing written since.
+    const fn is_clearly_unused(&self) -> bool {
+        matches!(self.header, Some(Header::Prepared { .. })) && !self.is_begun
+    }
+
+    fn to_wal(&self) -> WalFile {
+        let file = Arc::clone(&self.file);
+        WalFile { sequence: self.sequence, bytes: self.bytes, file, before: Link::default() }
+    }
+
     fn into_wal(self) -> WalFile {
-        WalFile { sequence: self.sequence, bytes: self.bytes, file: self.file }
+        self.to_wal()
     }
 }
-
-/// The fewest bytes that a file must have to be used again.
-pub(super) const REUSABLE_BYTES_MIN: u64 = (FIRST_GROUP + BLOCK) as u64;

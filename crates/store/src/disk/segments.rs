@@ -4,13 +4,22 @@
 //! A segment is first written directly (unsealed: only the write-ahead log knows what is in it)
 //! or by retirement; once sealed it ends with a footer and never changes.
 
-use super::inner::io_error;
+use super::footer::{ChunkEntry, TRAILER_BYTES, Trailer};
+use super::inner::{Pinned, io_error};
+use super::manifest::StoredFile;
+use super::reading::read_pinned;
 use crate::Error;
 use crate::fs::{File, Files, OpenMode};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Sealed segments kept open for reading.
+const OPEN_MAX: usize = 256;
+/// Footer entries kept in memory, over all segments.
+const FOOTER_ENTRIES_MAX: usize = 128 * 1024;
 
 /// An open segment.
 pub(super) struct Segment {
@@ -21,21 +30,62 @@ pub(super) struct Segment {
 }
 
 /// What is known of a segment.
+struct State {
+    open: Option<Arc<Segment>>,
+    /// The bytes that logs refer to, counted once per log; and what they did at first.
+    live: u64,
+    referred: u64,
+    /// The last commit group that wrote or pointed into it while it was written directly.
+    group: u64,
+    /// The first write-ahead file that points into it.
+    first_wal: u64,
+    /// Where the next direct write goes; `None` when nothing more is written.
+    end: Option<u64>,
+    capacity: u64,
+    /// Its length, once it has a footer.
+    sealed: Option<u64>,
+    footer: Option<Arc<[ChunkEntry]>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            open: None,
+            live: 0,
+            referred: 0,
+            group: 0,
+            first_wal: u64::MAX,
+            end: None,
+            capacity: 0,
+            sealed: None,
+            footer: None,
+        }
+    }
+}
+
+/// A checkpoint file: how much of it is needed.
+#[derive(Clone, Copy, Default)]
+struct CheckpointState {
+    live: u64,
+    referred: u64,
+    length: u64,
+}
+
 #[derive(Default)]
-pub(super) struct SegmentState {
-    pub(super) open: Option<Arc<Segment>>,
-    /// The bytes that logs refer to, counted once per log; and what they ever did.
-    pub(super) live: u64,
-    pub(super) referred: u64,
-    /// The last commit group that pointed into it while it was written directly.
-    pub(super) last_group: u64,
-    pub(super) sealed: bool,
+struct Table {
+    segments: HashMap<u64, State>,
+    checkpoints: HashMap<u64, CheckpointState>,
+    next_segment: u64,
+    next_checkpoint: u64,
+    open: VecDeque<u64>,
+    footers: VecDeque<(u64, usize)>,
+    footer_entries: usize,
 }
 
 pub(super) struct Segments {
     files: Arc<dyn Files>,
     dir: PathBuf,
-    state: Mutex<HashMap<u64, SegmentState>>,
+    table: Mutex<Table>,
 }
 
 /// A segment's file name.
@@ -43,63 +93,344 @@ pub(super) fn segment_name(id: u64) -> String {
     format!("{id:016x}.seg")
 }
 
+/// A checkpoint file's name.
+pub(super) fn checkpoint_name(id: u64) -> String {
+    format!("{id:016x}.ckpt")
+}
+
+/// The id in such a name.
+pub(super) fn id_of(name: &str, suffix: &str) -> Option<u64> {
+    let hex = name.strip_suffix(suffix)?;
+    (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
+}
+
 impl Segments {
     pub(super) fn new(files: Arc<dyn Files>, dir: &Path) -> Self {
-        Self { files, dir: dir.to_owned(), state: Mutex::default() }
+        Self { files, dir: dir.to_owned(), table: Mutex::default() }
     }
 
     pub(super) fn path(&self, id: u64) -> PathBuf {
         self.dir.join(segment_name(id))
     }
 
-    /// The open segment; opened where it is not.
-    pub(super) fn get(&self, id: u64) -> Option<Arc<Segment>> {
-        let sealed = {
-            let state = self.state.lock();
-            let segment = state.get(&id)?;
-            if let Some(open) = &segment.open {
-                return Some(Arc::clone(open));
+    /// The open segment; opened where it is not. `None` when there is none of this id any more.
+    pub(super) fn get(&self, id: u64) -> Option<io::Result<Arc<Segment>>> {
+        {
+            let table = self.table.lock();
+            if let Some(open) = &table.segments.get(&id)?.open {
+                return Some(Ok(Arc::clone(open)));
             }
-            segment.sealed
-        };
-        self.open(id, sealed).ok()
+        }
+        Some(self.files.open(&self.path(id), OpenMode::Read).map(|file| {
+            let segment = Arc::new(Segment { id, file, direct: false });
+            let mut table = self.table.lock();
+            if let Some(state) = table.segments.get_mut(&id) {
+                state.open = Some(Arc::clone(&segment));
+                table.open.push_back(id);
+            }
+            table.bound_open();
+            segment
+        }))
     }
 
-    fn open(&self, id: u64, sealed: bool) -> Result<Arc<Segment>, Error> {
-        let mode = if sealed { OpenMode::Read } else { OpenMode::Direct };
+    /// Ids that were never used before.
+    pub(super) fn next_segment(&self) -> u64 {
+        let mut table = self.table.lock();
+        table.next_segment += 1;
+        table.next_segment - 1
+    }
+
+    pub(super) fn next_checkpoint(&self) -> u64 {
+        let mut table = self.table.lock();
+        table.next_checkpoint += 1;
+        table.next_checkpoint - 1
+    }
+
+    pub(super) fn next_ids(&self) -> (u64, u64) {
+        let table = self.table.lock();
+        (table.next_segment, table.next_checkpoint)
+    }
+
+    /// After recovery: ids go on from here.
+    pub(super) fn start_at(&self, segment: u64, checkpoint: u64) {
+        let mut table = self.table.lock();
+        table.next_segment = table.next_segment.max(segment);
+        table.next_checkpoint = table.next_checkpoint.max(checkpoint);
+    }
+
+    /// Makes a segment to be written directly, with its space allocated and its name durable.
+    pub(super) fn create_direct(&self, capacity: u64) -> io::Result<Arc<Segment>> {
+        let id = self.next_segment();
         let path = self.path(id);
-        let file = self.files.open(&path, mode).map_err(io_error("open", &path))?;
-        let segment = Arc::new(Segment { id, file, direct: !sealed });
-        let mut state = self.state.lock();
-        if let Some(known) = state.get_mut(&id) {
-            known.open = Some(Arc::clone(&segment));
+        let file = self.files.open(&path, OpenMode::Direct)?;
+        let made = file.allocate(capacity).and_then(|()| {
+            file.sync()?;
+            self.files.sync_dir(&self.dir)
+        });
+        if let Err(e) = made {
+            let _ = self.files.remove(&path);
+            return Err(e);
         }
+        let segment = Arc::new(Segment { id, file, direct: true });
+        let open = Some(Arc::clone(&segment));
+        // Until its first write is applied it must not look dead.
+        let state = State { open, end: Some(0), group: u64::MAX, capacity, ..State::default() };
+        self.table.lock().segments.insert(id, state);
         Ok(segment)
     }
 
+    /// Where a group's next bytes go in a segment written directly; `None` when they do not fit,
+    /// or when nothing more may be written to it.
+    pub(super) fn place_direct(&self, id: u64, bytes: u64, group: u64) -> Option<u64> {
+        let mut table = self.table.lock();
+        let state = table.segments.get_mut(&id)?;
+        let position = state.end?;
+        if position + bytes > state.capacity {
+            state.end = None;
+            state.capacity = position;
+            return None;
+        }
+        state.end = Some(position + bytes);
+        state.group = group;
+        Some(position)
+    }
+
     /// A log refers to bytes in a segment that is written directly.
-    pub(super) fn refer(&self, id: u64, bytes: u64, group: u64) {
-        let mut state = self.state.lock();
-        let segment = state.entry(id).or_default();
-        segment.live += bytes;
-        segment.referred += bytes;
-        segment.last_group = segment.last_group.max(group);
+    pub(super) fn refer(&self, id: u64, bytes: u64, group: u64, wal: u64) {
+        let mut table = self.table.lock();
+        let state = table.segments.entry(id).or_default();
+        state.live += bytes;
+        state.referred += bytes;
+        if state.group == u64::MAX || state.group < group {
+            state.group = group;
+        }
+        state.first_wal = state.first_wal.min(wal);
+    }
+
+    /// A log refers to bytes in a sealed segment.
+    pub(super) fn refer_sealed(&self, id: u64, bytes: u64) {
+        let mut table = self.table.lock();
+        let state = table.segments.entry(id).or_default();
+        state.live += bytes;
+        state.referred = state.referred.max(state.live);
     }
 
     /// A log no longer refers to bytes; true when nothing refers to the segment.
     pub(super) fn release(&self, id: u64, bytes: u64) -> bool {
-        let mut state = self.state.lock();
-        let Some(segment) = state.get_mut(&id) else { return false };
-        segment.live = segment.live.saturating_sub(bytes);
-        segment.live == 0
+        let mut table = self.table.lock();
+        let Some(state) = table.segments.get_mut(&id) else { return false };
+        state.live = state.live.saturating_sub(bytes);
+        state.live == 0
+    }
+
+    /// A sealed segment, as made by retirement or listed by the manifest.
+    pub(super) fn add_sealed(&self, id: u64, length: u64, referred: u64) {
+        let mut table = self.table.lock();
+        let state = table.segments.entry(id).or_default();
+        *state = State { sealed: Some(length), referred, live: state.live, ..State::default() };
+    }
+
+    /// A segment written directly got its footer, and the index goes by it.
+    pub(super) fn set_sealed(&self, id: u64, length: u64) {
+        let mut table = self.table.lock();
+        if let Some(state) = table.segments.get_mut(&id) {
+            state.sealed = Some(length);
+            state.first_wal = u64::MAX;
+            state.open = None;
+        }
+    }
+
+    /// Takes the segments whose first pointers lie in a write-ahead file up to this one out of
+    /// direct writing: (id, the last group that wrote to it).
+    pub(super) fn close_direct(&self, wal: u64) -> Vec<(u64, u64)> {
+        let mut table = self.table.lock();
+        let mut closed = Vec::new();
+        for (id, state) in &mut table.segments {
+            if state.first_wal <= wal {
+                state.capacity = state.end.take().unwrap_or(state.capacity);
+                closed.push((*id, state.group));
+            }
+        }
+        closed.sort_unstable();
+        closed
+    }
+
+    /// Where the bytes of a closed direct segment end, as far as this process wrote them.
+    pub(super) fn direct_end(&self, id: u64) -> u64 {
+        self.table.lock().segments.get(&id).map_or(0, |state| state.capacity)
+    }
+
+    /// Removes from the table, and returns, the segments that nothing refers to and that no
+    /// commit after `group` can point into.
+    pub(super) fn take_dead(&self, group: u64) -> Vec<u64> {
+        let mut table = self.table.lock();
+        let is_dead = |state: &State| state.live == 0 && state.group < group;
+        let mut dead = table
+            .segments
+            .iter()
+            .filter(|(_, state)| is_dead(state))
+            .map(|(id, _)| *id)
+            .collect::<Vec<_>>();
+        dead.sort_unstable();
+        for id in &dead {
+            table.segments.remove(id);
+        }
+        dead
+    }
+
+    /// Removes from the table, and returns, the checkpoint files that nothing refers to.
+    pub(super) fn take_dead_checkpoints(&self) -> Vec<u64> {
+        let mut table = self.table.lock();
+        let dead = table.checkpoints.iter().filter(|(_, state)| state.live == 0);
+        let mut dead = dead.map(|(id, _)| *id).collect::<Vec<_>>();
+        dead.sort_unstable();
+        for id in &dead {
+            table.checkpoints.remove(id);
+        }
+        dead
+    }
+
+    /// A checkpoint file, before logs refer to it.
+    pub(super) fn add_checkpoint(&self, id: u64, length: u64, referred: u64) {
+        let mut table = self.table.lock();
+        let live = table.checkpoints.get(&id).map_or(0, |state| state.live);
+        table.checkpoints.insert(id, CheckpointState { live, referred, length });
+    }
+
+    pub(super) fn refer_checkpoint(&self, id: u64, bytes: u64) {
+        let mut table = self.table.lock();
+        let state = table.checkpoints.entry(id).or_default();
+        state.live += bytes;
+        state.referred = state.referred.max(state.live);
+    }
+
+    pub(super) fn release_checkpoint(&self, id: u64, bytes: u64) {
+        let mut table = self.table.lock();
+        if let Some(state) = table.checkpoints.get_mut(&id) {
+            state.live = state.live.saturating_sub(bytes);
+        }
+    }
+
+    /// The sealed segments and checkpoint files of which less than half is needed.
+    pub(super) fn sparse(&self) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+        let table = self.table.lock();
+        let segments = table.segments.iter().filter(|(_, state)| {
+            state.sealed.is_some() && state.live > 0 && state.live < state.referred / 2
+        });
+        let mut segments = segments.map(|(id, state)| (*id, state.live)).collect::<Vec<_>>();
+        let checkpoints = table.checkpoints.iter();
+        let checkpoints =
+            checkpoints.filter(|(_, state)| state.live > 0 && state.live < state.referred / 2);
+        let mut checkpoints = checkpoints.map(|(id, state)| (*id, state.live)).collect::<Vec<_>>();
+        segments.sort_unstable_by_key(|(id, live)| (*live, *id));
+        checkpoints.sort_unstable_by_key(|(id, live)| (*live, *id));
+        (segments, checkpoints)
+    }
+
+    /// For the manifest: the sealed segments and the checkpoint files.
+    pub(super) fn stored(&self) -> (Vec<StoredFile>, Vec<StoredFile>) {
+        let table = self.table.lock();
+        let mut segments = Vec::new();
+        for (&id, state) in &table.segments {
+            if let Some(length) = state.sealed.filter(|_| state.live > 0) {
+                segments.push(StoredFile { id, length, referred: state.referred });
+            }
+        }
+        let checkpoints = table.checkpoints.iter();
+        let mut checkpoints = checkpoints
+            .map(|(&id, state)| StoredFile { id, length: state.length, referred: state.referred })
+            .collect::<Vec<_>>();
+        segments.sort_unstable_by_key(|file| file.id);
+        checkpoints.sort_unstable_by_key(|file| file.id);
+        (segments, checkpoints)
+    }
+
+    /// The segments that something refers to.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.table.lock().segments.keys().copied().collect()
+    }
+
+    pub(super) fn checkpoint_ids(&self) -> Vec<u64> {
+        self.table.lock().checkpoints.keys().copied().collect()
     }
 
     /// What segments and checkpoint files take on disk.
     pub(super) fn bytes(&self) -> u64 {
-        0
+        let table = self.table.lock();
+        let segments = table.segments.values();
+        let segments = segments.map(|state| state.sealed.unwrap_or(state.capacity)).sum::<u64>();
+        segments + table.checkpoints.values().map(|state| state.length).sum::<u64>()
     }
 
-    pub(super) fn release_checkpoint(&self, _id: u64, _bytes: u64) -> bool {
-        false
+    /// A sealed segment's entries, ordered by log and offset.
+    pub(super) fn footer(&self, id: u64) -> Option<Result<Arc<[ChunkEntry]>, FooterError>> {
+        if let Some(footer) = &self.table.lock().segments.get(&id)?.footer {
+            return Some(Ok(Arc::clone(footer)));
+        }
+        let segment = match self.get(id)? {
+            Ok(segment) => segment,
+            Err(e) => return Some(Err(FooterError::Io(e))),
+        };
+        let entries = match read_footer(&Pinned::Segment(segment), id) {
+            Ok(entries) => Arc::<[ChunkEntry]>::from(entries),
+            Err(e) => return Some(Err(e)),
+        };
+        let mut table = self.table.lock();
+        if let Some(state) = table.segments.get_mut(&id) {
+            state.footer = Some(Arc::clone(&entries));
+            table.footer_entries += entries.len();
+            table.footers.push_back((id, entries.len()));
+            table.bound_footers();
+        }
+        Some(Ok(entries))
     }
+
+    /// Removes a segment's file.
+    pub(super) fn remove(&self, id: u64) -> Result<(), Error> {
+        let path = self.path(id);
+        self.files.remove(&path).map_err(io_error("remove", &path))
+    }
+}
+
+impl Table {
+    fn bound_open(&mut self) {
+        while self.open.len() > OPEN_MAX {
+            let Some(oldest) = self.open.pop_front() else { break };
+            if let Some(state) = self.segments.get_mut(&oldest)
+                && state.open.as_ref().is_some_and(|open| !open.direct)
+            {
+                state.open = None;
+            }
+        }
+    }
+
+    fn bound_footers(&mut self) {
+        while self.footer_entries > FOOTER_ENTRIES_MAX && self.footers.len() > 1 {
+            let Some((oldest, entries)) = self.footers.pop_front() else { break };
+            self.footer_entries -= entries;
+            if let Some(state) = self.segments.get_mut(&oldest) {
+                state.footer = None;
+            }
+        }
+    }
+}
+
+/// Why a footer cannot be used.
+pub(super) enum FooterError {
+    Io(io::Error),
+    Damaged,
+}
+
+fn read_footer(segment: &Pinned, id: u64) -> Result<Vec<ChunkEntry>, FooterError> {
+    let length = segment.file().len().map_err(FooterError::Io)?;
+    let trailer_at = length.checked_sub(TRAILER_BYTES as u64).ok_or(FooterError::Damaged)?;
+    let read = |position, length| read_pinned(segment, position, length).map_err(FooterError::Io);
+    let trailer = Trailer::decode(&read(trailer_at, TRAILER_BYTES as u64)?)
+        .map_err(|_| FooterError::Damaged)?;
+    let end = trailer.position.checked_add(trailer.entry_bytes());
+    if trailer.id != id || end.is_none_or(|end| end > trailer_at) {
+        return Err(FooterError::Damaged);
+    }
+    let bytes = read(trailer.position, trailer.entry_bytes())?;
+    trailer.decode_entries(&bytes).map_err(|_| FooterError::Damaged)
 }

@@ -20,10 +20,10 @@ pub(super) struct Space {
 struct State {
     /// Set aside and not yet durable.
     outstanding: usize,
-    /// How much may be set aside: what the prepared files hold.
+    /// What the prepared files hold: the limit on a full disk.
     prepared: usize,
-    /// The unretired log is at its bound.
-    throttled: bool,
+    /// The limit for publishers.
+    possible: usize,
     /// The file system has less free than the headroom: what it has.
     full: Option<u64>,
     closed: bool,
@@ -40,7 +40,7 @@ impl Space {
         let state = State {
             outstanding: 0,
             prepared: usize::MAX,
-            throttled: false,
+            possible: usize::MAX,
             full: None,
             closed: false,
             waiters: VecDeque::new(),
@@ -70,7 +70,8 @@ impl Space {
                 }
             }
             Purpose::Upkeep => {
-                if let Some(free_bytes) = state.full.filter(|_| !state.holds(cost)) {
+                let is_held = state.outstanding.saturating_add(cost) <= state.prepared;
+                if let Some(free_bytes) = state.full.filter(|_| !is_held) {
                     return Reserving::Refused(Error::Full { free_bytes });
                 }
             }
@@ -95,29 +96,19 @@ impl Space {
         self.change(|state| state.outstanding = state.outstanding.saturating_sub(bytes));
     }
 
-    /// How many bytes the prepared files hold.
-    pub(super) fn set_prepared(&self, bytes: u64) {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.change(|state| state.prepared = bytes);
-    }
-
-    /// Whether publishers wait for retirement.
-    pub(super) fn set_throttled(&self, throttled: bool) {
-        self.change(|state| state.throttled = throttled);
-    }
-
-    /// Whether publishers are refused, and what the file system has free.
-    pub(super) fn set_full(&self, full: Option<u64>) {
-        self.change(|state| state.full = full);
+    /// What the prepared files hold, what may be set aside for publishers, and, where they are
+    /// refused, what the file system has free.
+    pub(super) fn set_limits(&self, prepared: u64, possible: u64, full: Option<u64>) {
+        let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.change(|state| {
+            state.prepared = bytes(prepared);
+            state.possible = bytes(possible);
+            state.full = full;
+        });
     }
 
     pub(super) fn is_full(&self) -> bool {
         self.state.lock().full.is_some()
-    }
-
-    /// Whether publishers wait.
-    pub(super) fn has_waiters(&self) -> bool {
-        !self.state.lock().waiters.is_empty()
     }
 
     /// Refuses everything from here on.
@@ -153,11 +144,7 @@ impl Space {
 
 impl State {
     fn admits(&self, cost: usize) -> bool {
-        !self.throttled && (self.outstanding == 0 || self.holds(cost))
-    }
-
-    fn holds(&self, cost: usize) -> bool {
-        self.outstanding.saturating_add(cost) <= self.prepared
+        self.outstanding.saturating_add(cost) <= self.possible
     }
 
     fn wait(

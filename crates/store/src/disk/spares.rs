@@ -2,7 +2,7 @@
 //! only overwrites. Sequence numbers are given out here, upwards, each once.
 
 use super::inner::io_error;
-use super::wal::{self, Header, WalFile};
+use super::wal::{self, Header, Link, WalFile};
 use crate::Error;
 use crate::fs::{AlignedBuf, BLOCK, File, Files, OpenMode};
 use parking_lot::{Condvar, Mutex};
@@ -56,7 +56,7 @@ impl Spares {
         (state.ready.len(), bytes)
     }
 
-    /// The bytes on disk of all that are ready.
+    /// The largest sequence number given out.
     pub(super) fn newest(&self) -> u64 {
         self.state.lock().newest
     }
@@ -78,7 +78,8 @@ impl Spares {
             let _ = self.files.remove(&path);
             return Err(failed(e));
         }
-        self.add(WalFile { sequence, bytes: self.file_bytes, file });
+        let before = Link::default();
+        self.add(WalFile { sequence, bytes: self.file_bytes, file, before });
         Ok(())
     }
 
@@ -103,13 +104,14 @@ impl Spares {
         let from = self.dir.join(wal::name(old.sequence));
         let path = self.dir.join(wal::name(sequence));
         let failed = |e| io_error("recycle", &path)(e);
-        self.files.rename(&from, &path).map_err(failed)?;
-        // The name is durable before any frame of this use can be.
+        // The header first: under its new name the file must at no moment seem to be in use.
         let header = prepared_header(sequence, previous.unwrap_or(sequence - 1));
         old.file.write_at(0, &header).map_err(failed)?;
         old.file.sync().map_err(failed)?;
+        self.files.rename(&from, &path).map_err(failed)?;
         self.files.sync_dir(&self.dir).map_err(failed)?;
-        self.add(WalFile { sequence, bytes: old.bytes, file: Arc::clone(&old.file) });
+        let (file, before) = (Arc::clone(&old.file), Link::default());
+        self.add(WalFile { sequence, bytes: old.bytes, file, before });
         Ok(())
     }
 

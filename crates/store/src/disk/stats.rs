@@ -29,6 +29,10 @@ pub(super) struct Counters {
     pub(super) bytes_committed: AtomicU64,
     /// The newest manifest.
     pub(super) generation: AtomicU64,
+    /// The last commit group that was applied.
+    pub(super) applied_group: AtomicU64,
+    /// What is left of the current write-ahead file.
+    pub(super) room: AtomicU64,
     dense_entries: AtomicUsize,
     syncs: Mutex<([u64; BOUNDS.len()], u64)>,
 }

@@ -219,3 +219,107 @@ fn a_second_process_is_kept_out_and_a_newer_format_refused() {
     let newer = DiskStore::open(files(), dir.path(), DiskOptions::default()).map(|_| ());
     assert!(matches!(newer, Err(Error::Directory(text)) if text.contains("99")));
 }
+
+/// A heavy log's batches, larger together than the direct threshold.
+fn heavy(store: &DiskStore, log: LogId, base: u64, n: u64) {
+    let waits = (0..n)
+        .map(|index| submit(store, [append(log, base + index, 1, batch(1, 20_000, 7))]))
+        .collect::<Vec<_>>();
+    while store.step_commit() {}
+    waits.iter().for_each(|wait| wait.recv().unwrap());
+}
+
+fn direct() -> DiskOptions {
+    DiskOptions {
+        wal_file_bytes: 1 << 20,
+        direct_extent_bytes: 64 * 1024,
+        segment_bytes_max: 1 << 20,
+        ..small()
+    }
+}
+
+#[test]
+fn a_heavy_log_is_written_to_its_segment_and_survives_retirement() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_stepped(dir.path(), direct());
+    commit(&store, [Op::Create(LOG, Offset::ZERO)]);
+    for round in 0..12 {
+        heavy(&store, LOG, round * 20, 20);
+    }
+    let hot = read_all(&store, LOG, 0);
+    assert_eq!(bases(&hot), (0..240).collect::<Vec<_>>());
+    assert!(store.stats().segment_bytes > 4_000_000, "{:?}", store.stats());
+    wait(store.close());
+    drop(store);
+    let store = open_stepped(dir.path(), direct());
+    assert_eq!(store.damage(), []);
+    assert_eq!(read_all(&store, LOG, 0), hot);
+    heavy(&store, LOG, 240, 20);
+    heavy(&store, LOG, 260, 20);
+    assert!(store.step_retire(true));
+    let before = read_all(&store, LOG, 0);
+    assert_eq!(bases(&before), (0..280).collect::<Vec<_>>());
+    wait(store.close());
+    drop(store);
+    let store = open_stepped(dir.path(), direct());
+    assert_eq!(store.damage(), []);
+    assert_eq!(read_all(&store, LOG, 0), before);
+    let chunks = wait(store.chunks(LOG, Offset::ZERO)).unwrap();
+    assert_eq!(chunks.first().unwrap().base, Offset::ZERO);
+    assert!(chunks.windows(2).all(|pair| pair[0].next == pair[1].base));
+    assert_eq!(chunks.iter().map(|c| c.bytes).sum::<u64>(), store.usage(LOG).unwrap());
+}
+
+#[test]
+fn retirement_keeps_what_lives_and_frees_the_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = LogId(8);
+    let store = open_stepped(dir.path(), small());
+    commit(&store, [Op::Create(LOG, Offset::ZERO), Op::Create(other, Offset::ZERO)]);
+    commit(&store, [Op::Checkpoint(LOG, "c1".into()), Op::Delta(LOG, "d1".into())]);
+    commit(&store, [Op::Put("a".into(), "1".into()), Op::Put("b".into(), "2".into())]);
+    for index in 0..200 {
+        let both = Op::Append(Append {
+            targets: smallvec![
+                Target { log: LOG, base: offset(index), leader_epoch: 1 },
+                Target { log: other, base: offset(index), leader_epoch: 2 },
+            ],
+            batch: batch(1, 3000, 3),
+            offsets: 1,
+            max_timestamp: Timestamp::from_millis(7),
+        });
+        commit(&store, [both]);
+    }
+    commit(&store, [Op::Delta(LOG, "d2".into()), Op::Remove("a".into())]);
+    let (one, two) = (read_all(&store, LOG, 0), read_all(&store, other, 0));
+    let wal = store.stats().wal_bytes;
+    assert!(store.step_retire(true));
+    assert!(store.stats().wal_bytes < wal);
+    let check = |store: &DiskStore| {
+        assert_eq!(store.damage(), []);
+        assert_eq!(read_all(store, LOG, 0), one);
+        assert_eq!(read_all(store, other, 0), two);
+        assert_eq!(store.scan(b""), [("b".into(), "2".into())]);
+        assert_eq!(wait(store.chunks(other, offset(5))).unwrap()[0].base, offset(5));
+    };
+    check(&store);
+    wait(store.close());
+    drop(store);
+    let store = open_stepped(dir.path(), small());
+    check(&store);
+    let state = store.take_state(LOG).unwrap();
+    assert_eq!(
+        (state.checkpoint, state.deltas),
+        (Some("c1".into()), vec!["d1".into(), "d2".into()])
+    );
+
+    commit(&store, [Op::Trim(LOG, offset(200)), Op::Delete(other)]);
+    commit(&store, []);
+    assert!(store.step_retire(false));
+    assert_eq!(store.stats().segment_bytes, 4096, "only the state is left");
+    wait(store.close());
+    drop(store);
+    let store = open_stepped(dir.path(), small());
+    assert_eq!(store.logs(), [LOG]);
+    assert_eq!(store.ends(LOG).unwrap(), Ends { start: offset(200), next: offset(200) });
+}

@@ -1,7 +1,16 @@
-//! Wakes the upkeep thread.
+//! The upkeep thread: prepares files, retires, and watches the space.
 
+use super::inner::Inner;
+use super::retire::Retirer;
+use super::spares::Prewrite;
 use parking_lot::{Condvar, Mutex};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+/// How often the space is looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Prepared files beyond the current one. It is also the reserve for a full disk.
+const SPARES_MIN: usize = 1;
 
 #[derive(Default)]
 pub(super) struct Upkeep {
@@ -48,5 +57,47 @@ impl Upkeep {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.state.lock().stop
+    }
+}
+
+impl Inner {
+    /// Sees to it that files are ready before they are needed.
+    pub(super) fn prepare_spares(&self) {
+        while self.spares.ready().0 < SPARES_MIN && !self.has_failed() {
+            let prewrite =
+                if self.readers.is_threaded() { Prewrite::Whole } else { Prewrite::Header };
+            if let Err(e) = self.spares.make(prewrite, None) {
+                tracing::warn!(error = %e, "no write-ahead file can be prepared");
+                return;
+            }
+        }
+    }
+
+    /// The work of the upkeep thread.
+    pub(super) fn run_upkeep(&self, mut retirer: Retirer) {
+        loop {
+            self.prepare_spares();
+            retirer.step(false);
+            self.refresh_space();
+            if !self.upkeep.wait(Some(PERIOD)) {
+                return;
+            }
+        }
+    }
+
+    /// Tells what may be set aside: what the prepared files hold and what the file system has
+    /// beyond the headroom, up to the bound of the unretired log.
+    pub(super) fn refresh_space(&self) {
+        let Ok(free) = self.files.free_bytes(&self.paths.dir) else { return };
+        let room = self.counters.room.load(Relaxed);
+        let prepared = room + self.spares.ready().1;
+        let bound = self.options.wal_bytes_max.saturating_sub(self.wal_bytes()) + room;
+        let possible = prepared.saturating_add(free.saturating_sub(self.headroom)).min(bound);
+        self.space.set_limits(prepared, possible, (free < self.headroom).then_some(free));
+    }
+
+    /// Write-ahead files in use.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        self.wal.lock().values().map(|wal| wal.bytes).sum()
     }
 }

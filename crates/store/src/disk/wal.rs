@@ -7,7 +7,7 @@
 //! 12 zeros
 //! 16 sequence u64            of this use of the file; also the epoch of its frames
 //! 24 previous sequence u64   the file before this one, 0: none
-//! 32 previous end u64        where its last group ends
+//! 32 previous end u64        where its last frame ends, with its padding
 //! 40 group u64               the last group before this file
 //! 48 commit u64              the last commit before this file
 //! 56 manifest generation u64 the newest manifest when this file came into use
@@ -35,6 +35,8 @@ pub(super) struct WalFile {
     pub(super) sequence: u64,
     pub(super) bytes: u64,
     pub(super) file: Arc<dyn File>,
+    /// The newest frame before this file.
+    pub(super) before: Link,
 }
 
 /// A file's name.
@@ -71,6 +73,21 @@ pub(super) enum Header {
 }
 
 impl Header {
+    /// Which use of the file it is for.
+    pub(super) const fn sequence(&self) -> u64 {
+        match *self {
+            Self::Prepared { sequence, .. } | Self::InUse { sequence, .. } => sequence,
+        }
+    }
+
+    /// The file before this one.
+    pub(super) const fn previous(&self) -> u64 {
+        match self {
+            Self::Prepared { previous, .. } => *previous,
+            Self::InUse { link, .. } => link.sequence,
+        }
+    }
+
     /// Appends the header block.
     pub(super) fn encode(&self, buf: &mut AlignedBuf) {
         let mut fields = Vec::with_capacity(CRC_AT + 4);
@@ -117,6 +134,12 @@ impl Header {
     }
 }
 
+/// Whether a frame of this use of the file seems to begin here.
+pub(super) fn begins_frame(bytes: &[u8], at: usize, epoch: u64) -> bool {
+    let fields = bytes.get(at..).map(Cursor::new);
+    fields.is_some_and(|mut c| c.u64().is_ok() && c.u64() == Ok(epoch))
+}
+
 /// Walks the frames of one file's bytes.
 pub(super) struct Walk<'a> {
     bytes: &'a [u8],
@@ -157,11 +180,6 @@ impl<'a> Walk<'a> {
     pub(super) const fn link(&self) -> Link {
         let end = self.at as u64;
         Link { sequence: self.epoch, end, group: self.group, commit: self.commit, crc: self.crc }
-    }
-
-    /// Where the walk is.
-    pub(super) const fn position(&self) -> usize {
-        self.at
     }
 
     /// Goes on from the current frame to the next.
@@ -239,9 +257,10 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Whether any block of the file starts a frame of its current use.
-    pub(super) fn any_frame(&self) -> bool {
-        (FIRST_GROUP..self.bytes.len()).step_by(BLOCK).any(|at| self.decode(at).is_ok())
+    /// Whether a frame proves that a group of this number became durable.
+    pub(super) fn proves(&self, group: u64) -> bool {
+        self.decode(FIRST_GROUP).is_ok_and(|frame| frame.header.group > group)
+            || self.later_group(group).is_some()
     }
 }
 

@@ -1,0 +1,203 @@
+//! Direct extents: what a heavy log has in one commit group goes straight into its segment, and
+//! the write-ahead log carries a pointer with a checksum. Both are durable before anything is
+//! acknowledged.
+
+use super::frame::{Pointer, stamp};
+use super::inner::Inner;
+use super::intake::Pending;
+use super::log::FileRef;
+use super::segments::Segment;
+use crate::fs::{AlignedBuf, BLOCK};
+use crate::{Append, Op};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tramline_types::LogId;
+
+/// The first segment of a log that turns out heavy; each further one is twice as large.
+const FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+/// Logs that have a segment open for direct writing.
+const ACTIVE_MAX: usize = 64;
+
+/// The segments that are being written directly, one per heavy log.
+#[derive(Default)]
+pub(super) struct Direct {
+    active: HashMap<LogId, Active>,
+    extents: Vec<Extent>,
+    /// Per append of the group in order: which extent, and where in it.
+    placed: Vec<Option<(usize, Placed)>>,
+    used: u64,
+}
+
+struct Active {
+    segment: Arc<Segment>,
+    next_capacity: u64,
+    last_used: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Placed {
+    at: usize,
+    length: usize,
+    crc: u32,
+}
+
+/// One log's bytes of one group.
+struct Extent {
+    log: LogId,
+    bytes: usize,
+    buf: AlignedBuf,
+    /// Where it was written; `None`: it goes inline.
+    home: Option<(u64, u64)>,
+}
+
+/// A write failed.
+pub(super) struct Failed;
+
+impl Direct {
+    /// Writes the extents of a group's heavy logs. The result gives, per append in order, its
+    /// pointer, if it has one.
+    pub(super) fn write<'a>(
+        &mut self,
+        inner: &Inner,
+        commits: impl Iterator<Item = &'a Pending> + Clone,
+        group: u64,
+    ) -> Result<Vec<Option<Pointer>>, Failed> {
+        self.extents.clear();
+        self.placed.clear();
+        self.find_heavy(inner, commits.clone());
+        if self.extents.is_empty() {
+            return Ok(Vec::new());
+        }
+        for extent in &mut self.extents {
+            extent.buf = inner.pool.take(extent.bytes + BLOCK);
+        }
+        for op in commits.flat_map(|pending| &pending.commit.ops) {
+            match op {
+                Op::Append(append) => {
+                    let placed = self.gather(append);
+                    self.placed.push(placed);
+                }
+                Op::Replace(_, _, appends) => self.placed.extend(appends.iter().map(|_| None)),
+                _ => {}
+            }
+        }
+        for index in 0..self.extents.len() {
+            self.write_extent(inner, index, group)?;
+        }
+        Ok(self
+            .placed
+            .iter()
+            .map(|placed| placed.and_then(|placed| self.pointer(placed)))
+            .collect())
+    }
+
+    fn find_heavy<'a>(&mut self, inner: &Inner, commits: impl Iterator<Item = &'a Pending>) {
+        let mut bytes = HashMap::<LogId, usize>::new();
+        for op in commits.flat_map(|pending| &pending.commit.ops) {
+            if let Op::Append(append) = op
+                && let Some(target) = append.targets.first()
+            {
+                *bytes.entry(target.log).or_default() += append.batch.len();
+            }
+        }
+        let heavy = inner.options.direct_extent_bytes;
+        let heavy = bytes.into_iter().filter(|(_, bytes)| *bytes >= heavy);
+        let buf = AlignedBuf::default;
+        self.extents.extend(heavy.map(|(log, bytes)| Extent {
+            log,
+            bytes,
+            buf: buf(),
+            home: None,
+        }));
+        self.extents.sort_unstable_by_key(|extent| extent.log);
+    }
+
+    fn gather(&mut self, append: &Append) -> Option<(usize, Placed)> {
+        let target = append.targets.first()?;
+        let index = self.extents.iter().position(|extent| extent.log == target.log)?;
+        let buf = &mut self.extents[index].buf;
+        let (at, length) = (buf.len(), append.batch.len());
+        buf.extend_from_slice(&append.batch);
+        let batch = &mut buf.as_mut_slice()[at..];
+        stamp(batch, target.base, target.leader_epoch);
+        Some((index, Placed { at, length, crc: crc32c::crc32c(batch) }))
+    }
+
+    fn write_extent(&mut self, inner: &Inner, index: usize, group: u64) -> Result<(), Failed> {
+        let (log, mut buf) =
+            (self.extents[index].log, std::mem::take(&mut self.extents[index].buf));
+        buf.pad_to_block();
+        let Some((segment, position)) = self.place(inner, log, buf.len() as u64, group) else {
+            return Ok(());
+        };
+        if let Err(e) = segment.file.write_sync_at(position, &buf) {
+            inner.fail(&format!("{}: {e}", inner.segments.path(segment.id).display()));
+            return Err(Failed);
+        }
+        self.extents[index].home = Some((segment.id, position));
+        let (capacity, bytes) = (buf.capacity(), inner.pool.share(buf));
+        if let Ok(position) = u32::try_from(position) {
+            // Found only through the index, which gets it when the group is durable.
+            inner.cache.insert(FileRef::segment(segment.id), position, bytes, capacity);
+        }
+        Ok(())
+    }
+
+    /// Space in the log's segment, in another one where it is full. `None` where the disk has
+    /// none: the bytes then go inline, which was set aside for them.
+    fn place(
+        &mut self,
+        inner: &Inner,
+        log: LogId,
+        bytes: u64,
+        group: u64,
+    ) -> Option<(Arc<Segment>, u64)> {
+        self.used += 1;
+        let mut capacity = FIRST_SEGMENT_BYTES;
+        if let Some(active) = self.active.get_mut(&log) {
+            active.last_used = self.used;
+            if let Some(position) = inner.segments.place_direct(active.segment.id, bytes, group) {
+                return Some((Arc::clone(&active.segment), position));
+            }
+            capacity = active.next_capacity;
+            self.active.remove(&log);
+        }
+        let capacity = capacity.min(inner.options.segment_bytes_max).max(bytes);
+        let free = inner.files.free_bytes(&inner.paths.dir).ok()?;
+        if free < capacity.saturating_add(inner.headroom) {
+            return None;
+        }
+        let segment = match inner.segments.create_direct(capacity) {
+            Ok(segment) => segment,
+            Err(e) if e.kind() == std::io::ErrorKind::StorageFull => return None,
+            Err(e) => {
+                tracing::warn!(log = %log, error = %e, "no segment; the log is written inline");
+                return None;
+            }
+        };
+        let position = inner.segments.place_direct(segment.id, bytes, group)?;
+        let active = Active {
+            segment: Arc::clone(&segment),
+            next_capacity: capacity.saturating_mul(2),
+            last_used: self.used,
+        };
+        self.active.insert(log, active);
+        if self.active.len() > ACTIVE_MAX {
+            let oldest = self.active.iter().min_by_key(|(_, active)| active.last_used);
+            if let Some((&oldest, _)) = oldest {
+                self.active.remove(&oldest);
+            }
+        }
+        Some((segment, position))
+    }
+
+    fn pointer(&self, (index, placed): (usize, Placed)) -> Option<Pointer> {
+        let (segment, position) = self.extents[index].home?;
+        Some(Pointer {
+            segment,
+            position: u32::try_from(position + placed.at as u64).ok()?,
+            length: u32::try_from(placed.length).ok()?,
+            crc: placed.crc,
+        })
+    }
+}
