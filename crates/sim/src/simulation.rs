@@ -9,7 +9,6 @@ mod admin;
 mod client;
 mod consumer;
 mod machine;
-mod payload;
 mod producer;
 mod topics;
 

@@ -3,10 +3,9 @@
 
 use super::{
     client::{Client, Session},
-    payload,
     topics::Known,
 };
-use crate::{Committed, End, Read, Step};
+use crate::{Committed, End, Read, Step, payload};
 use std::{sync::Arc, time::Duration};
 use tramline_broker::{
     CommitOffsets, Error, FetchItem, FetchRequest, Fetched, MemberRef, OffsetCommit, Position,

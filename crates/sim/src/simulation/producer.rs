@@ -3,10 +3,9 @@
 
 use super::{
     client::{Client, Session},
-    payload,
     topics::Known,
 };
-use crate::Step;
+use crate::{Step, payload};
 use futures_util::future::join_all;
 use std::{collections::HashMap, time::Duration};
 use tramline_broker::{Error, PublishItem, Published};

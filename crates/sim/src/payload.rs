@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tramline_store::fs::sim::Random;
 
 /// A body of this many bytes, or as long as the value needs.
-pub(crate) fn encode(value: &str, bytes: usize) -> Bytes {
+pub fn encode(value: &str, bytes: usize) -> Bytes {
     let mut body = Vec::with_capacity(bytes.max(value.len() + 1));
     body.extend_from_slice(value.as_bytes());
     body.push(b':');
@@ -18,7 +18,7 @@ pub(crate) fn encode(value: &str, bytes: usize) -> Bytes {
 }
 
 /// The value of a body; where a byte has changed, a text that was never sent.
-pub(crate) fn decode(body: Option<&[u8]>) -> String {
+pub fn decode(body: Option<&[u8]>) -> String {
     let body = body.unwrap_or_default();
     let end = body.iter().position(|byte| *byte == b':').unwrap_or(body.len());
     match std::str::from_utf8(&body[..end]) {

@@ -1,0 +1,17 @@
+//! Real processes on real disks, killed, cut off, filled up and damaged, under load by real
+//! clients. What the clients were told is in a history, and the checker has the last word.
+//!
+//! `TRAMLINE_BIN` names the broker's binary, `TRAMLINE_ROUNDS` the number of kills (20),
+//! `TRAMLINE_PYTHON` a Python with `confluent-kafka` (without it that client is left out),
+//! `TRAMLINE_SEED` decides the random moments. One test at a time: each needs the machine.
+
+#![allow(clippy::disallowed_methods, reason = "real processes take real time")]
+#![allow(clippy::print_stderr, reason = "says what was left out, and where a run stands")]
+
+mod audit;
+mod connection;
+mod kill;
+mod load;
+mod machine;
+mod python;
+mod world;
