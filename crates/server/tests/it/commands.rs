@@ -1,0 +1,187 @@
+//! The commands, against a running broker.
+
+use crate::binary::{Broker, complaint, read_until, text, tramline, within};
+use serde_json::{Value, json};
+use std::{fs, io::Read, process::Stdio, time::Duration};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_first_message_goes_in_and_comes_out() {
+    let broker = Broker::start();
+    let published = broker.run(&["pub", "greetings", "hello", "--key", "k", "-H", "a=1"]);
+    assert_eq!(published, "published to greetings, partition 0, offset 0\n");
+    let read = broker.run(&["sub", "greetings", "--from-beginning", "--count", "1"]);
+    assert_eq!(read, "0/0  key=k  a=1  hello\n");
+    let read =
+        broker.run(&["sub", "greetings", "--from-offset", "0", "--count", "1", "--output", "json"]);
+    let message = json(&read);
+    assert_eq!((&message["key"], &message["value"]), (&json!("k"), &json!("hello")));
+    assert_eq!(message["headers"], json!([{ "name": "a", "value": "1" }]));
+}
+
+#[test]
+fn lines_of_the_input_are_messages_whatever_their_bytes() {
+    let broker = Broker::start();
+    let input = b"one\n\n\xff\xfe\nlast without end";
+    let said = broker.run_with_input(&["pub", "t"], input);
+    assert_eq!(said, "published 4 messages to t\n");
+    let output =
+        broker.command(&["sub", "t", "-b", "--count", "4", "--output", "value"]).output().unwrap();
+    assert_eq!(output.stdout, b"one\n\n\xff\xfe\nlast without end\n");
+    let keyed =
+        broker.run_with_input(&["pub", "k", "-K", ":", "--output", "json"], b"a:1\nb:2:3\n");
+    assert_eq!(json(&keyed)["published"], 2);
+    let read = broker.run(&["sub", "k", "-b", "--count", "2"]);
+    assert_eq!(read, "0/0  key=a  1\n0/1  key=b  2:3\n");
+    let mut child = broker.command(&["pub", "k", "-K", ":"]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"none\n").unwrap();
+    assert!(complaint(&child.wait_with_output().unwrap()).contains("`none`"));
+}
+
+#[test]
+fn a_count_sends_the_same_message_many_times() {
+    let broker = Broker::start();
+    assert_eq!(broker.run(&["pub", "t", "x", "--count", "2500"]), "published 2500 messages to t\n");
+    let topic = json(&broker.run(&["topic", "describe", "t", "--output", "json"]));
+    assert_eq!(topic["partition_list"][0]["high_watermark"], 2500);
+}
+
+#[test]
+fn a_reader_comes_back_where_it_was_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    // The same port before and after.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    fs::write(dir.path().join("c.toml"), format!("[http]\nlisten = \"{address}\"\n")).unwrap();
+    let start = |dir| {
+        let dir: tempfile::TempDir = dir;
+        Broker::start_at(dir, &["--config", "c.toml", "--listen-kafka", "off"])
+    };
+    let broker = start(dir);
+    broker.run(&["pub", "t", "one", "two"]);
+    let arguments = ["sub", "t", "-b", "--count", "3", "--output", "value"];
+    let mut reader = broker.command(&arguments).spawn().unwrap();
+    let mut out = reader.stdout.take().unwrap();
+    assert_eq!(read_until(&mut out, "two\n"), "one\ntwo\n");
+    let broker = start(broker.stop());
+    broker.run(&["pub", "t", "three"]);
+    let rest = within(Duration::from_secs(20), move || {
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        rest
+    });
+    assert_eq!(rest.as_deref(), Some("three\n"));
+    assert!(reader.wait().unwrap().success());
+}
+
+#[test]
+fn topics_are_created_listed_described_altered_and_deleted() {
+    let broker = Broker::start();
+    let made = broker.run(&["topic", "create", "orders", "-p", "3", "--set", "retention.ms=60000"]);
+    assert_eq!(made, "created topic orders, partitions: 3\n");
+    let error = broker.refused(&["topic", "create", "orders"]);
+    assert!(error.contains("exists already") && error.contains("hint:"), "{error}");
+    broker.run(&["topic", "create", "orders", "--if-not-exists"]);
+    let list = broker.run(&["topic", "list"]);
+    assert!(list.starts_with("TOPIC ") && list.contains("\norders "), "{list}");
+    let described = broker.run(&["topic", "describe", "orders"]);
+    assert!(described.contains("retention.ms") && described.contains("60000"), "{described}");
+    assert!(!described.contains("segment.bytes"), "{described}");
+    let all = broker.run(&["topic", "describe", "orders", "--all"]);
+    assert!(all.lines().count() > described.lines().count(), "{all}");
+    broker.run(&["topic", "alter", "orders", "--partitions", "4", "--reset", "retention.ms"]);
+    let topic = json(&broker.run(&["topic", "describe", "orders", "--output", "json"]));
+    assert_eq!(topic["partitions"], 4);
+    assert!(broker.refused(&["topic", "alter", "orders", "-p", "2"]).contains("error:"));
+    assert_eq!(broker.run(&["topic", "delete", "orders"]), "deleted topic orders\n");
+    assert!(broker.refused(&["topic", "describe", "orders"]).contains("`orders` does not exist"));
+}
+
+#[test]
+fn groups_are_prepared_described_and_deleted() {
+    let broker = Broker::start();
+    broker.run(&["pub", "t", "a", "b", "c"]);
+    let arguments = ["group", "reset-offsets", "g", "--topic", "t"];
+    let with = |more: &[&str]| broker.run(&[&arguments, more].concat());
+    let dry = with(&["--to-offset", "1", "--dry-run"]);
+    assert!(dry.contains("nothing was changed"), "{dry}");
+    assert!(broker.refused(&["group", "describe", "g"]).contains("`g` does not exist"));
+    with(&["--to-offset", "1"]);
+    let group = json(&broker.run(&["group", "describe", "g", "--output", "json"]));
+    assert_eq!((&group["lag"], &group["offsets"][0]["committed"]), (&json!(2), &json!(1)));
+    with(&["--to-latest"]);
+    let described = broker.run(&["group", "describe", "g"]);
+    assert!(described.contains("lag 0") && described.contains("no members"), "{described}");
+    assert!(broker.run(&["group", "list"]).contains("\ng "));
+    assert_eq!(broker.run(&["group", "delete", "g", "--yes"]), "deleted group g\n");
+    assert!(!broker.run(&["group", "list"]).contains("\ng "));
+}
+
+#[test]
+fn without_a_broker_the_error_says_how_to_start_one() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    for arguments in [&["topic", "list"][..], &["pub", "t", "x"], &["sub", "t"]] {
+        let output = tramline(arguments).args(["--server", &address]).output().unwrap();
+        let error = complaint(&output);
+        assert!(error.contains(&address) && error.contains("tramline serve"), "{error}");
+    }
+    let output = tramline(&["topic", "list", "--server", "https://x"]).output().unwrap();
+    assert!(complaint(&output).contains("plain http"));
+}
+
+#[test]
+fn a_closed_output_ends_a_reader_quietly() {
+    let broker = Broker::start();
+    broker.run(&["pub", "t", "x", "--count", "1000"]);
+    let mut reader = broker.command(&["sub", "t", "-b", "--output", "value"]).spawn().unwrap();
+    read_until(reader.stdout.as_mut().unwrap(), "x\n");
+    drop(reader.stdout.take());
+    // The next message finds the output closed.
+    broker.run(&["pub", "t", "y", "--count", "1000"]);
+    let output = within(Duration::from_secs(20), move || reader.wait_with_output().unwrap());
+    let output = output.expect("it ends");
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn doctor_tells_a_used_directory_and_a_taken_port_from_free_ones() {
+    let broker = Broker::start();
+    let http = broker.http.trim_start_matches("http://");
+    let doctor = |arguments: &[&str]| {
+        let output = tramline(&["doctor", "--output", "json"])
+            .args(arguments)
+            .current_dir(broker.dir.path())
+            .output()
+            .unwrap();
+        (output.status.code(), json(&text(&output.stdout)))
+    };
+    let find = |report: &Value, check: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|of| of["check"] == check).unwrap().clone()
+    };
+    let (code, report) = doctor(&["--listen-http", http, "--listen-kafka", "127.0.0.1:0"]);
+    assert_eq!((code, &report["ok"]), (Some(0), &json!(true)));
+    let detail = |check: &str| find(&report, check)["detail"].as_str().unwrap().to_owned();
+    assert!(detail("data directory").contains("running broker"));
+    assert!(detail("http port").contains("a broker has it"));
+    assert!(detail("kafka port").contains("free"));
+    assert!(detail("disk").contains("sync"));
+    // A file where the directory should be.
+    fs::write(broker.dir.path().join("file"), "").unwrap();
+    let (code, report) = doctor(&["--data-dir", "file", "--listen-http", "off"]);
+    assert_eq!((code, &report["ok"]), (Some(1), &json!(false)));
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = tramline(&["completions", shell]).output().unwrap();
+        assert!(output.status.success() && text(&output.stdout).contains("tramline"), "{shell}");
+    }
+}
