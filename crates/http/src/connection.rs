@@ -3,7 +3,7 @@
 
 mod write_limit;
 
-use crate::{Context, Options, routes};
+use crate::{Context, Options, metrics::Metrics, routes};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -35,7 +35,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let is_loopback = listener.local_addr()?.ip().is_loopback();
     let places = Arc::new(Semaphore::new(options.connections_max));
-    let cx = Context { broker, options: Arc::new(options), shutdown, is_loopback };
+    let metrics = Metrics::new(&broker);
+    let cx = Context { broker, options: Arc::new(options), metrics, shutdown, is_loopback };
     let service = TowerToHyperService::new(routes::router(cx.clone()));
     let mut connections = JoinSet::new();
     let mut stopping = pin!(cx.stopping());
@@ -47,9 +48,11 @@ pub async fn serve(
                 Ok((stream, place)) => {
                     let (cx, service) = (cx.clone(), service.clone());
                     connections.spawn(async move {
+                        cx.metrics.connections.inc();
                         if let Err(error) = run(stream, service, &cx).await {
                             debug!(%error, "http connection ended");
                         }
+                        cx.metrics.connections.dec();
                         drop(place);
                     });
                 }

@@ -1,11 +1,11 @@
-//! What every request passes before its handler: no web page of another origin may change
+//! What every request passes before its handler, and is counted by: no web page of another origin may change
 //! anything, and a listener on the loopback address answers only to names that cannot have been
 //! pointed at it by somebody else (DNS rebinding). There is no CORS: no answer allows another
 //! origin to read it.
 
 use crate::{Context, error::Error};
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -16,12 +16,16 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses or passes on; marks every answer as neither to be cached nor to be guessed at.
 pub(crate) async fn guard(State(cx): State<Context>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let allowed = check_host(request.headers(), &cx)
         .and_then(|()| check_site(request.method(), request.headers()));
     let mut response = match allowed {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
+    let route = route.as_ref().map(MatchedPath::as_str);
+    cx.metrics.answered(&method, route, response.status());
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -10,6 +10,7 @@ mod error;
 mod extract;
 mod from_wire;
 mod guard;
+mod metrics;
 mod routes;
 mod time;
 mod to_wire;
@@ -58,6 +59,7 @@ impl Default for Options {
 pub(crate) struct Context {
     broker: Broker,
     options: std::sync::Arc<Options>,
+    metrics: metrics::Metrics,
     shutdown: tokio::sync::watch::Receiver<bool>,
     /// The listener is on a loopback address, so host names are checked.
     is_loopback: bool,

@@ -11,23 +11,20 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tramline_types::Clock;
 
 /// A socket with a limit on how long a write may be pending.
-pub(super) struct WriteLimit {
-    stream: TcpStream,
+pub(super) struct WriteLimit<S> {
+    stream: S,
     clock: Arc<dyn Clock>,
     pending_max: Duration,
     deadline: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-impl WriteLimit {
+impl<S> WriteLimit<S> {
     /// Fails writes that are pending for longer than `pending_max`.
-    pub(super) fn new(stream: TcpStream, clock: Arc<dyn Clock>, pending_max: Duration) -> Self {
+    pub(super) fn new(stream: S, clock: Arc<dyn Clock>, pending_max: Duration) -> Self {
         Self { stream, clock, pending_max, deadline: None }
     }
 
@@ -46,7 +43,7 @@ impl WriteLimit {
     }
 }
 
-impl AsyncRead for WriteLimit {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteLimit<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -56,7 +53,7 @@ impl AsyncRead for WriteLimit {
     }
 }
 
-impl AsyncWrite for WriteLimit {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -88,5 +85,56 @@ impl AsyncWrite for WriteLimit {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tramline_testkit::FakeClock;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+    /// More than the pipe holds.
+    const ANSWER: [u8; 20] = [7; 20];
+
+    /// Moves the clock on as soon as the writer waits for it.
+    async fn pass(clock: &FakeClock, span: Duration) {
+        while clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(span);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let clock = FakeClock::new();
+        let (ours, theirs) = duplex(8);
+        let mut socket = WriteLimit::new(ours, Arc::new(clock.clone()), LIMIT);
+        let writing = tokio::spawn(async move { socket.write_all(&ANSWER).await });
+        pass(&clock, LIMIT).await;
+        let error = writing.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(theirs);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_a_little_has_its_time_again() {
+        let clock = FakeClock::new();
+        let (ours, mut theirs) = duplex(8);
+        let mut socket = WriteLimit::new(ours, Arc::new(clock.clone()), LIMIT);
+        let writing = tokio::spawn(async move { socket.write_all(&ANSWER).await });
+        let almost = LIMIT - Duration::from_secs(1);
+        let mut taken = [0; 8];
+        for _ in 0..2 {
+            pass(&clock, almost).await;
+            theirs.read_exact(&mut taken).await.unwrap();
+            // The wait is over once the writer went on.
+            while clock.deadline_next().is_some_and(|at| at < clock.monotonic().plus(almost)) {
+                tokio::task::yield_now().await;
+            }
+        }
+        theirs.read_exact(&mut taken[..4]).await.unwrap();
+        writing.await.unwrap().unwrap();
     }
 }

@@ -83,7 +83,19 @@ fn a_body_without_end_is_cut_off_by_the_clock() {
 }
 
 #[test]
-fn readiness_ends_when_the_server_stops() {
+fn requests_are_counted_by_route_and_status() {
+    let server = Server::start();
+    for name in ["a", "b"] {
+        server.get(&format!("/v1/topics/{name}"));
+    }
+    let text = server.get("/metrics").text;
+    let line = r#"http_requests_total{method="GET",route="/v1/topics/{topic}",status="404"} 2"#;
+    assert!(text.contains(line), "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+#[test]
+fn a_running_server_is_alive_and_ready() {
     let server = Server::start();
     assert_eq!(server.get("/readyz").body, json!({ "status": "ready" }));
     assert_eq!(server.get("/healthz").body, json!({ "status": "ok" }));

@@ -135,3 +135,35 @@ fn stopping_ends_every_tail() {
     let ended = async { tokio::time::timeout(Duration::from_secs(10), serving).await };
     server.runtime.block_on(ended).unwrap().unwrap().unwrap();
 }
+
+#[test]
+fn what_retention_took_is_told_and_not_passed_over() {
+    let server = Server::start();
+    server.create("t", 1);
+    let keep = json!({ "settings": { "retention.ms": "1000" } });
+    assert_eq!(server.json("PATCH", "/v1/topics/t", &keep).status, 200);
+    server.publish("t", &json!([{ "value": "gone" }]));
+    server.publish("t", &json!([{ "value": "gone, too" }]));
+    server.while_time_passes(|| {
+        while server.get("/v1/topics/t").body["partition_list"][0]["log_start"] != 2 {}
+    });
+    server.publish("t", &json!([{ "value": "kept" }]));
+    let call = server.request("GET", "/v1/topics/t/tail").header("last-event-id", "0:0");
+    let mut events = call.events();
+    events.next().unwrap();
+    let skipped = events.next().unwrap();
+    assert_eq!((skipped.name.as_str(), skipped.id.as_str()), ("skipped", "0:2"));
+    assert_eq!(skipped.data, json!({ "partition": 0, "from": 0, "to": 2 }));
+    assert_eq!(events.message(), ("kept".to_owned(), "0:3".to_owned()));
+}
+
+#[test]
+fn a_tail_behind_the_end_is_an_error_that_says_where_the_end_is() {
+    let server = Server::start();
+    server.create("t", 1);
+    let mut events = server.request("GET", "/v1/topics/t/tail?offset=9").events();
+    events.next().unwrap();
+    let error = events.next().unwrap();
+    assert_eq!((error.name.as_str(), &error.data["kind"]), ("error", &json!("INVALID_ARGUMENT")));
+    assert_eq!(events.next(), None);
+}
