@@ -182,12 +182,16 @@ impl Partition {
             Some(time) => batch.with_log_append_time(time),
             None => batch,
         };
+        // Retention goes by it: records without a time of their own age from now on.
+        let newest = Some(batch.header().newest_timestamp()).filter(|newest| *newest >= 0);
+        let max_timestamp = newest.map_or(now, Timestamp::from_millis);
         let mut state = self.state.lock();
         match state.handle_append(batch.header(), now)? {
             Step::Append { base, delta } => {
                 let next = state.next;
                 let target = Target { log: self.log, base, leader_epoch: state.leader_epoch };
-                let commit = self.commit(batch, target, delta, (next, done));
+                let append = append_of(&batch, target, next, max_timestamp);
+                let commit = self.commit(append, delta, (next, done));
                 self.store.submit(commit, reservation);
                 Ok(Appended { base, log_append_time, duplicate: false })
             }
@@ -201,22 +205,14 @@ impl Partition {
 
     fn commit(
         self: &Arc<Self>,
-        batch: Batch,
-        target: Target,
+        append: Append,
         delta: Option<Vec<u8>>,
         (next, done): (Offset, Completion),
     ) -> Commit {
         let partition = Self::clone_handle(self);
-        let append = Append {
-            targets: smallvec![target],
-            offsets: u32::try_from(next.get() - target.base.get())
-                .expect("a batch's last offset delta is a positive i32"),
-            max_timestamp: Timestamp::from_millis(batch.header().max_timestamp),
-            batch: batch.bytes().clone(),
-        };
         let mut ops = smallvec![Op::Append(append)];
         if let Some(delta) = delta {
-            ops.push(Op::Delta(target.log, Bytes::from(delta)));
+            ops.push(Op::Delta(self.log, Bytes::from(delta)));
         }
         let on_durable = Box::new(move || {
             partition.durable_up_to(next);
@@ -326,6 +322,16 @@ impl Partition {
         let checkpoint = Bytes::from(state.handle_checkpoint(expired_before));
         let ops = smallvec![Op::Checkpoint(self.log, checkpoint)];
         self.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+    }
+}
+
+fn append_of(batch: &Batch, target: Target, next: Offset, max_timestamp: Timestamp) -> Append {
+    Append {
+        targets: smallvec![target],
+        offsets: u32::try_from(next.get() - target.base.get())
+            .expect("a batch's last offset delta is a positive i32"),
+        max_timestamp,
+        batch: batch.bytes().clone(),
     }
 }
 

@@ -116,11 +116,12 @@ pub(crate) fn check_batch(
         return Err(Error::InvalidRecord("a transactional batch outside a transaction"));
     }
     if let TimestampRule::Create { before_max_ms, after_max_ms } = settings.timestamps {
-        let ahead = header.max_timestamp.saturating_sub(now.as_millis());
+        let newest = header.newest_timestamp();
+        let ahead = newest.saturating_sub(now.as_millis());
         let behind = now.as_millis().saturating_sub(header.base_timestamp);
         // -1 is "no timestamp", which Kafka lets through.
-        if header.max_timestamp >= 0 && (ahead > after_max_ms || behind > before_max_ms) {
-            return Err(Error::InvalidTimestamp { timestamp: header.max_timestamp });
+        if newest >= 0 && (ahead > after_max_ms || behind > before_max_ms) {
+            return Err(Error::InvalidTimestamp { timestamp: newest });
         }
     }
     Ok(())

@@ -69,13 +69,13 @@ impl Partition {
     /// counts by its header.
     fn in_batch(&self, batch: &Batch, time: Timestamp) -> Option<FoundTimestamp> {
         let header = batch.header();
-        if header.max_timestamp < time.as_millis() {
+        if header.newest_timestamp() < time.as_millis() {
             return None;
         }
         let base = Offset::from_i64(header.base_offset)?;
         let by_header = FoundTimestamp {
             offset: base.max(self.log_start()),
-            timestamp: Timestamp::from_millis(header.max_timestamp),
+            timestamp: Timestamp::from_millis(header.newest_timestamp()),
         };
         let Ok(records) = batch.records(limits::BATCH_BYTES_OPENED_MAX) else {
             return Some(by_header);

@@ -195,3 +195,18 @@ async fn metrics_tell_of_topics_and_the_store() {
     }
     assert!(text.ends_with("# EOF\n"));
 }
+
+#[tokio::test]
+async fn records_without_a_time_age_from_their_arrival() {
+    let node = Node::start().await;
+    let topic = node.topic("t", &[("retention.ms", "10000")]).await;
+    let timeless = batch_at(Timestamp::from_millis(-1), &["x"]);
+    node.publish(&topic, timeless).await.unwrap();
+    node.broker.apply_retention().await;
+    node.broker.allocate_producer_id().await.unwrap();
+    assert_eq!(node.values(&topic, 0).await.len(), 1);
+    node.clock.advance(Duration::from_secs(11));
+    node.broker.apply_retention().await;
+    node.broker.allocate_producer_id().await.unwrap();
+    assert_eq!(topic.partition(0).unwrap().log_start().get(), 1);
+}
