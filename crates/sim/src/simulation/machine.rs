@@ -111,7 +111,7 @@ impl Machine {
         DiskOptions {
             wal_file_bytes: 64 * KIB,
             wal_retire_bytes: 128 * KIB,
-            wal_bytes_max: 64000 * KIB,
+            wal_bytes_max: 512 * KIB,
             headroom_bytes: 128 * KIB,
             cache_bytes: 64 * 1024 * usize::from(!self.random.one_in(3)),
             index_bytes: 64 * 1024,
@@ -168,10 +168,11 @@ impl Machine {
         }
     }
 
-    /// Lets the retirer do one piece of work.
+    /// Lets the retirer do what is due, now and then what is not due yet.
     pub(super) async fn retire(&mut self) {
         if let Store::Disk(store, _) = &self.store {
             store.step_prepare();
+            store.step_retire(self.random.one_in(4));
         }
         self.check_planned().await;
     }
@@ -198,7 +199,7 @@ impl Machine {
     /// Bounds the free space, or lifts the bound.
     pub(super) fn change_free_space(&mut self) {
         if let Store::Disk(_, files) = &self.store {
-            self.tight = false;
+            self.tight = !self.tight;
             let free = self.tight.then(|| self.random.below(512 * 1024));
             files.set_free_bytes(free);
         }

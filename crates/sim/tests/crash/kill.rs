@@ -2,13 +2,12 @@
 
 use crate::{
     audit::consume,
-    load::{Client, Shape, produce},
-    machine::{Machine, SMALL},
+    load::{Shape, produce},
+    machine::SMALL,
     python::Python,
-    world::{ONE_AT_A_TIME, World, seed},
+    site::{ONE_AT_A_TIME, Site},
 };
-use std::{sync::Arc, time::Duration};
-use tramline_store::fs::sim::Random;
+use std::time::Duration;
 
 const ROUNDS_DEFAULT: u64 = 20;
 /// Topics of so many last rounds are read again after each kill; all of them at the end.
@@ -23,19 +22,13 @@ fn rounds() -> u64 {
 #[test]
 fn nothing_is_lost_by_kill_9_at_random_moments() {
     let _turn = ONE_AT_A_TIME.lock();
-    let mut random = Random::new(seed());
-    let directory = tempfile::tempdir().expect("a directory for the test");
-    let mut machine = Machine::new(directory.path(), &directory.path().join("data"), SMALL);
-    let world = Arc::new(World::new(directory.path()));
-    let client = |name: &str, random: &mut Random| Client {
-        name: name.to_owned(),
-        world: Arc::clone(&world),
-        random: Random::new(random.next_u64()),
-    };
+    let mut site = Site::new();
+    let data = site.path().join("data");
+    let mut machine = site.machine(&data, SMALL);
+    let Site { world, random, admin, auditor, directory } = &mut site;
+    let site_path = directory.path();
     machine.start();
     world.set_address(machine.kafka());
-    let admin = client("admin", &mut random);
-    let auditor = client("audit", &mut random);
     let mut python = None;
 
     let rounds = rounds();
@@ -50,10 +43,10 @@ fn nothing_is_lost_by_kill_9_at_random_moments() {
         }
         if python.is_none() {
             admin.create_topic(&mut connection, "python", 2, None);
-            python = Python::start(&world, machine.kafka(), directory.path(), "python");
+            python = Python::start(world, machine.kafka(), site_path, "python");
         }
-        let mut threads = produce(&world, &mut random, 4, Shape::MIXED);
-        threads.extend(consume(&world, &mut random, 2));
+        let mut threads = produce(world, random, 4, Shape::MIXED);
+        threads.extend(consume(world, random, 2));
 
         std::thread::sleep(Duration::from_millis(100 + random.below(1200)));
         world.say("kill -9");

@@ -10,8 +10,15 @@
 
 mod audit;
 mod connection;
+mod damage;
+mod full;
+mod image;
 mod kill;
 mod load;
 mod machine;
+mod pause;
+mod power;
 mod python;
+mod site;
+mod sync_error;
 mod world;

@@ -14,22 +14,11 @@ use tramline_store::fs::sim::Random;
 
 use crate::connection::Connection;
 
-/// All tests take turns.
-pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// Time shared by all processes of this machine, as histories carry it.
 pub(crate) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).expect("the clock started at 0");
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).expect("nanoseconds are positive")
-}
-
-/// Decides the random moments; printed, so that a run can be tried again.
-pub(crate) fn seed() -> u64 {
-    let seed = std::env::var("TRAMLINE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(now);
-    eprintln!("TRAMLINE_SEED={seed}");
-    seed
 }
 
 /// What outlives the broker.
