@@ -257,20 +257,26 @@ impl<'a> Applier<'a> {
             return;
         }
         let gap = state.next..entry.base;
-        let is_trimmed = entry.next() <= state.start;
-        if gap.start < gap.end && gap.end > state.start {
+        let is_lost = gap.start < gap.end && gap.end > state.start;
+        let detail = || format!("write-ahead file {:x}: commits are missing", self.sequence);
+        if is_lost {
             assert!(self.replay.is_some(), "an append to `{}` skips offsets", log.id);
-            let detail = format!("write-ahead file {:x}: commits are missing", self.sequence);
             let from = gap.start.max(state.start);
-            state.lose(from..gap.end, detail.clone());
-            state.append(entry);
-            drop(state);
-            self.report(target.log, Some(gap), &detail);
-        } else if is_trimmed {
+            state.lose(from..gap.end, detail());
+        }
+        let is_trimmed = entry.next() <= state.start;
+        let is_settled = is_trimmed || (self.replay.is_some() && state.has_settled(&entry));
+        if is_settled {
             state.next = entry.next();
-            return;
         } else {
             state.append(entry);
+        }
+        drop(state);
+        if is_lost {
+            self.report(target.log, Some(gap), &detail());
+        }
+        if is_settled {
+            return;
         }
         self.added += 1;
         if let Some(segment) = entry.place.file.as_segment() {

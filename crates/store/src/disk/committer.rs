@@ -196,7 +196,10 @@ impl Committer {
         let Some(wal) = self.next_file() else { return false };
         let wal = Arc::new(WalFile { before: self.link, ..wal });
         self.inner.wal.lock().insert(wal.sequence, Arc::clone(&wal));
-        self.current = Some(Current { wal, position: 0 });
+        let current = Current { wal, position: 0 };
+        self.inner.counters.room.store(current.room() as u64, Relaxed);
+        self.current = Some(current);
+        self.inner.refresh_space();
         self.inner.upkeep.wake();
         true
     }

@@ -127,10 +127,12 @@ pub(super) struct Chunker {
 }
 
 impl Chunker {
-    /// Adds a batch: `batch` is the chunk that it alone would be.
-    pub(super) fn push(&mut self, batch: ChunkEntry) {
+    /// Adds a batch: `batch` is the chunk that it alone would be. With `breaks` it starts one.
+    pub(super) fn push(&mut self, batch: ChunkEntry, breaks: bool) {
         if let Some(open) = &mut self.open {
             let adjoins = open.log == batch.log
+                && open.next <= batch.base
+                && !breaks
                 && !open.foreign
                 && !batch.foreign
                 && open.position + u64::from(open.length) == batch.position

@@ -140,12 +140,10 @@ impl Inner {
     pub(super) fn release(&self, freed: &Freed) {
         self.counters.dense_entries_removed(freed.dense_entries);
         let mut dead = false;
-        for &(segment, bytes) in &freed.segments {
-            dead |= self.segments.release(segment, bytes);
+        for change in &freed.segments {
+            dead |= self.segments.change(change);
         }
-        for &(checkpoint, bytes) in &freed.checkpoints {
-            self.segments.release_checkpoint(checkpoint, bytes);
-        }
+        freed.checkpoints.iter().for_each(|change| self.segments.change_checkpoint(change));
         if dead {
             self.upkeep.wake();
         }

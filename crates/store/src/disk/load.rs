@@ -2,7 +2,7 @@
 //! are compared with what is referred to.
 
 use super::inner::{Inner, io_error};
-use super::log::{BlobHome, Log, LogState, Recovered};
+use super::log::{BlobHome, Log, LogState, Recovered, Reference};
 use super::manifest::Manifest;
 use super::reading::read_file;
 use super::segments::{checkpoint_name, id_of};
@@ -25,7 +25,7 @@ impl Inner {
             self.segments.add_sealed(file.id, file.length, file.referred);
         }
         for extent in extents {
-            self.segments.refer_sealed(extent.segment, extent.bytes);
+            self.segments.change(&Reference::taken(extent.segment, extent.bytes));
         }
         for file in &manifest.checkpoints {
             self.segments.add_checkpoint(file.id, file.length, file.referred);
@@ -36,7 +36,7 @@ impl Inner {
             let id = LogId(stored.id);
             for blob in &stored.state {
                 let BlobHome::Checkpoint(file) = blob.home else { continue };
-                self.segments.refer_checkpoint(file, u64::from(blob.length));
+                self.segments.change_checkpoint(&Reference::taken(file, u64::from(blob.length)));
                 let image = files.entry(file).or_insert_with(|| self.checkpoint_image(file));
                 let from = usize::try_from(blob.position).unwrap_or(usize::MAX);
                 let to = from.saturating_add(usize::try_from(blob.length).unwrap_or(usize::MAX));

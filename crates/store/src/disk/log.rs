@@ -124,6 +124,18 @@ pub(super) struct Log {
     pub(super) state: Mutex<LogState>,
 }
 
+impl Log {
+    /// Whether anything starts within these offsets.
+    pub(super) fn lies_between(&self, from: Offset, to: Offset) -> bool {
+        if from >= to {
+            return from > to;
+        }
+        let state = self.state.lock();
+        let at = state.dense.partition_point(|entry| entry.base < from);
+        state.dense.get(at).is_some_and(|entry| entry.base < to) || state.has_extent(from..to)
+    }
+}
+
 /// What the index knows of one log.
 #[derive(Debug, Default)]
 pub(super) struct LogState {
@@ -139,27 +151,47 @@ pub(super) struct LogState {
     pub(super) deleted: bool,
 }
 
+/// A change of how much of a file is needed: a file is dead when no reference to it is left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reference {
+    pub(super) file: u64,
+    pub(super) bytes: i64,
+    pub(super) count: i64,
+}
+
+impl Reference {
+    /// One reference more.
+    pub(super) fn taken(file: u64, bytes: u64) -> Self {
+        Self { file, bytes: bytes.cast_signed(), count: 1 }
+    }
+
+    /// One reference less.
+    pub(super) fn dropped(file: u64, bytes: u64) -> Self {
+        Self { file, bytes: -bytes.cast_signed(), count: -1 }
+    }
+}
+
 /// What a change let go of.
 #[derive(Debug, Default)]
 pub(super) struct Freed {
     pub(super) dense_entries: usize,
-    /// Segments (sealed or direct) with the bytes of them that this log no longer needs.
-    pub(super) segments: SmallVec<[(u64, u64); 2]>,
-    /// Checkpoint files likewise.
-    pub(super) checkpoints: SmallVec<[(u64, u64); 2]>,
+    /// Of segments, sealed or direct.
+    pub(super) segments: SmallVec<[Reference; 2]>,
+    /// Of checkpoint files.
+    pub(super) checkpoints: SmallVec<[Reference; 2]>,
 }
 
 impl Freed {
     fn entry(&mut self, entry: &Entry) {
         self.dense_entries += 1;
         if let Some(segment) = entry.place.file.as_segment() {
-            self.segments.push((segment, u64::from(entry.place.length)));
+            self.segments.push(Reference::dropped(segment, u64::from(entry.place.length)));
         }
     }
 
     fn blob(&mut self, blob: &StateBlob) {
         if let BlobHome::Checkpoint(id) = blob.home {
-            self.checkpoints.push((id, u64::from(blob.length)));
+            self.checkpoints.push(Reference::dropped(id, u64::from(blob.length)));
         }
     }
 }
@@ -225,7 +257,7 @@ impl LogState {
         }
         let start = self.start;
         while let Some(extent) = self.extents.pop_front_if(|extent| extent.next <= start) {
-            freed.segments.push((extent.segment, extent.bytes));
+            freed.segments.push(Reference::dropped(extent.segment, extent.bytes));
         }
         self.discards.retain(|range| range.end > start);
         self.lost.retain(|lost| lost.range.end > start);
@@ -254,7 +286,7 @@ impl LogState {
         self.extents.retain(|extent| {
             let is_gone = extent.base >= merged.start && extent.next <= merged.end;
             if is_gone {
-                freed.segments.push((extent.segment, extent.bytes));
+                freed.segments.push(Reference::dropped(extent.segment, extent.bytes));
             }
             !is_gone
         });
@@ -283,6 +315,13 @@ impl LogState {
     /// The base of the first append that is not retired; the end, where all are.
     pub(super) fn retired_next(&self) -> Offset {
         self.dense.iter().find(|entry| !entry.replacing).map_or(self.next, |entry| entry.base)
+    }
+
+    /// Whether an append that is replayed needs no entry: it was retired, or discarded.
+    pub(super) fn has_settled(&self, entry: &Entry) -> bool {
+        let at = self.extents.partition_point(|extent| extent.next <= entry.base);
+        self.extents.get(at).is_some_and(|extent| extent.base <= entry.base)
+            || self.is_discarded(&(entry.base..entry.next()))
     }
 
     /// Whether all these offsets were discarded.
@@ -322,8 +361,9 @@ impl LogState {
             let head = extent.part(extent.base, range.start);
             let tail = extent.part(range.end, extent.next);
             let kept = [head, tail].into_iter().flatten();
-            let kept_bytes = kept.clone().map(|part| part.bytes).sum::<u64>();
-            freed.segments.push((extent.segment, extent.bytes.saturating_sub(kept_bytes)));
+            let references = kept.clone().map(|part| Reference::taken(part.segment, part.bytes));
+            freed.segments.extend(references);
+            freed.segments.push(Reference::dropped(extent.segment, extent.bytes));
             self.extents.extend(kept);
         }
         freed
@@ -347,7 +387,7 @@ impl LogState {
             freed.entry(&entry);
         }
         for extent in self.extents.drain(..) {
-            freed.segments.push((extent.segment, extent.bytes));
+            freed.segments.push(Reference::dropped(extent.segment, extent.bytes));
         }
         for blob in std::mem::take(&mut self.state) {
             freed.blob(&blob);
@@ -410,7 +450,14 @@ impl LogState {
         let mut retired = Retired::default();
         let mut kept = VecDeque::new();
         let mut runs = Runs::default();
+        let mut extents_before = 0;
         for entry in std::mem::take(&mut self.dense) {
+            // A direct segment is sealed before the write-ahead files that still point into it
+            // are: its extents may lie between these entries.
+            let extents = self.extents.partition_point(|extent| extent.base < entry.base);
+            if std::mem::replace(&mut extents_before, extents) != extents {
+                runs.close();
+            }
             if !is_gone(&entry) {
                 runs.close();
                 kept.push_back(entry);
@@ -421,14 +468,15 @@ impl LogState {
             let at = moved.partition_point(|moved| moved.base < entry.base);
             let home = moved.get(at).filter(|m| m.base == entry.base && m.from == entry.place);
             let range = entry.base..entry.next();
-            if let Some(home) = home {
-                runs.push(at, home);
-                continue;
-            }
             if let Some(segment) = entry.place.file.as_segment() {
-                retired.freed.push((segment, u64::from(entry.place.length)));
+                retired.segments.push(Reference::dropped(segment, entry.place.length.into()));
             }
-            if !self.is_discarded(&range) {
+            if let Some(home) = home {
+                if runs.end().is_some_and(|end| self.has_extent(end..entry.base)) {
+                    runs.close();
+                }
+                runs.push(at, home);
+            } else if !self.is_discarded(&range) {
                 runs.close();
                 self.lose(range.clone(), detail.to_owned());
                 retired.lost.push(range);
@@ -449,6 +497,7 @@ impl LogState {
                 continue;
             }
             runs.close();
+            retired.segments.push(Reference::dropped(segment, extent.bytes));
             let from = moved.partition_point(|moved| moved.base < extent.base);
             let to = moved.partition_point(|moved| moved.base < extent.next);
             (from..to).for_each(|at| runs.push(at, &moved[at]));
@@ -457,19 +506,33 @@ impl LogState {
         retired
     }
 
+    /// Whether an extent starts within these offsets.
+    fn has_extent(&self, range: Range<Offset>) -> bool {
+        let at = self.extents.partition_point(|extent| extent.base < range.start);
+        self.extents.get(at).is_some_and(|extent| extent.base < range.end)
+    }
+
     fn add_extents(&mut self, extents: Vec<Extent>, retired: &mut Retired) {
-        retired.referred.extend(extents.iter().map(|extent| (extent.segment, extent.bytes)));
+        let taken = extents.iter().map(|extent| Reference::taken(extent.segment, extent.bytes));
+        retired.segments.extend(taken);
         self.extents.extend(extents);
         self.extents.make_contiguous().sort_by_key(|extent| extent.base);
     }
 
     /// Moves state to a checkpoint file: those pieces that are still part of it.
-    pub(super) fn move_state(&mut self, moved: &[(StateBlob, StateBlob)]) -> Vec<StateBlob> {
+    pub(super) fn move_state(
+        &mut self,
+        moved: &[(StateBlob, StateBlob)],
+    ) -> Vec<(StateBlob, StateBlob)> {
         let mut now = Vec::new();
+        let mut moved = moved.iter();
+        // Both are in commit order.
         for blob in &mut self.state {
-            if let Some((_, to)) = moved.iter().find(|(from, _)| from == blob) {
+            if let Some(at) = moved.as_slice().iter().position(|(from, _)| from == blob)
+                && let Some((from, to)) = moved.nth(at)
+            {
+                now.push((*from, *to));
                 *blob = *to;
-                now.push(*to);
             }
         }
         now
@@ -487,7 +550,10 @@ impl LogState {
         for entry in self.dense.range(at..) {
             let bytes = u64::from(entry.place.length);
             match &mut open {
-                Some(chunk) if chunk.bytes + bytes <= CHUNK_BYTES => {
+                Some(chunk)
+                    if chunk.bytes + bytes <= CHUNK_BYTES
+                        && !self.has_extent(chunk.next..entry.base) =>
+                {
                     chunk.next = entry.next();
                     chunk.bytes += bytes;
                     chunk.max_timestamp = chunk.max_timestamp.max(entry.max_timestamp);
@@ -536,10 +602,7 @@ pub(super) struct Moved {
 #[derive(Debug, Default)]
 pub(super) struct Retired {
     pub(super) entries: usize,
-    /// The segments now referred to, with the bytes.
-    pub(super) referred: Vec<(u64, u64)>,
-    /// The segments no longer referred to, with the bytes.
-    pub(super) freed: Vec<(u64, u64)>,
+    pub(super) segments: Vec<Reference>,
     pub(super) lost: Vec<Range<Offset>>,
 }
 
@@ -573,6 +636,11 @@ impl Runs {
                 self.open = Some((at, extent));
             }
         }
+    }
+
+    /// Where the open extent ends.
+    fn end(&self) -> Option<Offset> {
+        self.open.as_ref().map(|(_, extent)| extent.next)
     }
 
     fn close(&mut self) {

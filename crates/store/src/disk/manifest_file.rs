@@ -3,7 +3,7 @@
 use super::inner::{Inner, Paths, io_error};
 use super::manifest::Manifest;
 use super::reading::read_file;
-use super::writer::{Stop, later};
+use super::writer::{Stop, fatal, later};
 use crate::Error;
 use crate::fs::{Files, OpenMode};
 use std::path::Path;
@@ -32,7 +32,7 @@ fn store_copy(inner: &Inner, name: &str, bytes: &[u8]) -> Result<(), Stop> {
         inner.files.rename(&temporary, &path)?;
         inner.files.sync_dir(dir)
     });
-    written.map_err(inner.fatal(&path))
+    written.map_err(fatal("write", &path))
 }
 
 /// What the directory holds of manifests.
@@ -62,8 +62,8 @@ pub(super) fn load(files: &dyn Files, paths: &Paths) -> Result<Option<Loaded>, E
         Some(manifest) => Ok(Some(Loaded { manifest, is_uneven: !is_even, damaged })),
         None if damaged.is_empty() => Ok(None),
         None => Err(Error::Directory(
-            "`MANIFEST.a` and `MANIFEST.b` are both damaged; restore one of them from a copy of \
-             this directory, nothing was changed"
+            "both copies of the manifest, `MANIFEST.a` and `MANIFEST.b`, are damaged; restore one \
+             from a copy of this directory, nothing was changed"
                 .to_owned(),
         )),
     }

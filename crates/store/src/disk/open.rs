@@ -156,14 +156,17 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
     }
     if is_uneven {
         let stored = manifest_file::store(inner, &manifest);
-        stored.map_err(|stop| match stop {
-            Stop::Later(error) => error,
-            Stop::Failed => Error::Closed,
-        })?;
+        stored.map_err(refused)?;
     }
     inner.counters.applied_group.store(resumption.link.group, Relaxed);
     let link = resume(inner, resumption)?;
     Ok((report, link))
+}
+
+/// Nothing was acknowledged yet: opening fails, and the process need not end.
+fn refused(stop: Stop) -> Error {
+    let (Stop::Later(error) | Stop::Failed(error)) = stop;
+    error
 }
 
 /// Makes what was read durable, and a file ready to write to.
@@ -176,14 +179,14 @@ fn resume(inner: &Inner, resumption: Resumption) -> Result<wal::Link, Error> {
     let mut previous = Some(resumption.link.sequence);
     for leftover in resumption.leftovers {
         if leftover.bytes == inner.options.wal_file_bytes {
-            inner.spares.recycle(&leftover, previous.take())?;
+            inner.spares.recycle(&leftover, previous.take()).map_err(refused)?;
         } else {
             let path = inner.paths.wal.join(wal::name(leftover.sequence));
             inner.files.remove(&path).map_err(io_error("remove", &path))?;
         }
     }
     if inner.spares.ready().0 == 0 {
-        inner.spares.make(Prewrite::Header, previous.take())?;
+        inner.spares.make(Prewrite::Header, previous.take()).map_err(refused)?;
     }
     Ok(resumption.link)
 }

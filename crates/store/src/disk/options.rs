@@ -63,6 +63,7 @@ impl DiskOptions {
         self.segment_bytes_max = self.segment_bytes_max.next_multiple_of(block).max(block);
         self.segment_bytes_max = self.segment_bytes_max.min(1 << 31);
         self.wal_bytes_max = self.wal_bytes_max.max(3 * self.wal_file_bytes);
+        self.wal_retire_bytes = self.wal_retire_bytes.min(self.wal_bytes_max / 2);
         self
     }
 }

@@ -5,13 +5,13 @@
 //! manifest no longer need it. A run that finds no space changes nothing and is tried again.
 
 use super::inner::Inner;
-use super::log::{BlobHome, Entry, FileRef, Log, Moved, Place, StateBlob};
+use super::log::{BlobHome, Entry, FileRef, Log, Moved, Place, Reference, StateBlob};
 use super::manifest::Manifest;
 use super::manifest_file;
 use super::reading::read_file;
 use super::segments::checkpoint_name;
 use super::wal::{self, WalFile};
-use super::writer::{SegmentWriter, Stop, later, seal};
+use super::writer::{SegmentWriter, Stop, fatal, later, seal};
 use crate::Damage;
 use crate::fs::{AlignedBuf, OpenMode};
 use bytes::Bytes;
@@ -81,10 +81,7 @@ impl Retirer {
         if force || self.is_due() {
             match self.run() {
                 Ok(ran) => did |= ran,
-                Err(Stop::Later(error)) => {
-                    tracing::warn!(error = %error, "retirement waits");
-                }
-                Err(Stop::Failed) => return false,
+                Err(stop) => self.inner.stopped(stop, "retirement waits"),
             }
         }
         did
@@ -125,16 +122,15 @@ impl Retirer {
     fn reuse(&self, wal: &WalFile) {
         let spares_max = if self.inner.space.is_full() { 1 } else { SPARES_MAX };
         let spares = &self.inner.spares;
-        let result =
-            if spares.ready().0 < spares_max && wal.bytes == self.inner.options.wal_file_bytes {
-                spares.recycle(wal, None)
-            } else {
-                let path = self.inner.paths.wal.join(wal::name(wal.sequence));
-                let removed = self.inner.files.remove(&path);
-                removed.map_err(super::inner::io_error("remove", &path))
-            };
-        if let Err(e) = result {
-            tracing::warn!(error = %e, "a retired write-ahead file stays until the next start");
+        if spares.ready().0 < spares_max && wal.bytes == self.inner.options.wal_file_bytes {
+            if let Err(stop) = spares.recycle(wal, None) {
+                self.inner.stopped(stop, "a retired write-ahead file cannot be used again");
+            }
+            return;
+        }
+        let path = self.inner.paths.wal.join(wal::name(wal.sequence));
+        if let Err(error) = self.inner.files.remove(&path) {
+            tracing::warn!(error = %error, "a retired write-ahead file stays until the next start");
         }
     }
 
@@ -179,9 +175,8 @@ impl Retirer {
             images.insert(wal.sequence, image);
         }
         let direct = closed.into_iter().map(|(id, _)| id).collect();
-        let (sparse, sparse_checkpoints) = inner.segments.sparse();
         let mut budget = REWRITE_BYTES_MAX;
-        let sparse = sparse.into_iter().take_while(|(_, live)| {
+        let sparse = inner.segments.sparse().into_iter().take_while(|(_, live)| {
             let fits = *live <= budget;
             budget = budget.saturating_sub(*live);
             fits
@@ -196,7 +191,7 @@ impl Retirer {
             sparse_checkpoints: HashMap::new(),
             plans: Vec::new(),
         };
-        for (id, _) in sparse_checkpoints {
+        for (id, _) in inner.segments.sparse_checkpoints() {
             if let Some(bytes) = self.read_checkpoint(id) {
                 run.sparse_checkpoints.insert(id, bytes);
             }
@@ -264,7 +259,7 @@ impl Retirer {
         let sizes = shared.clone().flat_map(|plan| &plan.entries);
         let bytes = sizes.clone().map(|entry| u64::from(entry.place.length)).sum::<u64>();
         let batches = sizes.count();
-        let rewrites = self.read_sparse(run, &plans);
+        let mut rewrites = self.read_sparse(run, &plans);
         let rewritten_bytes = rewrites.iter().map(|r| r.bytes.len() as u64).sum::<u64>();
         if batches + rewrites.len() > 0 {
             let mut writer = SegmentWriter::create(
@@ -272,24 +267,21 @@ impl Retirer {
                 bytes + rewritten_bytes,
                 batches + rewrites.len(),
             )?;
-            for plan in plans.iter_mut().filter(|plan| !is_own(plan)) {
-                write_plan(&self.inner, run, plan, &mut writer)?;
-            }
-            for rewrite in &rewrites {
-                let plan = &mut plans[rewrite.plan];
-                writer.push(plan.log.id, &rewrite.entry, &rewrite.bytes)?;
-                let moved = moved(&rewrite.entry, writer.id);
-                match plan.rewritten.iter_mut().find(|(id, _)| *id == rewrite.segment) {
-                    Some((_, list)) => list.push(moved),
-                    None => plan.rewritten.push((rewrite.segment, vec![moved])),
-                }
+            let shared = plans.iter().map(|plan| !is_own(plan)).collect::<Vec<_>>();
+            for (index, plan) in plans.iter_mut().enumerate() {
+                let entries = if shared[index] { plan.entries.clone() } else { Vec::new() };
+                let rewrites = rewrites.iter().filter(|rewrite| rewrite.plan == index);
+                let mut rewrites = rewrites.collect::<Vec<_>>();
+                rewrites.sort_by_key(|rewrite| rewrite.entry.base);
+                write_plan(&self.inner, run, plan, (&entries, &rewrites), &mut writer)?;
             }
             self.finish_segment(writer)?;
         }
         for plan in plans.iter_mut().filter(|plan| is_own(plan)) {
             let bytes = plan.entries.iter().map(|entry| u64::from(entry.place.length)).sum();
             let mut writer = SegmentWriter::create(&self.inner, bytes, plan.entries.len())?;
-            write_plan(&self.inner, run, plan, &mut writer)?;
+            let entries = plan.entries.clone();
+            write_plan(&self.inner, run, plan, (&entries, &[]), &mut writer)?;
             self.finish_segment(writer)?;
         }
         run.plans = plans;
@@ -344,8 +336,12 @@ impl Retirer {
         for id in std::mem::take(&mut run.direct) {
             let mut entries = Vec::new();
             for plan in &mut run.plans {
-                let here = plan.direct.iter().filter(|e| e.place.file == FileRef::segment(id));
-                entries.extend(here.map(|entry| (plan.log.id, *entry)));
+                let mut before = None;
+                for entry in plan.direct.iter().filter(|e| e.place.file == FileRef::segment(id)) {
+                    let breaks = before.is_none_or(|next| plan.log.lies_between(next, entry.base));
+                    before = Some(entry.next());
+                    entries.push((plan.log.id, *entry, breaks));
+                }
             }
             let readable = self.inner.segments.get(id).is_some_and(|file| file.is_ok());
             if entries.is_empty() || !readable {
@@ -367,7 +363,7 @@ impl Retirer {
     }
 
     fn sync_dir(&self, dir: &std::path::Path) -> Result<(), Stop> {
-        self.inner.files.sync_dir(dir).map_err(self.inner.fatal(dir))
+        self.inner.files.sync_dir(dir).map_err(fatal("sync", dir))
     }
 
     /// Copies the state that lives in the files into one checkpoint file.
@@ -408,7 +404,7 @@ impl Retirer {
             return Err(later("allocate", &path)(e));
         }
         let written = file.write_at(0, &buf).and_then(|()| file.sync());
-        written.map_err(inner.fatal(&path))?;
+        written.map_err(fatal("write", &path))?;
         inner.segments.add_checkpoint(id, buf.len() as u64, 0);
         self.sync_dir(&inner.paths.checkpoints)
     }
@@ -416,6 +412,10 @@ impl Retirer {
     /// Lets readers find everything in its new place.
     fn install(&mut self, run: &Run) {
         let inner = Arc::clone(&self.inner);
+        for &segment in &run.sparse {
+            // Kept for the manifest on disk until there is another one.
+            inner.segments.change(&Reference::taken(segment, 0));
+        }
         for plan in &run.plans {
             let detail = "the batch did not match its checksum when it was retired";
             let mut state = plan.log.state.lock();
@@ -429,27 +429,22 @@ impl Retirer {
                 retired.push(state.retire_segment(segment, moved));
             }
             for retired in &retired {
-                for &(segment, bytes) in &retired.referred {
-                    if !run.direct.contains(&segment) {
-                        inner.segments.refer_sealed(segment, bytes);
-                    }
-                }
-                for &(segment, bytes) in &retired.freed {
-                    inner.segments.release(segment, bytes);
+                for change in &retired.segments {
+                    inner.segments.change(change);
                 }
                 inner.counters.dense_entries_removed(retired.entries);
             }
-            for blob in state.move_state(&plan.moved_state) {
+            for (from, blob) in state.move_state(&plan.moved_state) {
+                if let BlobHome::Checkpoint(id) = from.home {
+                    let change = Reference::dropped(id, u64::from(from.length));
+                    inner.segments.change_checkpoint(&change);
+                }
                 if let BlobHome::Checkpoint(id) = blob.home {
-                    inner.segments.refer_checkpoint(id, u64::from(blob.length));
+                    let change = Reference::taken(id, u64::from(blob.length));
+                    inner.segments.change_checkpoint(&change);
                 }
             }
             drop(state);
-            for (from, _) in &plan.moved_state {
-                if let BlobHome::Checkpoint(id) = from.home {
-                    inner.segments.release_checkpoint(id, u64::from(from.length));
-                }
-            }
             for range in retired.into_iter().flat_map(|retired| retired.lost) {
                 inner.report(Damage {
                     log: Some(plan.log.id),
@@ -480,7 +475,7 @@ impl Retirer {
         manifest_file::store(&inner, &manifest)?;
         inner.counters.generation.store(generation, Relaxed);
         for segment in self.superseded.drain(..) {
-            inner.segments.release(segment, u64::MAX);
+            inner.segments.abandon(segment);
         }
         for id in self.dead_checkpoints.drain(..) {
             let path = inner.paths.checkpoints.join(checkpoint_name(id));
@@ -523,13 +518,20 @@ fn shared_places(plans: &[Plan]) -> HashSet<Place> {
     entries.filter(|entry| entry.foreign).map(|entry| entry.place).collect()
 }
 
+/// Writes one log's batches in the order of offsets: what is retired, and between it what comes
+/// from segments that are rewritten.
 fn write_plan(
     inner: &Inner,
     run: &Run,
     plan: &mut Plan,
+    (entries, rewrites): (&[Entry], &[&Rewrite]),
     writer: &mut SegmentWriter<'_>,
 ) -> Result<(), Stop> {
-    for entry in &plan.entries {
+    let mut rewrites = rewrites.iter().peekable();
+    for entry in entries {
+        while let Some(rewrite) = rewrites.next_if(|r| r.entry.base < entry.base) {
+            write_again(plan, rewrite, writer)?;
+        }
         let image = entry.place.file.as_wal().and_then(|sequence| run.images.get(&sequence));
         let bytes = image.and_then(|i| part(i, entry.place.position, entry.place.length));
         match bytes.filter(|bytes| super::reading::is_whole(bytes, entry)) {
@@ -539,6 +541,21 @@ fn write_plan(
             }
             None => quarantine(inner, run, entry),
         }
+    }
+    rewrites.try_for_each(|rewrite| write_again(plan, rewrite, writer))
+}
+
+/// Writes a batch of a segment that is rewritten.
+fn write_again(
+    plan: &mut Plan,
+    rewrite: &Rewrite,
+    writer: &mut SegmentWriter<'_>,
+) -> Result<(), Stop> {
+    writer.push(plan.log.id, &rewrite.entry, &rewrite.bytes)?;
+    let moved = moved(&rewrite.entry, writer.id);
+    match plan.rewritten.iter_mut().find(|(id, _)| *id == rewrite.segment) {
+        Some((_, list)) => list.push(moved),
+        None => plan.rewritten.push((rewrite.segment, vec![moved])),
     }
     Ok(())
 }

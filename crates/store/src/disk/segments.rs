@@ -6,6 +6,7 @@
 
 use super::footer::{ChunkEntry, TRAILER_BYTES, Trailer};
 use super::inner::{Pinned, io_error};
+use super::log::Reference;
 use super::manifest::StoredFile;
 use super::reading::read_pinned;
 use crate::Error;
@@ -32,8 +33,8 @@ pub(super) struct Segment {
 /// What is known of a segment.
 struct State {
     open: Option<Arc<Segment>>,
-    /// The bytes that logs refer to, counted once per log; and what they did at first.
-    live: u64,
+    /// What logs refer to, counted once per log, and what they did at most.
+    live: Live,
     referred: u64,
     /// The last commit group that wrote or pointed into it while it was written directly.
     group: u64,
@@ -51,7 +52,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             open: None,
-            live: 0,
+            live: Live::default(),
             referred: 0,
             group: 0,
             first_wal: u64::MAX,
@@ -63,10 +64,24 @@ impl Default for State {
     }
 }
 
+/// How much of a file is needed.
+#[derive(Clone, Copy, Default)]
+struct Live {
+    bytes: u64,
+    references: u64,
+}
+
+impl Live {
+    fn change(&mut self, change: &Reference) {
+        self.bytes = self.bytes.saturating_add_signed(change.bytes);
+        self.references = self.references.saturating_add_signed(change.count);
+    }
+}
+
 /// A checkpoint file: how much of it is needed.
 #[derive(Clone, Copy, Default)]
 struct CheckpointState {
-    live: u64,
+    live: Live,
     referred: u64,
     length: u64,
 }
@@ -199,28 +214,30 @@ impl Segments {
     pub(super) fn refer(&self, id: u64, bytes: u64, group: u64, wal: u64) {
         let mut table = self.table.lock();
         let state = table.segments.entry(id).or_default();
-        state.live += bytes;
+        state.live.change(&Reference::taken(id, bytes));
         state.referred += bytes;
         if state.group == u64::MAX || state.group < group {
             state.group = group;
         }
-        state.first_wal = state.first_wal.min(wal);
+        if state.sealed.is_none() {
+            state.first_wal = state.first_wal.min(wal);
+        }
     }
 
-    /// A log refers to bytes in a sealed segment.
-    pub(super) fn refer_sealed(&self, id: u64, bytes: u64) {
+    /// What logs refer to has changed; true when nothing refers to the segment any more.
+    pub(super) fn change(&self, change: &Reference) -> bool {
         let mut table = self.table.lock();
-        let state = table.segments.entry(id).or_default();
-        state.live += bytes;
-        state.referred = state.referred.max(state.live);
+        let Some(state) = table.segments.get_mut(&change.file) else { return false };
+        state.live.change(change);
+        state.referred = state.referred.max(state.live.bytes);
+        state.live.references == 0
     }
 
-    /// A log no longer refers to bytes; true when nothing refers to the segment.
-    pub(super) fn release(&self, id: u64, bytes: u64) -> bool {
-        let mut table = self.table.lock();
-        let Some(state) = table.segments.get_mut(&id) else { return false };
-        state.live = state.live.saturating_sub(bytes);
-        state.live == 0
+    /// Nothing refers to it any more, whatever was counted.
+    pub(super) fn abandon(&self, id: u64) {
+        if let Some(state) = self.table.lock().segments.get_mut(&id) {
+            state.live = Live::default();
+        }
     }
 
     /// A sealed segment, as made by retirement or listed by the manifest.
@@ -264,7 +281,7 @@ impl Segments {
     /// commit after `group` can point into.
     pub(super) fn take_dead(&self, group: u64) -> Vec<u64> {
         let mut table = self.table.lock();
-        let is_dead = |state: &State| state.live == 0 && state.group < group;
+        let is_dead = |state: &State| state.live.references == 0 && state.group < group;
         let mut dead = table
             .segments
             .iter()
@@ -281,7 +298,7 @@ impl Segments {
     /// Removes from the table, and returns, the checkpoint files that nothing refers to.
     pub(super) fn take_dead_checkpoints(&self) -> Vec<u64> {
         let mut table = self.table.lock();
-        let dead = table.checkpoints.iter().filter(|(_, state)| state.live == 0);
+        let dead = table.checkpoints.iter().filter(|(_, state)| state.live.references == 0);
         let mut dead = dead.map(|(id, _)| *id).collect::<Vec<_>>();
         dead.sort_unstable();
         for id in &dead {
@@ -293,38 +310,30 @@ impl Segments {
     /// A checkpoint file, before logs refer to it.
     pub(super) fn add_checkpoint(&self, id: u64, length: u64, referred: u64) {
         let mut table = self.table.lock();
-        let live = table.checkpoints.get(&id).map_or(0, |state| state.live);
+        let live = table.checkpoints.get(&id).map_or_else(Live::default, |state| state.live);
         table.checkpoints.insert(id, CheckpointState { live, referred, length });
     }
 
-    pub(super) fn refer_checkpoint(&self, id: u64, bytes: u64) {
+    /// The same for a checkpoint file.
+    pub(super) fn change_checkpoint(&self, change: &Reference) {
         let mut table = self.table.lock();
-        let state = table.checkpoints.entry(id).or_default();
-        state.live += bytes;
-        state.referred = state.referred.max(state.live);
-    }
-
-    pub(super) fn release_checkpoint(&self, id: u64, bytes: u64) {
-        let mut table = self.table.lock();
-        if let Some(state) = table.checkpoints.get_mut(&id) {
-            state.live = state.live.saturating_sub(bytes);
+        if let Some(state) = table.checkpoints.get_mut(&change.file) {
+            state.live.change(change);
+            state.referred = state.referred.max(state.live.bytes);
         }
     }
 
-    /// The sealed segments and checkpoint files of which less than half is needed.
-    pub(super) fn sparse(&self) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+    /// The sealed segments of which less than half is needed, with what is, the least first.
+    pub(super) fn sparse(&self) -> Vec<(u64, u64)> {
         let table = self.table.lock();
-        let segments = table.segments.iter().filter(|(_, state)| {
-            state.sealed.is_some() && state.live > 0 && state.live < state.referred / 2
-        });
-        let mut segments = segments.map(|(id, state)| (*id, state.live)).collect::<Vec<_>>();
-        let checkpoints = table.checkpoints.iter();
-        let checkpoints =
-            checkpoints.filter(|(_, state)| state.live > 0 && state.live < state.referred / 2);
-        let mut checkpoints = checkpoints.map(|(id, state)| (*id, state.live)).collect::<Vec<_>>();
-        segments.sort_unstable_by_key(|(id, live)| (*live, *id));
-        checkpoints.sort_unstable_by_key(|(id, live)| (*live, *id));
-        (segments, checkpoints)
+        let sealed = table.segments.iter().filter(|(_, state)| state.sealed.is_some());
+        sparse(sealed.map(|(id, state)| (*id, state.live, state.referred)))
+    }
+
+    /// The same of checkpoint files.
+    pub(super) fn sparse_checkpoints(&self) -> Vec<(u64, u64)> {
+        let table = self.table.lock();
+        sparse(table.checkpoints.iter().map(|(id, state)| (*id, state.live, state.referred)))
     }
 
     /// For the manifest: the sealed segments and the checkpoint files.
@@ -332,7 +341,7 @@ impl Segments {
         let table = self.table.lock();
         let mut segments = Vec::new();
         for (&id, state) in &table.segments {
-            if let Some(length) = state.sealed.filter(|_| state.live > 0) {
+            if let Some(length) = state.sealed.filter(|_| state.live.references > 0) {
                 segments.push(StoredFile { id, length, referred: state.referred });
             }
         }
@@ -413,6 +422,14 @@ impl Table {
             }
         }
     }
+}
+
+fn sparse(files: impl Iterator<Item = (u64, Live, u64)>) -> Vec<(u64, u64)> {
+    let is_sparse = |live: &Live, referred: u64| live.references > 0 && live.bytes < referred / 2;
+    let sparse = files.filter(|(_, live, referred)| is_sparse(live, *referred));
+    let mut sparse = sparse.map(|(id, live, _)| (id, live.bytes)).collect::<Vec<_>>();
+    sparse.sort_unstable_by_key(|(id, live)| (*live, *id));
+    sparse
 }
 
 /// Why a footer cannot be used.

@@ -1,9 +1,8 @@
 //! Prepared write-ahead files: allocated, written over once and durable, so that the committer
 //! only overwrites. Sequence numbers are given out here, upwards, each once.
 
-use super::inner::io_error;
 use super::wal::{self, Header, Link, WalFile};
-use crate::Error;
+use super::writer::{Stop, fatal, later};
 use crate::fs::{AlignedBuf, BLOCK, File, Files, OpenMode};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -63,28 +62,28 @@ impl Spares {
 
     /// Makes one from nothing. Only one thread makes and recycles files. `previous` is the file
     /// in use before it, where that is not simply the sequence number before.
-    pub(super) fn make(&self, prewrite: Prewrite, previous: Option<u64>) -> Result<(), Error> {
+    pub(super) fn make(&self, prewrite: Prewrite, previous: Option<u64>) -> Result<(), Stop> {
         let sequence = self.newest() + 1;
         let path = self.dir.join(wal::name(sequence));
-        let failed = |e| io_error("prepare", &path)(e);
-        let file = self.files.open(&path, OpenMode::Direct).map_err(failed)?;
+        let file = self.files.open(&path, OpenMode::Direct).map_err(later("make", &path))?;
+        if let Err(e) = file.allocate(self.file_bytes) {
+            // Without this a full disk would keep the half-made file.
+            let _ = self.files.remove(&path);
+            return Err(later("allocate", &path)(e));
+        }
+        let header = prepared_header(sequence, previous.unwrap_or(sequence - 1));
         let made = self.fill(&*file, prewrite).and_then(|()| {
-            file.write_at(0, &prepared_header(sequence, previous.unwrap_or(sequence - 1)))?;
+            file.write_at(0, &header)?;
             file.sync()?;
             self.files.sync_dir(&self.dir)
         });
-        if let Err(e) = made {
-            // Without this a full disk would keep the half-made file.
-            let _ = self.files.remove(&path);
-            return Err(failed(e));
-        }
+        made.map_err(fatal("prepare", &path))?;
         let before = Link::default();
         self.add(WalFile { sequence, bytes: self.file_bytes, file, before });
         Ok(())
     }
 
     fn fill(&self, file: &dyn File, prewrite: Prewrite) -> std::io::Result<()> {
-        file.allocate(self.file_bytes)?;
         if prewrite == Prewrite::Whole {
             let zeros = AlignedBuf::zeroed(ZEROS_BYTES);
             let mut at = 0;
@@ -99,11 +98,11 @@ impl Spares {
     }
 
     /// Makes one of a file that holds nothing needed any more.
-    pub(super) fn recycle(&self, old: &WalFile, previous: Option<u64>) -> Result<(), Error> {
+    pub(super) fn recycle(&self, old: &WalFile, previous: Option<u64>) -> Result<(), Stop> {
         let sequence = self.newest() + 1;
         let from = self.dir.join(wal::name(old.sequence));
         let path = self.dir.join(wal::name(sequence));
-        let failed = |e| io_error("recycle", &path)(e);
+        let failed = |e| fatal("recycle", &path)(e);
         // The header first: under its new name the file must at no moment seem to be in use.
         let header = prepared_header(sequence, previous.unwrap_or(sequence - 1));
         old.file.write_at(0, &header).map_err(failed)?;

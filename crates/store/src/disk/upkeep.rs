@@ -3,6 +3,7 @@
 use super::inner::Inner;
 use super::retire::Retirer;
 use super::spares::Prewrite;
+use super::writer::Stop;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -66,10 +67,18 @@ impl Inner {
         while self.spares.ready().0 < SPARES_MIN && !self.has_failed() {
             let prewrite =
                 if self.readers.is_threaded() { Prewrite::Whole } else { Prewrite::Header };
-            if let Err(e) = self.spares.make(prewrite, None) {
-                tracing::warn!(error = %e, "no write-ahead file can be prepared");
+            if let Err(stop) = self.spares.make(prewrite, None) {
+                self.stopped(stop, "no write-ahead file can be prepared");
                 return;
             }
+        }
+    }
+
+    /// Ends the process where a write or a sync failed; otherwise says what waits.
+    pub(super) fn stopped(&self, stop: Stop, what: &'static str) {
+        match stop {
+            Stop::Later(error) => tracing::warn!(error = %error, "{what}"),
+            Stop::Failed(error) => self.fail(&error.to_string()),
         }
     }
 

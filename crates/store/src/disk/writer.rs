@@ -15,24 +15,22 @@ use tramline_types::LogId;
 
 const FLUSH_BYTES: usize = 1024 * 1024;
 
-/// Why a retirement stopped.
+/// Why a file could not be made or moved.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// No space, or a file that cannot be made or read: nothing changed, to be tried again.
     Later(Error),
-    /// A write or a sync failed.
-    Failed,
+    /// A write or a sync failed: the end.
+    Failed(Error),
 }
 
-impl Inner {
-    /// What a failed write or sync means: the end.
-    pub(super) fn fatal(&self, path: &std::path::Path) -> impl FnOnce(io::Error) -> Stop + use<'_> {
-        let path = path.display().to_string();
-        move |e| {
-            self.fail(&format!("{path}: {e}"));
-            Stop::Failed
-        }
-    }
+/// What a failed write or sync means.
+pub(super) fn fatal(
+    action: &'static str,
+    path: &std::path::Path,
+) -> impl FnOnce(io::Error) -> Stop {
+    let error = io_error(action, path);
+    move |e| Stop::Failed(error(e))
 }
 
 /// What cannot be made or read now may be later.
@@ -75,7 +73,14 @@ impl<'a> SegmentWriter<'a> {
     }
 
     /// Adds a log's batch; one that is there already for another log only by reference.
-    pub(super) fn push(&mut self, log: LogId, entry: &Entry, bytes: &[u8]) -> Result<(), Stop> {
+    /// `breaks`: something of the log that lies elsewhere comes between it and the one before.
+    pub(super) fn push(
+        &mut self,
+        log: LogId,
+        entry: &Entry,
+        bytes: &[u8],
+        breaks: bool,
+    ) -> Result<(), Stop> {
         let key = (entry.place.file, entry.place.position);
         let known = self.stored.get(&key).copied();
         let (position, crc) = match known {
@@ -91,7 +96,7 @@ impl<'a> SegmentWriter<'a> {
                 stored
             }
         };
-        self.chunks.push(chunk(log, entry, position, crc, known.is_some()));
+        self.chunks.push(chunk(log, entry, position, crc, known.is_some()), breaks);
         if self.buf.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -99,7 +104,7 @@ impl<'a> SegmentWriter<'a> {
     fn flush(&mut self) -> Result<(), Stop> {
         let whole = self.buf.len() / BLOCK * BLOCK;
         let write = self.file.write_at(self.flushed, &self.buf[..whole]);
-        write.map_err(self.inner.fatal(&self.path))?;
+        write.map_err(fatal("write", &self.path))?;
         let rest = self.buf[whole..].to_vec();
         self.buf.clear();
         self.buf.extend_from_slice(&rest);
@@ -117,7 +122,7 @@ impl<'a> SegmentWriter<'a> {
         self.flush()?;
         let length = self.flushed;
         let done = self.file.truncate(length).and_then(|()| self.file.sync());
-        done.map_err(self.inner.fatal(&self.path))?;
+        done.map_err(fatal("sync", &self.path))?;
         // The buffer goes back to the pool.
         drop(self.inner.pool.share(std::mem::take(&mut self.buf)));
         Ok(length)
@@ -140,17 +145,17 @@ fn chunk(log: LogId, entry: &Entry, position: u64, crc: u32, foreign: bool) -> C
 }
 
 /// Puts a footer behind the batches of a segment that was written directly, and cuts it to
-/// length. Returns the length.
-pub(super) fn seal(inner: &Inner, id: u64, entries: &[(LogId, Entry)]) -> Result<u64, Stop> {
+/// length. Each with whether a new chunk starts there. Returns the length.
+pub(super) fn seal(inner: &Inner, id: u64, entries: &[(LogId, Entry, bool)]) -> Result<u64, Stop> {
     let path = inner.segments.path(id);
     let file = inner.files.open(&path, OpenMode::Direct).map_err(later("open", &path))?;
     let end = |place: Place| u64::from(place.position) + u64::from(place.length);
-    let end = entries.iter().map(|(_, entry)| end(entry.place)).max().unwrap_or(0);
+    let end = entries.iter().map(|(_, entry, _)| end(entry.place)).max().unwrap_or(0);
     let end = end.max(inner.segments.direct_end(id)).next_multiple_of(BLOCK as u64);
     let mut chunks = Chunker::default();
-    for (log, entry) in entries {
+    for (log, entry, breaks) in entries {
         let position = u64::from(entry.place.position);
-        chunks.push(chunk(*log, entry, position, entry.crc, entry.foreign));
+        chunks.push(chunk(*log, entry, position, entry.crc, entry.foreign), *breaks);
     }
     let mut footer = AlignedBuf::default();
     footer.extend_from_slice(&footer::encode(id, end, &chunks.finish()));
@@ -160,6 +165,6 @@ pub(super) fn seal(inner: &Inner, id: u64, entries: &[(LogId, Entry)]) -> Result
         file.truncate(length)?;
         file.sync()
     });
-    sealed.map_err(inner.fatal(&path))?;
+    sealed.map_err(fatal("sync", &path))?;
     Ok(length)
 }
