@@ -30,6 +30,9 @@ pub(crate) enum Error {
     /// The body is larger than the limit in bytes.
     #[error("the body is larger than {0} bytes")]
     BodyTooLarge(usize),
+    /// Other requests have taken up the memory for bodies.
+    #[error("too many large requests at once")]
+    Busy,
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     BodyTooSlow,
@@ -63,6 +66,7 @@ impl Error {
             Self::Name(_) | Self::Malformed { .. } | Self::BodyTooLarge(_) => {
                 ErrorKind::InvalidArgument
             }
+            Self::Busy => ErrorKind::Unavailable,
             Self::BodyTooSlow => ErrorKind::DeadlineExceeded,
             Self::CrossSite | Self::HostRefused(_) => ErrorKind::PermissionDenied,
             Self::UnknownPath(_) => ErrorKind::NotFound,
@@ -80,6 +84,7 @@ impl Error {
             Self::BodyTooLarge(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "send fewer or smaller messages per request")
             }
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "retry in a moment"),
             Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "send the whole body at once"),
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,

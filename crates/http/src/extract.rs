@@ -3,12 +3,15 @@
 
 use crate::{Context, error::Error};
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use tramline_types::limits;
 
 /// The query parameters.
@@ -54,21 +57,44 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Context> for Names<T> {
     }
 }
 
-/// The whole body, bounded in size and time.
-pub(crate) async fn body_bytes(body: Body, cx: &Context) -> Result<Bytes, Error> {
-    let bytes_max = cx.options.body_bytes_max;
+/// A whole body, and its share of the budget for as long as it is worked on.
+pub(crate) struct Received {
+    pub(crate) bytes: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+/// The whole body, bounded in size and time, and with all other bodies together in memory: what
+/// has arrived counts, not what was announced.
+pub(crate) async fn receive(body: Body, cx: &Context) -> Result<Received, Error> {
     let clock = cx.broker.clock();
     let deadline = clock.monotonic().plus(limits::REQUEST_READ_MAX);
     tokio::select! {
-        read = to_bytes(body, bytes_max) => read.map_err(|error| {
-            if detail(&error).contains("length limit") {
-                Error::BodyTooLarge(bytes_max)
-            } else {
-                Error::malformed(format!("body: {}", detail(&error)), "send the whole body")
-            }
-        }),
+        received = collect(body, cx) => received,
         () = clock.sleep_until(Some(deadline)) => Err(Error::BodyTooSlow),
     }
+}
+
+async fn collect(body: Body, cx: &Context) -> Result<Received, Error> {
+    let bytes_max = cx.options.body_bytes_max;
+    let mut share = take_share(cx, 0)?;
+    let mut bytes = BytesMut::new();
+    let mut stream = body.into_data_stream();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|error| {
+            Error::malformed(format!("body: {}", detail(&error)), "send the whole body")
+        })?;
+        if bytes.len() + piece.len() > bytes_max {
+            return Err(Error::BodyTooLarge(bytes_max));
+        }
+        share.merge(take_share(cx, piece.len())?);
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(Received { bytes: bytes.freeze(), _share: share })
+}
+
+fn take_share(cx: &Context, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
+    let bytes = u32::try_from(bytes).map_err(|_| Error::Busy)?;
+    Arc::clone(&cx.bodies).try_acquire_many_owned(bytes).map_err(|_| Error::Busy)
 }
 
 /// A JSON body. An empty one counts as `{}`.
@@ -78,8 +104,7 @@ impl<T: DeserializeOwned> FromRequest<Context> for Json<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, cx: &Context) -> Result<Self, Error> {
-        let bytes = body_bytes(request.into_body(), cx).await?;
-        parse_json(&bytes).map(Self)
+        parse_json(&receive(request.into_body(), cx).await?.bytes).map(Self)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     extract::{Names, Params},
     from_wire::{Start, one_partition},
-    to_wire,
+    to_wire::{self, Limit},
 };
 use axum::{
     body::Body,
@@ -33,6 +33,8 @@ const PARTITIONS_MAX: usize = 1_000;
 const ROUND_BYTES_MAX: usize = 1024 * 1024;
 /// Stored bytes of one partition in a round, so that none starves the others.
 const PARTITION_BYTES_MAX: usize = 256 * 1024;
+/// What the messages of one partition in a round may open to.
+const EVENTS_MAX: Limit = Limit { messages: 1_000, bytes: 256 * 1024 };
 /// What a reader waits before it comes back.
 const RETRY_MILLIS: u64 = 1_000;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -190,7 +192,7 @@ impl Tail {
         fetched: &Fetched,
         events: &mut String,
     ) -> Result<(), Error> {
-        let (messages, next) = to_wire::messages(fetched, partition, offset, usize::MAX)?;
+        let (messages, next) = to_wire::messages(fetched, partition, offset, EVENTS_MAX)?;
         for message in messages {
             self.positions.set(partition, message.offset + 1);
             write_event(events, "message", Some(&self.positions), &message);

@@ -61,28 +61,39 @@ fn bytes_entry<M: SerializeMap>(
     }
 }
 
-/// The messages at `from` and above, at most `limit` of them, and where to read on. Records that
-/// only steer (transaction markers) are passed over.
+/// How much may be made of what was fetched: a compressed batch may open to far more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// Messages.
+    pub(crate) messages: usize,
+    /// Bytes of their keys, values and headers; one message at least.
+    pub(crate) bytes: usize,
+}
+
+/// The messages at `from` and above, within `limit`, and where to read on. Records that only
+/// steer (transaction markers) are passed over.
 pub(crate) fn messages(
     fetched: &Fetched,
     partition: u32,
     from: i64,
-    limit: usize,
+    limit: Limit,
 ) -> Result<(Vec<Message>, i64), Error> {
-    let mut messages = Vec::new();
+    let mut messages: Vec<Message> = Vec::new();
+    let mut bytes = 0_usize;
     let mut next = from;
     for piece in &fetched.pieces {
         let mut piece = piece.clone();
         while let Some(batch) = Batch::decode_first_trusted(&mut piece).map_err(damaged)? {
             let header = batch.header();
             if !header.attributes.is_control() {
-                for record in batch.open(BATCH_BYTES_OPENED_MAX).map_err(damaged)? {
-                    let record = record.map_err(damaged)?;
+                for record in records(&batch) {
                     let offset = header.base_offset + i64::from(record.offset_delta);
                     if offset < from {
                         continue; // A batch is always given whole.
                     }
-                    if messages.len() == limit {
+                    bytes = bytes.saturating_add(record_bytes(&record));
+                    let full = messages.len() >= limit.messages || bytes > limit.bytes;
+                    if full && !messages.is_empty() {
                         return Ok((messages, next));
                     }
                     next = offset + 1;
@@ -93,6 +104,22 @@ pub(crate) fn messages(
         }
     }
     Ok((messages, next))
+}
+
+/// A batch is stored as its producer made it, so what its valid checksum covers may still be no
+/// records: such a batch is passed over, or it would block every reader here for good.
+fn records(batch: &Batch) -> Vec<Record> {
+    batch.records(BATCH_BYTES_OPENED_MAX).unwrap_or_else(|error| {
+        let offset = batch.header().base_offset;
+        tracing::warn!(offset, %error, "passed over a batch that cannot be opened");
+        Vec::new()
+    })
+}
+
+fn record_bytes(record: &Record) -> usize {
+    let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+    let headers = record.headers.iter().map(|header| header.name.len() + length(&header.value));
+    length(&record.key) + length(&record.value) + headers.sum::<usize>()
 }
 
 fn damaged(error: tramline_record::Error) -> Error {

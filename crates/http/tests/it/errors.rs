@@ -69,6 +69,30 @@ fn bodies_above_the_limit_are_refused() {
 }
 
 #[test]
+fn bodies_of_all_requests_share_a_budget_that_is_given_back() {
+    let options = Options { bodies_bytes_max: 1_500, ..Options::default() };
+    let server = Server::start_with(BrokerOptions::default(), options);
+    let publish =
+        |bytes: usize| server.request("POST", "/v1/topics/t/messages").send(&vec![b'x'; bytes]);
+    // Half a body lies here, and keeps its share.
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    let head =
+        "POST /v1/topics/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900\r\n\r\n";
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(&[b'x'; 800]).unwrap();
+    while publish(1_000).status == 200 {}
+    let refused = publish(1_000);
+    assert_eq!((refused.error().0, refused.error().1), (503, "UNAVAILABLE"));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(publish(500).status, 200);
+    socket.write_all(&[b'x'; 100]).unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    while publish(1_000).status != 200 {}
+}
+
+#[test]
 fn a_body_without_end_is_cut_off_by_the_clock() {
     let server = Server::start();
     let mut socket = TcpStream::connect(server.address).unwrap();

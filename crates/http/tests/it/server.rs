@@ -95,6 +95,15 @@ impl Server {
         answer.body
     }
 
+    /// Publishes a batch as a Kafka client would, past this front-end.
+    pub(crate) fn publish_batch(&self, topic: &str, batch: tramline_record::Batch) {
+        let name = tramline_types::TopicName::parse(topic).unwrap();
+        let topic = self.memory.broker.topic(&name).unwrap();
+        let item = tramline_broker::PublishItem { topic, partition: 0, batch };
+        let published = async { self.memory.broker.publish(vec![item]).await.await };
+        self.runtime.block_on(published).remove(0).unwrap();
+    }
+
     pub(crate) fn create(&self, topic: &str, partitions: u32) {
         let body = serde_json::json!({ "name": topic, "partitions": partitions });
         assert_eq!(self.json("POST", "/v1/topics", &body).status, 201);

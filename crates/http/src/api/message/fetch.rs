@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     extract::{Names, Params},
     from_wire::{self, Start},
-    to_wire::{self, MessageRun},
+    to_wire::{self, Limit, MessageRun},
 };
 use axum::{Json, extract::State};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use tramline_types::TopicName;
 const MESSAGES_DEFAULT: usize = 100;
 /// Messages of one answer.
 const MESSAGES_MAX: usize = 10_000;
-/// Stored bytes that one answer is made from; one batch at least.
+/// Stored bytes that one answer is made from, and what it may grow to; one message at least.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The query.
@@ -41,7 +41,8 @@ pub(crate) async fn handle(
     let partition = from_wire::one_partition(&topic, query.partition)?;
     let start = Start::parse(&cx, query.from, query.offset, query.time)?;
     let offset = start.unwrap_or(Start::EARLIEST).offset(&cx, &topic, partition).await?;
-    let limit = query.limit.unwrap_or(MESSAGES_DEFAULT).clamp(1, MESSAGES_MAX);
+    let messages = query.limit.unwrap_or(MESSAGES_DEFAULT).clamp(1, MESSAGES_MAX);
+    let limit = Limit { messages, bytes: BYTES_MAX };
     let wait = Duration::from_millis(query.wait_ms.unwrap_or(0)).min(cx.options.wait_max);
     let request = |wait_max| FetchRequest {
         items: vec![FetchItem { topic: topic.clone(), partition, offset, bytes_max: BYTES_MAX }],

@@ -4,7 +4,7 @@
 use crate::{
     Context,
     error::Error,
-    extract::{Names, Params, body_bytes, parse_json},
+    extract::{Names, Params, parse_json, receive},
     from_wire::PublishMessages,
     to_wire::{PublishAnswer, publish_outcome},
 };
@@ -42,14 +42,14 @@ pub(crate) async fn handle(
 ) -> Result<(StatusCode, Json<PublishAnswer>), Error> {
     let name = TopicName::parse(&name)?;
     let (parts, body) = request.into_parts();
-    let body = body_bytes(body, &cx).await?;
+    let body = receive(body, &cx).await?;
     let messages = if is_json(&parts.headers) && !query.raw {
         refuse_raw_params(&query)?;
-        parse_json::<PublishMessages>(&body)?.into_domain()?
+        parse_json::<PublishMessages>(&body.bytes)?.into_domain()?
     } else {
         let message = Message {
             key: query.key.map(|key| key.into_bytes().into()),
-            value: Some(body),
+            value: Some(body.bytes.clone()),
             headers: raw_headers(&parts.headers),
             timestamp: query.timestamp.map(Timestamp::from_millis),
         };
