@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
-use tramline_types::LogId;
+use tramline_types::{LogId, Offset};
 
 /// Logs with at least this much to keep get a segment of their own.
 const OWN_SEGMENT_BYTES: u64 = 1024 * 1024;
@@ -259,7 +259,7 @@ impl Retirer {
         let sizes = shared.clone().flat_map(|plan| &plan.entries);
         let bytes = sizes.clone().map(|entry| u64::from(entry.place.length)).sum::<u64>();
         let batches = sizes.count();
-        let mut rewrites = self.read_sparse(run, &plans);
+        let rewrites = self.read_sparse(run, &plans);
         let rewritten_bytes = rewrites.iter().map(|r| r.bytes.len() as u64).sum::<u64>();
         if batches + rewrites.len() > 0 {
             let mut writer = SegmentWriter::create(
@@ -338,9 +338,7 @@ impl Retirer {
             for plan in &mut run.plans {
                 let mut before = None;
                 for entry in plan.direct.iter().filter(|e| e.place.file == FileRef::segment(id)) {
-                    let breaks = before.is_none_or(|next| plan.log.lies_between(next, entry.base));
-                    before = Some(entry.next());
-                    entries.push((plan.log.id, *entry, breaks));
+                    entries.push((plan.log.id, *entry, breaks(plan, entry, &mut before)));
                 }
             }
             let readable = self.inner.segments.get(id).is_some_and(|file| file.is_ok());
@@ -528,30 +526,39 @@ fn write_plan(
     writer: &mut SegmentWriter<'_>,
 ) -> Result<(), Stop> {
     let mut rewrites = rewrites.iter().peekable();
+    let mut before = None;
     for entry in entries {
         while let Some(rewrite) = rewrites.next_if(|r| r.entry.base < entry.base) {
-            write_again(plan, rewrite, writer)?;
+            write_again(plan, rewrite, &mut before, writer)?;
         }
         let image = entry.place.file.as_wal().and_then(|sequence| run.images.get(&sequence));
         let bytes = image.and_then(|i| part(i, entry.place.position, entry.place.length));
         match bytes.filter(|bytes| super::reading::is_whole(bytes, entry)) {
             Some(bytes) => {
-                writer.push(plan.log.id, entry, &bytes)?;
+                writer.push(plan.log.id, entry, &bytes, breaks(plan, entry, &mut before))?;
                 plan.moved.push(moved(entry, writer.id));
             }
             None => quarantine(inner, run, entry),
         }
     }
-    rewrites.try_for_each(|rewrite| write_again(plan, rewrite, writer))
+    rewrites.try_for_each(|rewrite| write_again(plan, rewrite, &mut before, writer))
+}
+
+/// Whether something of the log that is not written here lies before an entry, behind the one
+/// written before it.
+fn breaks(plan: &Plan, entry: &Entry, before: &mut Option<Offset>) -> bool {
+    before.replace(entry.next()).is_none_or(|before| plan.log.lies_between(before, entry.base))
 }
 
 /// Writes a batch of a segment that is rewritten.
 fn write_again(
     plan: &mut Plan,
     rewrite: &Rewrite,
+    before: &mut Option<Offset>,
     writer: &mut SegmentWriter<'_>,
 ) -> Result<(), Stop> {
-    writer.push(plan.log.id, &rewrite.entry, &rewrite.bytes)?;
+    let breaks = breaks(plan, &rewrite.entry, before);
+    writer.push(plan.log.id, &rewrite.entry, &rewrite.bytes, breaks)?;
     let moved = moved(&rewrite.entry, writer.id);
     match plan.rewritten.iter_mut().find(|(id, _)| *id == rewrite.segment) {
         Some((_, list)) => list.push(moved),
