@@ -390,8 +390,10 @@ fn newest_group(fixture: &Fixture) -> (PathBuf, usize) {
     let used = |path: PathBuf| {
         let content = fixture.files.content(&path).unwrap();
         let blocks = content.chunks(BLOCK).skip(1);
-        let last =
-            blocks.enumerate().filter(|(_, block)| block.iter().any(|byte| *byte != 0)).last()?;
+        let last = blocks
+            .enumerate()
+            .filter(|(_, block)| block.iter().any(|byte| *byte != 0))
+            .next_back()?;
         Some((path, (last.0 + 1) * BLOCK))
     };
     fixture.files_in("wal").into_iter().rev().find_map(used).unwrap()

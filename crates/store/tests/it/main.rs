@@ -7,6 +7,8 @@ mod controls;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod powercut;

@@ -139,9 +139,12 @@ impl Run {
                 self.files.capture_at(self.files.operations() + ahead);
             }
             match self.random.below(16) {
-                0..8 => self.submit(store),
-                8..13 => step_commit(store),
-                13..15 => step_upkeep(store),
+                0..7 => self.submit(store),
+                7..12 => step_commit(store),
+                12 => step_upkeep(store),
+                13..15 => {
+                    store.step_retire(true);
+                }
                 _ => self.check_reads(store)?,
             }
             if let Some(reason) = self.failure.lock().take() {
@@ -247,6 +250,7 @@ pub(crate) fn step_commit(store: &DiskStore) {
 
 pub(crate) fn step_upkeep(store: &DiskStore) {
     store.step_prepare();
+    store.step_retire(false);
 }
 
 /// One run; what went wrong, if anything did.

@@ -124,6 +124,7 @@ impl Subject for Disk {
         while self.store.step_commit() {}
         if self.retires {
             step_upkeep(&self.store);
+            self.store.step_retire(true);
         }
     }
 

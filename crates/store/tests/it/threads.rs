@@ -40,7 +40,8 @@ fn open(dir: &Path) -> Arc<DiskStore> {
 
 /// The batch that is at one offset of a log: one record each.
 fn batch_at(log: u64, offset: u64) -> bytes::Bytes {
-    let payload = if offset % 29 == 28 { 70_000 } else { 500 + offset as usize % 3000 };
+    let payload =
+        if offset % 29 == 28 { 70_000 } else { 500 + usize::try_from(offset).unwrap() % 3000 };
     batch(log * 1_000_000 + offset, 1, payload, 1)
 }
 
