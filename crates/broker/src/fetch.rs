@@ -188,7 +188,14 @@ async fn read_one(partition: &Partition, offset: i64, bytes_max: usize) -> Resul
         Reading::Ready(read) => read?,
         Reading::Pending(read) => read.await?,
     };
-    let high_watermark = high_watermark.max(batches.next);
+    // The store may show a group before its completions have run: what one client has read, the
+    // next one must find below the high watermark. An empty read shows nothing.
+    let high_watermark = if batches.pieces.is_empty() {
+        high_watermark
+    } else {
+        partition.shown(batches.next);
+        high_watermark.max(batches.next)
+    };
     Ok(Fetched {
         high_watermark,
         last_stable: high_watermark,

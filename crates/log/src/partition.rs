@@ -287,6 +287,12 @@ impl Partition {
         }
     }
 
+    /// Raises the high watermark to `next`, below which a read has shown records: they are
+    /// durable, even where their completion has yet to come. Who waits is woken by that one.
+    pub fn shown(&self, next: Offset) {
+        self.high_watermark.fetch_max(next.get(), Ordering::AcqRel);
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn LogStore> {
         &self.store
     }
