@@ -73,11 +73,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(
-        stream: TcpStream,
-        cx: Context,
-        mut shutdown: watch::Receiver<bool>,
-    ) -> Self {
+    pub(crate) fn new(stream: TcpStream, cx: Context, mut shutdown: watch::Receiver<bool>) -> Self {
         let now = cx.broker().clock().monotonic();
         let stopping = Box::pin(async move {
             // An error means that nobody can say "stop" any more, which is the same.

@@ -83,8 +83,7 @@ impl Session {
         let Some(prefix) = buf.first_chunk() else { return Ok(None) };
         let size = i32::from_be_bytes(*prefix);
         let bytes = usize::try_from(size).map_err(|_| Violation::FrameSize(size))?;
-        let limit =
-            if self.established { self.request_bytes_max } else { FIRST_REQUEST_BYTES_MAX };
+        let limit = if self.established { self.request_bytes_max } else { FIRST_REQUEST_BYTES_MAX };
         if bytes > limit {
             return Err(Violation::FrameTooLarge { bytes, limit });
         }
@@ -161,8 +160,7 @@ impl Session {
                 .then(|| (self.opened_at.plus(FIRST_REQUEST_MAX), Violation::FirstRequestLate)),
             mid_frame
                 .then(|| (self.mid_frame_since.plus(REQUEST_READ_MAX), Violation::RequestLate)),
-            unsent
-                .then(|| (self.unsent_since.plus(RESPONSE_WRITE_MAX), Violation::AnswerNotTaken)),
+            unsent.then(|| (self.unsent_since.plus(RESPONSE_WRITE_MAX), Violation::AnswerNotTaken)),
             idle.then(|| (self.active_at.plus(CONNECTION_IDLE_MAX), Violation::Idle)),
             self.draining_since.map(|since| (since.plus(DRAIN_MAX), Violation::NotDrained)),
         ];

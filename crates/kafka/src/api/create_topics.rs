@@ -70,9 +70,10 @@ async fn create(cx: &Context, wanted: &CreatableTopic, mode: Mode) -> Result<Arc
     let (partitions, replication_factor) = size(cx, wanted)?;
     let mut settings = Vec::with_capacity(wanted.configs.len());
     for config in &wanted.configs {
-        let value = config.value.as_ref().ok_or_else(|| {
-            Refusal::new(ErrorCode::INVALID_CONFIG, "a setting cannot be null")
-        })?;
+        let value = config
+            .value
+            .as_ref()
+            .ok_or_else(|| Refusal::new(ErrorCode::INVALID_CONFIG, "a setting cannot be null"))?;
         settings.push((config.name.to_string(), value.to_string()));
     }
     let name = TopicName::parse(&wanted.name).map_err(Error::from)?;

@@ -32,10 +32,8 @@ pub(super) async fn handle(
     call: &Call,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let detail = Detail {
-        synonyms: request.include_synonyms,
-        documentation: request.include_documentation,
-    };
+    let detail =
+        Detail { synonyms: request.include_synonyms, documentation: request.include_documentation };
     let describe = |wanted: DescribeConfigsResource| {
         let (configs, error_code, error_message) = match settings(cx, &wanted) {
             Ok(settings) => (configs(&wanted, settings, &detail), ErrorCode::NONE, None),
@@ -105,8 +103,8 @@ fn configs(
 
 fn synonyms(setting: &SettingDescription) -> Vec<DescribeConfigsSynonym> {
     let places = to_wire::synonyms(setting).into_iter();
-    let synonym = |(source, value): (_, &str)| DescribeConfigsSynonym {
-        name: KafkaStr::from_static(setting.name),
+    let synonym = |(name, source, value): (_, _, &str)| DescribeConfigsSynonym {
+        name: KafkaStr::from_static(name),
         value: Some(to_wire::text(value)),
         source: to_wire::config_source(source),
     };

@@ -14,9 +14,7 @@ use tramline_broker::{FetchItem, FetchRequest as Read, Fetched, Partition, Topic
 use tramline_types::limits::FETCH_BYTES_MAX;
 use tramline_wire::kafka::{
     Records, VersionRange,
-    fetch::{
-        FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
-    },
+    fetch::{FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData},
 };
 
 pub(super) const VERSIONS: VersionRange = VersionRange::new(4, 18);

@@ -33,8 +33,11 @@ pub(super) async fn handle(
     call: &Call,
     request: MetadataRequest,
 ) -> MetadataResponse {
-    let operations =
-        if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { OPERATIONS_UNKNOWN };
+    let operations = if request.include_topic_authorized_operations {
+        TOPIC_OPERATIONS
+    } else {
+        OPERATIONS_UNKNOWN
+    };
     let all = match &request.topics {
         None => true,
         Some(topics) => topics.is_empty() && call.version < EMPTY_IS_NONE_SINCE,
@@ -93,8 +96,8 @@ async fn find(
 fn describe(cx: &Context, topic: &Topic, operations: i32) -> MetadataResponseTopic {
     let partitions = topic.partitions();
     let node = cx.node_id();
-    let partition = |(index, partition): (i32, &Arc<tramline_broker::Partition>)| {
-        MetadataResponsePartition {
+    let partition =
+        |(index, partition): (i32, &Arc<tramline_broker::Partition>)| MetadataResponsePartition {
             error_code: ErrorCode::NONE,
             partition_index: index,
             leader_id: node,
@@ -102,8 +105,7 @@ fn describe(cx: &Context, topic: &Topic, operations: i32) -> MetadataResponseTop
             replica_nodes: vec![node],
             isr_nodes: vec![node],
             offline_replicas: Vec::new(),
-        }
-    };
+        };
     MetadataResponseTopic {
         error_code: ErrorCode::NONE,
         name: Some(to_wire::text(topic.name().as_str())),

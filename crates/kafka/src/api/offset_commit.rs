@@ -60,10 +60,7 @@ pub(super) async fn handle(
         topic_id: named.topic_id,
         partitions: named.partitions.iter().map(&mut respond).collect(),
     };
-    OffsetCommitResponse {
-        throttle_time_ms: 0,
-        topics: request.topics.iter().map(topic).collect(),
-    }
+    OffsetCommitResponse { throttle_time_ms: 0, topics: request.topics.iter().map(topic).collect() }
 }
 
 fn position(

@@ -77,16 +77,10 @@ fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
     }
 }
 
-fn group(
-    cx: &Context,
-    call: &Call,
-    wanted: OffsetFetchRequestGroup,
-) -> OffsetFetchResponseGroup {
+fn group(cx: &Context, call: &Call, wanted: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
     let result = from_wire::group(&wanted.group_id).and_then(|id| match &wanted.topics {
         None => all(cx, &id),
-        Some(topics) => {
-            topics.iter().map(|topic| of_topic(cx, call, &id, topic)).collect()
-        }
+        Some(topics) => topics.iter().map(|topic| of_topic(cx, call, &id, topic)).collect(),
     });
     let (topics, error_code) = match result {
         Ok(topics) => (topics, ErrorCode::NONE),

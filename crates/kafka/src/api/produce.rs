@@ -73,12 +73,7 @@ async fn apply(
         .topics
         .iter()
         .map(|topic| {
-            from_wire::topic_by(
-                &cx,
-                call.version >= TOPIC_ID_SINCE,
-                &topic.name,
-                topic.topic_id,
-            )
+            from_wire::topic_by(&cx, call.version >= TOPIC_ID_SINCE, &topic.name, topic.topic_id)
         })
         .collect();
     let whole = check_request(&request);

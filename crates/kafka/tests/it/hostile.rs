@@ -1,0 +1,92 @@
+//! Bytes that no client sends: they cost their own connection and nothing else.
+
+use crate::support::{Client, Node, within};
+use tokio::io::AsyncWriteExt;
+use tramline_wire::kafka::metadata::MetadataRequest;
+
+async fn send(node: &Node, bytes: &[u8]) -> Client {
+    let mut client = node.client().await;
+    // The broker may close before it has read everything.
+    drop(within(client.stream.write_all(bytes)).await);
+    client
+}
+
+/// Header of an API and version with correlation id 1 and no client id.
+fn request(api: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    frame.extend(api.to_be_bytes());
+    frame.extend(version.to_be_bytes());
+    frame.extend(1i32.to_be_bytes());
+    frame.extend((-1i16).to_be_bytes());
+    frame.extend(body);
+    let size = u32::try_from(frame.len()).unwrap();
+    [size.to_be_bytes().to_vec(), frame].concat()
+}
+
+#[tokio::test]
+async fn declared_sizes_that_cannot_be_close_the_connection() {
+    let node = Node::start().await;
+    for size in [-1, i32::MIN, i32::MAX, 64 * 1024 + 1, 0, 7] {
+        let mut client = send(&node, &[&i32::to_be_bytes(size)[..], &[0; 64]].concat()).await;
+        client.expect_closed().await;
+    }
+    let mut client = node.client().await;
+    assert_eq!(client.call(12, &MetadataRequest::default()).await.error_code, 0);
+    drop(within(client.stream.write_all(&i32::MAX.to_be_bytes())).await);
+    client.expect_closed().await;
+}
+
+#[tokio::test]
+async fn room_grows_only_after_a_valid_request() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    let large = crate::support::batch(&[crate::support::message(&"x".repeat(200_000), 1)]);
+    assert_eq!(client.produce(12, "t", large.clone()).await.error_code, 0);
+    let mut fresh = node.client().await;
+    let frame = fresh.frame(12, &crate::support::produce("t", 0, Some(large)));
+    drop(within(fresh.stream.write_all(&frame)).await);
+    fresh.expect_closed().await;
+}
+
+#[tokio::test]
+async fn malformed_requests_close_the_connection() {
+    let node = Node::start().await;
+    let cases = [
+        ("an unknown API", request(999, 0, &[])),
+        ("an API that is not offered", request(24, 0, &[])),
+        ("a version too new", request(3, 14, &[0; 16])),
+        ("a version too old", request(1, 3, &[0; 16])),
+        ("a negative version", request(3, -1, &[0; 16])),
+        ("Produce 2, although 0 is shown", request(0, 2, &[0; 16])),
+        ("an empty body", request(3, 1, &[])),
+        ("an array of i32::MAX", request(3, 1, &i32::MAX.to_be_bytes())),
+        ("an array of -2", request(3, 1, &(-2i32).to_be_bytes())),
+        ("a compact array of u32::MAX", request(3, 12, &[0, 0xff, 0xff, 0xff, 0xff, 0x0f])),
+        ("a string beyond the frame", request(3, 1, &[0, 0, 0, 1, 0x7f, 0xff, b'a'])),
+        ("text that is not UTF-8", request(3, 1, &[0, 0, 0, 1, 0, 2, 0xff, 0xfe])),
+        ("an endless varint", request(18, 3, &[0xff; 12])),
+        ("HTTP", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
+    ];
+    for (what, bytes) in cases {
+        let mut client = send(&node, &bytes).await;
+        let mut rest = [0; 1];
+        let read = within(tokio::io::AsyncReadExt::read(&mut client.stream, &mut rest)).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "{what} was answered");
+    }
+    let mut client = node.client().await;
+    assert_eq!(client.call(12, &MetadataRequest::default()).await.error_code, 0);
+}
+
+#[tokio::test]
+async fn frames_in_single_bytes_are_understood() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    let frame = client.frame(12, &MetadataRequest::default());
+    for byte in frame {
+        within(client.stream.write_all(&[byte])).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.receive::<MetadataRequest>(12).await.0, 1);
+}

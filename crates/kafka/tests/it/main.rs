@@ -1,0 +1,11 @@
+//! The Kafka front-end over a real loopback socket, with the codec as the client.
+
+mod admin;
+mod connections;
+mod fetch;
+mod groups;
+mod hostile;
+mod metadata;
+mod produce;
+mod support;
+mod versions;
