@@ -85,7 +85,8 @@ impl Committer {
         if header {
             let link = self.link;
             let generation = self.inner.counters.generation.load(Relaxed);
-            Header::InUse { sequence: wal.sequence, link, generation }.encode(&mut buf);
+            let (sequence, blocks) = (wal.sequence, wal.blocks());
+            Header::InUse { sequence, link, generation, blocks }.encode(&mut buf);
         }
         let reserved = self.encode(&mut buf, wal.sequence, count, pointers);
         if !self.write(&wal, start, &buf) {

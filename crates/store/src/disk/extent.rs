@@ -32,13 +32,14 @@ impl Inner {
         let (mut bytes, mut next) = (0usize, extent.next);
         let mut rest = chunks;
         while !rest.is_empty() {
-            let (run, others) = rest.split_at(adjacent(rest, bytes_max.saturating_sub(bytes)));
-            rest = others;
-            let batches = match self.read_chunks(extent, run) {
-                Ok(batches) => batches,
+            let run = &rest[..adjacent(rest, bytes_max.saturating_sub(bytes))];
+            let (batches, read) = match self.read_chunks(extent, run) {
+                Ok(read) => read,
+                // The next read begins there and is told.
                 Err(_) if !pieces.is_empty() => break,
                 Err(failure) => return Err(failure),
             };
+            rest = &rest[read..];
             let wanted =
                 batches.into_iter().filter(|(e, _)| e.next() > from && extent.holds(e.base));
             for (entry, piece) in wanted {
@@ -53,7 +54,6 @@ impl Inner {
                 return Ok(Batches { pieces: coalesced(pieces), next });
             }
         }
-        let next = if pieces.is_empty() { extent.next } else { next };
         Ok(Batches { pieces: coalesced(pieces), next })
     }
 
@@ -67,9 +67,10 @@ impl Inner {
         let mut rest = chunks_of(&footer, log, extent, extent.base);
         let mut all = Vec::new();
         while !rest.is_empty() {
-            let (run, others) = rest.split_at(adjacent(rest, usize::MAX));
-            rest = others;
-            all.extend(self.read_chunks(extent, run)?);
+            let run = &rest[..adjacent(rest, usize::MAX)];
+            let (batches, read) = self.read_chunks(extent, run)?;
+            rest = &rest[read..];
+            all.extend(batches);
         }
         all.retain(|(entry, _)| extent.holds(entry.base));
         Ok(all)
@@ -97,11 +98,15 @@ impl Inner {
         Failure::Refused(Error::Io { action: "read", path, detail: e.to_string() })
     }
 
-    /// The batches of chunks that lie one behind the other. A damaged one ends them; it is an
-    /// error where it is the first.
-    fn read_chunks(&self, extent: &Extent, chunks: &[ChunkEntry]) -> Result<Vec<Stored>, Failure> {
+    /// The batches of chunks that lie one behind the other, with the number of chunks read. A
+    /// damaged one ends them; it is an error where it is the first.
+    fn read_chunks(
+        &self,
+        extent: &Extent,
+        chunks: &[ChunkEntry],
+    ) -> Result<(Vec<Stored>, usize), Failure> {
         let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), chunks.len()));
         };
         let segment = match self.segments.get(extent.segment) {
             None => return Err(Failure::Moved),
@@ -120,7 +125,7 @@ impl Inner {
             let split = part.and_then(|part| split(extent.segment, chunk, &part));
             match split {
                 Some(split) => batches.extend(split),
-                None if index > 0 => break,
+                None if index > 0 => return Ok((batches, index)),
                 None => {
                     let detail = format!(
                         "{}, byte {}: {} bytes do not match their checksum",
@@ -132,7 +137,7 @@ impl Inner {
                 }
             }
         }
-        Ok(batches)
+        Ok((batches, chunks.len()))
     }
 
     /// The stored chunks of a log.

@@ -6,6 +6,7 @@ use super::reading::read_file;
 use super::writer::{Stop, fatal, later};
 use crate::Error;
 use crate::fs::{Files, OpenMode};
+use bytes::Bytes;
 use std::path::Path;
 
 const NAMES: [&str; 2] = ["MANIFEST.a", "MANIFEST.b"];
@@ -41,7 +42,7 @@ pub(super) struct Loaded {
     /// A copy is missing, damaged or behind: both are to be written again.
     pub(super) is_uneven: bool,
     /// The copies that are there and cannot be read.
-    pub(super) damaged: Vec<&'static str>,
+    pub(super) damaged: Vec<(&'static str, Bytes)>,
 }
 
 /// Reads the newer of the copies; `None` when there is neither.
@@ -50,9 +51,10 @@ pub(super) fn load(files: &dyn Files, paths: &Paths) -> Result<Option<Loaded>, E
     let mut found = Vec::new();
     let mut damaged = Vec::new();
     for name in NAMES.into_iter().filter(|name| names.iter().any(|n| n == name)) {
-        match load_copy(files, &paths.dir.join(name))? {
-            Some(manifest) => found.push(manifest),
-            None => damaged.push(name),
+        let bytes = read_copy(files, &paths.dir.join(name))?;
+        match Manifest::decode(&bytes) {
+            Ok(manifest) => found.push(manifest),
+            Err(_) => damaged.push((name, bytes)),
         }
     }
     let copies = found.len();
@@ -69,10 +71,9 @@ pub(super) fn load(files: &dyn Files, paths: &Paths) -> Result<Option<Loaded>, E
     }
 }
 
-fn load_copy(files: &dyn Files, path: &Path) -> Result<Option<Manifest>, Error> {
+fn read_copy(files: &dyn Files, path: &Path) -> Result<Bytes, Error> {
     let failed = |e| io_error("read", path)(e);
     let file = files.open(path, OpenMode::Read).map_err(failed)?;
     let length = file.len().map_err(failed)?;
-    let bytes = read_file(&*file, false, 0, length).map_err(failed)?;
-    Ok(Manifest::decode(&bytes).ok())
+    read_file(&*file, false, 0, length).map_err(failed)
 }

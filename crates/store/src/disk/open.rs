@@ -17,8 +17,8 @@ use super::upkeep::Upkeep;
 use super::wal::{self, FIRST_GROUP};
 use super::writer::Stop;
 use super::{DiskOptions, DiskStore, Recovery};
+use crate::Error;
 use crate::fs::{Files, OpenMode};
-use crate::{Damage, Error};
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
@@ -141,9 +141,11 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
         manifest.next_segment.max(replay.segment_max.saturating_add(1)),
         manifest.next_checkpoint,
     );
-    for name in damaged {
-        let detail = format!("{name} was damaged; the other copy was good");
-        inner.report(Damage { log: None, offsets: None, detail });
+    for (name, bytes) in damaged {
+        tracing::warn!(name, "a copy of the manifest was damaged; the other one is whole");
+        if inner.quarantine_copy(name, &bytes) {
+            report.quarantined.push(name.to_owned());
+        }
     }
     report.orphans = inner.check_files(&last_segments)?;
     // What the last process wrote may be in the drive's cache only: it must not be served and

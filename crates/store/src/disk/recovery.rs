@@ -88,6 +88,7 @@ impl<'a> Recoverer<'a> {
             if found.is_clearly_unused() && end.is_none() {
                 continue;
             }
+            self.check_length(found);
             let image = self.read(found)?;
             if found.link().is_none() {
                 // The header was written with the first group: without it there is nothing,
@@ -168,6 +169,15 @@ impl<'a> Recoverer<'a> {
         }
         if let Some(wanted) = wanted.filter(|wanted| *wanted > first_live) {
             self.damaged(&wal::name(wanted), 0, "the file is missing");
+        }
+    }
+
+    /// Files have their whole length before they get their name.
+    fn check_length(&self, found: &Found) {
+        let expected = found.header.map(|header| u64::from(header.blocks()) * BLOCK as u64);
+        if found.bytes < expected.unwrap_or((FIRST_GROUP + BLOCK) as u64) {
+            let position = usize::try_from(found.bytes).unwrap_or(usize::MAX);
+            self.damaged(&found.name(), position, "the file was cut");
         }
     }
 

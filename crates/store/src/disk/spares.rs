@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A file that is being made.
+const TEMPORARY: &str = "prepare.tmp";
 const ZEROS_BYTES: usize = 256 * 1024;
 
 /// How much of a file is written before it is used.
@@ -64,22 +66,26 @@ impl Spares {
     /// in use before it, where that is not simply the sequence number before.
     pub(super) fn make(&self, prewrite: Prewrite, previous: Option<u64>) -> Result<(), Stop> {
         let sequence = self.newest() + 1;
+        // Under its name a file is whole at any time: a shorter one was damaged.
+        let temporary = self.dir.join(TEMPORARY);
         let path = self.dir.join(wal::name(sequence));
-        let file = self.files.open(&path, OpenMode::Direct).map_err(later("make", &path))?;
-        if let Err(e) = file.allocate(self.file_bytes) {
+        let file = self.files.open(&temporary, OpenMode::Direct);
+        let file = file.map_err(later("make", &temporary))?;
+        if let Err(e) = file.truncate(0).and_then(|()| file.allocate(self.file_bytes)) {
             // Without this a full disk would keep the half-made file.
-            let _ = self.files.remove(&path);
-            return Err(later("allocate", &path)(e));
+            let _ = self.files.remove(&temporary);
+            return Err(later("allocate", &temporary)(e));
         }
-        let header = prepared_header(sequence, previous.unwrap_or(sequence - 1));
-        let made = self.fill(&*file, prewrite).and_then(|()| {
-            file.write_at(0, &header)?;
-            file.sync()?;
+        let before = Link::default();
+        let wal = WalFile { sequence, bytes: self.file_bytes, file, before };
+        let made = self.fill(&*wal.file, prewrite).and_then(|()| {
+            wal.file.write_at(0, &prepared_header(&wal, previous))?;
+            wal.file.sync()?;
+            self.files.rename(&temporary, &path)?;
             self.files.sync_dir(&self.dir)
         });
         made.map_err(fatal("prepare", &path))?;
-        let before = Link::default();
-        self.add(WalFile { sequence, bytes: self.file_bytes, file, before });
+        self.add(wal);
         Ok(())
     }
 
@@ -103,14 +109,14 @@ impl Spares {
         let from = self.dir.join(wal::name(old.sequence));
         let path = self.dir.join(wal::name(sequence));
         let failed = |e| fatal("recycle", &path)(e);
+        let (file, before) = (Arc::clone(&old.file), Link::default());
+        let wal = WalFile { sequence, bytes: old.bytes, file, before };
         // The header first: under its new name the file must at no moment seem to be in use.
-        let header = prepared_header(sequence, previous.unwrap_or(sequence - 1));
-        old.file.write_at(0, &header).map_err(failed)?;
-        old.file.sync().map_err(failed)?;
+        let header = prepared_header(&wal, previous);
+        wal.file.write_at(0, &header).and_then(|()| wal.file.sync()).map_err(failed)?;
         self.files.rename(&from, &path).map_err(failed)?;
         self.files.sync_dir(&self.dir).map_err(failed)?;
-        let (file, before) = (Arc::clone(&old.file), Link::default());
-        self.add(WalFile { sequence, bytes: old.bytes, file, before });
+        self.add(wal);
         Ok(())
     }
 
@@ -143,8 +149,10 @@ impl Spares {
     }
 }
 
-fn prepared_header(sequence: u64, previous: u64) -> AlignedBuf {
+fn prepared_header(wal: &WalFile, previous: Option<u64>) -> AlignedBuf {
+    let sequence = wal.sequence;
+    let previous = previous.unwrap_or(sequence - 1);
     let mut block = AlignedBuf::with_capacity(BLOCK);
-    Header::Prepared { sequence, previous }.encode(&mut block);
+    Header::Prepared { sequence, previous, blocks: wal.blocks() }.encode(&mut block);
     block
 }

@@ -4,7 +4,7 @@
 //! header block (4096 bytes), rest zero:
 //! 0  magic "TRAMWAL1"
 //! 8  state u32               1 prepared, 2 in use
-//! 12 zeros
+//! 12 blocks u32              the file's length in blocks of 4096
 //! 16 sequence u64            of this use of the file; also the epoch of its frames
 //! 24 previous sequence u64   the file before this one, 0: none
 //! 32 previous end u64        where its last frame ends, with its padding
@@ -50,6 +50,13 @@ pub(super) fn sequence_of(name: &str) -> Option<u64> {
     (hex.len() == 16).then(|| u64::from_str_radix(hex, 16).ok())?
 }
 
+impl WalFile {
+    /// Its length in blocks.
+    pub(super) fn blocks(&self) -> u32 {
+        u32::try_from(self.bytes / BLOCK as u64).expect("write-ahead files are below 4 GiB")
+    }
+}
+
 /// A point between two frames: all that the next one builds on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
@@ -67,9 +74,9 @@ pub(super) struct Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Header {
     /// Nothing acknowledged in it.
-    Prepared { sequence: u64, previous: u64 },
+    Prepared { sequence: u64, previous: u64, blocks: u32 },
     /// Groups follow.
-    InUse { sequence: u64, link: Link, generation: u64 },
+    InUse { sequence: u64, link: Link, generation: u64, blocks: u32 },
 }
 
 impl Header {
@@ -77,6 +84,13 @@ impl Header {
     pub(super) const fn sequence(&self) -> u64 {
         match *self {
             Self::Prepared { sequence, .. } | Self::InUse { sequence, .. } => sequence,
+        }
+    }
+
+    /// The file's length in blocks.
+    pub(super) const fn blocks(&self) -> u32 {
+        match *self {
+            Self::Prepared { blocks, .. } | Self::InUse { blocks, .. } => blocks,
         }
     }
 
@@ -93,13 +107,13 @@ impl Header {
         let mut fields = Vec::with_capacity(CRC_AT + 4);
         fields.put(MAGIC);
         let (state, sequence, link, generation) = match *self {
-            Self::Prepared { sequence, previous } => {
+            Self::Prepared { sequence, previous, .. } => {
                 (PREPARED, sequence, Link { sequence: previous, ..Link::default() }, 0)
             }
-            Self::InUse { sequence, link, generation } => (IN_USE, sequence, link, generation),
+            Self::InUse { sequence, link, generation, .. } => (IN_USE, sequence, link, generation),
         };
         fields.put_u32(state);
-        fields.put_u32(0);
+        fields.put_u32(self.blocks());
         for value in [sequence, link.sequence, link.end, link.group, link.commit, generation] {
             fields.put_u64(value);
         }
@@ -116,7 +130,7 @@ impl Header {
             return Err(Malformed);
         }
         let state = cursor.u32()?;
-        cursor.u32()?;
+        let blocks = cursor.u32()?;
         let (sequence, previous, end) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
         let (group, commit, generation) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
         let crc = cursor.u32()?;
@@ -124,10 +138,10 @@ impl Header {
             return Err(Malformed);
         }
         match state {
-            PREPARED => Ok(Self::Prepared { sequence, previous }),
+            PREPARED => Ok(Self::Prepared { sequence, previous, blocks }),
             IN_USE => {
                 let link = Link { sequence: previous, end, group, commit, crc };
-                Ok(Self::InUse { sequence, link, generation })
+                Ok(Self::InUse { sequence, link, generation, blocks })
             }
             _ => Err(Malformed),
         }
