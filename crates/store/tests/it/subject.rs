@@ -4,6 +4,7 @@ use crate::powercut::step_upkeep;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
+    io::Write,
     path::Path,
     pin::pin,
     sync::Arc,
@@ -134,17 +135,24 @@ impl Subject for Disk {
     }
 }
 
+/// As in a real process, but the reason is seen: no output of a test survives an abort.
+pub(crate) fn die(reason: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "the store failed: {reason}");
+    std::process::abort();
+}
+
 /// The disk back-end on the machine's disk, with its threads.
 pub(crate) struct RealDisk {
-    dir: tempfile::TempDir,
     store: Arc<DiskStore>,
+    /// Goes after the store's threads.
+    dir: tempfile::TempDir,
 }
 
 impl RealDisk {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let store = Self::open(dir.path());
-        Self { dir, store }
+        Self { store, dir }
     }
 
     fn open(dir: &Path) -> Arc<DiskStore> {
@@ -153,6 +161,7 @@ impl RealDisk {
             wal_retire_bytes: 2 * 1024 * 1024,
             headroom_bytes: 1024 * 1024,
             cache_bytes: 1024 * 1024,
+            on_failure: Arc::new(die),
             ..DiskOptions::default()
         };
         DiskStore::open(Arc::new(RealFiles), dir, options).unwrap()

@@ -2,7 +2,7 @@
 
 use crate::{
     batches::{append_to, at, batch, split, stamped, target},
-    subject::{block_on, read, weight},
+    subject::{block_on, die, read, weight},
 };
 use std::{
     path::Path,
@@ -30,6 +30,7 @@ fn options() -> DiskOptions {
         cache_bytes: 300 * 1024,
         direct_extent_bytes: 64 * 1024,
         segment_bytes_max: 1024 * 1024,
+        on_failure: Arc::new(die),
         ..DiskOptions::default()
     }
 }
