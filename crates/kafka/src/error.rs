@@ -10,7 +10,6 @@ pub(crate) struct ErrorCode(i16);
 impl ErrorCode {
     pub(crate) const NONE: i16 = 0;
     pub(crate) const CORRUPT_MESSAGE: Self = Self(2);
-    pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: Self = Self(3);
     pub(crate) const MESSAGE_TOO_LARGE: Self = Self(10);
     pub(crate) const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
     pub(crate) const INVALID_TOPIC_EXCEPTION: Self = Self(17);

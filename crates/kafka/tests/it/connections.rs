@@ -18,6 +18,12 @@ async fn on_a_clock() -> (Node, FakeClock) {
     (Node::start_on(store, Arc::new(clock.clone()), both).await, clock)
 }
 
+/// Real time for the connections' tasks to act in.
+async fn pause(millis: u64) {
+    let never = std::future::pending::<()>();
+    drop(tokio::time::timeout(Duration::from_millis(millis), never).await);
+}
+
 /// Moves the clock in steps until the connection is closed; gives how long that took.
 async fn closed_after(client: &mut Client, clock: &FakeClock, step: Duration) -> Duration {
     let mut passed = Duration::ZERO;
@@ -88,7 +94,7 @@ async fn peer_that_takes_no_answer_is_closed_and_holds_little_meanwhile() {
     };
     let mut last = 0;
     loop {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        pause(100).await;
         let now = sent();
         if now == last && now > 0 {
             break;
@@ -98,7 +104,7 @@ async fn peer_that_takes_no_answer_is_closed_and_holds_little_meanwhile() {
     assert!(last < 100_000_000, "{last} bytes were read for a peer that takes none");
     for _ in 0..31 {
         clock.advance(Duration::from_secs(2));
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        pause(10).await;
     }
     let mut rest = vec![0; 1 << 20];
     within(async { while slow.stream.read(&mut rest).await.is_ok_and(|n| n > 0) {} }).await;

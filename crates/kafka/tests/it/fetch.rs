@@ -2,7 +2,8 @@
 
 use crate::support::{Client, Node, batch, batch_of, message, text, values};
 use bytes::Bytes;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use tramline_types::TopicName;
 use tramline_wire::kafka::{
     fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData},

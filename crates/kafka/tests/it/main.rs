@@ -1,5 +1,7 @@
 //! The Kafka front-end over a real loopback socket, with the codec as the client.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 mod admin;
 mod connections;
 mod fetch;
