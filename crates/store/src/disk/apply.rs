@@ -279,13 +279,7 @@ impl<'a> Applier<'a> {
             return;
         }
         self.added += 1;
-        if let Some(segment) = entry.place.file.as_segment() {
-            self.refer(segment, entry.place.length);
-        }
-    }
-
-    fn refer(&self, segment: u64, length: u32) {
-        self.inner.segments.refer(segment, u64::from(length), self.group, self.sequence);
+        self.inner.segments.refer(entry.place, self.group, self.sequence);
     }
 
     /// An append below the log's end: at recovery it is one that was retired before, or trimmed.
@@ -302,9 +296,7 @@ impl<'a> Applier<'a> {
         let Some(replacing) = self.replacing.take() else { return };
         let Some(log) = self.log(replacing.log) else { return };
         for entry in &replacing.entries {
-            if let Some(segment) = entry.place.file.as_segment() {
-                self.refer(segment, entry.place.length);
-            }
+            self.inner.segments.refer(entry.place, self.group, self.sequence);
         }
         self.added += replacing.entries.len();
         let freed = log.state.lock().replace(&replacing.range, &replacing.entries);

@@ -7,6 +7,7 @@ use super::inner::Inner;
 use super::intake::Pending;
 use super::log::FileRef;
 use super::segments::Segment;
+use super::writer::Stop;
 use crate::fs::{AlignedBuf, BLOCK};
 use crate::{Append, Op};
 use std::collections::HashMap;
@@ -127,8 +128,12 @@ impl Direct {
         let (log, mut buf) =
             (self.extents[index].log, std::mem::take(&mut self.extents[index].buf));
         buf.pad_to_block();
-        let Some((segment, position)) = self.place(inner, log, buf.len() as u64, group) else {
-            return Ok(());
+        let placed = self.place(inner, log, buf.len() as u64, group);
+        let placed = placed.map_err(|stop| inner.stopped(stop, "a heavy log is written inline"));
+        let (segment, position) = match placed {
+            Ok(Some(placed)) => placed,
+            Err(()) if inner.has_failed() => return Err(Failed),
+            Ok(None) | Err(()) => return Ok(()),
         };
         if let Err(e) = segment.file.write_sync_at(position, &buf) {
             inner.fail(&format!("{}: {e}", inner.segments.path(segment.id).display()));
@@ -151,31 +156,26 @@ impl Direct {
         log: LogId,
         bytes: u64,
         group: u64,
-    ) -> Option<(Arc<Segment>, u64)> {
+    ) -> Result<Option<(Arc<Segment>, u64)>, Stop> {
         self.used += 1;
         let mut capacity = FIRST_SEGMENT_BYTES;
         if let Some(active) = self.active.get_mut(&log) {
             active.last_used = self.used;
             if let Some(position) = inner.segments.place_direct(active.segment.id, bytes, group) {
-                return Some((Arc::clone(&active.segment), position));
+                return Ok(Some((Arc::clone(&active.segment), position)));
             }
             capacity = active.next_capacity;
             self.active.remove(&log);
         }
         let capacity = capacity.min(inner.options.segment_bytes_max).max(bytes);
-        let free = inner.files.free_bytes(&inner.paths.dir).ok()?;
+        let free = inner.files.free_bytes(&inner.paths.dir).unwrap_or(0);
         if free < capacity.saturating_add(inner.headroom) {
-            return None;
+            return Ok(None);
         }
-        let segment = match inner.segments.create_direct(capacity) {
-            Ok(segment) => segment,
-            Err(e) if e.kind() == std::io::ErrorKind::StorageFull => return None,
-            Err(e) => {
-                tracing::warn!(log = %log, error = %e, "no segment; the log is written inline");
-                return None;
-            }
+        let segment = inner.segments.create_direct(capacity)?;
+        let Some(position) = inner.segments.place_direct(segment.id, bytes, group) else {
+            return Ok(None);
         };
-        let position = inner.segments.place_direct(segment.id, bytes, group)?;
         let active = Active {
             segment: Arc::clone(&segment),
             next_capacity: capacity.saturating_mul(2),
@@ -188,7 +188,7 @@ impl Direct {
                 self.active.remove(&oldest);
             }
         }
-        Some((segment, position))
+        Ok(Some((segment, position)))
     }
 
     fn pointer(&self, (index, placed): (usize, Placed)) -> Option<Pointer> {

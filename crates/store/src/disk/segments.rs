@@ -6,9 +6,10 @@
 
 use super::footer::{ChunkEntry, TRAILER_BYTES, Trailer};
 use super::inner::{Pinned, io_error};
-use super::log::Reference;
+use super::log::{Place, Reference};
 use super::manifest::StoredFile;
 use super::reading::read_pinned;
+use super::writer::{Stop, fatal, later};
 use crate::Error;
 use crate::fs::{File, Files, OpenMode};
 use parking_lot::Mutex;
@@ -42,6 +43,7 @@ struct State {
     first_wal: u64,
     /// Where the next direct write goes; `None` when nothing more is written.
     end: Option<u64>,
+    /// How long it is while it is written; then, where its bytes end.
     capacity: u64,
     /// Its length, once it has a footer.
     sealed: Option<u64>,
@@ -174,18 +176,16 @@ impl Segments {
     }
 
     /// Makes a segment to be written directly, with its space allocated and its name durable.
-    pub(super) fn create_direct(&self, capacity: u64) -> io::Result<Arc<Segment>> {
+    pub(super) fn create_direct(&self, capacity: u64) -> Result<Arc<Segment>, Stop> {
         let id = self.next_segment();
         let path = self.path(id);
-        let file = self.files.open(&path, OpenMode::Direct)?;
-        let made = file.allocate(capacity).and_then(|()| {
-            file.sync()?;
-            self.files.sync_dir(&self.dir)
-        });
-        if let Err(e) = made {
+        let file = self.files.open(&path, OpenMode::Direct).map_err(later("make", &path))?;
+        if let Err(e) = file.allocate(capacity) {
             let _ = self.files.remove(&path);
-            return Err(e);
+            return Err(later("allocate", &path)(e));
         }
+        let made = file.sync().and_then(|()| self.files.sync_dir(&self.dir));
+        made.map_err(fatal("sync", &path))?;
         let segment = Arc::new(Segment { id, file, direct: true });
         let open = Some(Arc::clone(&segment));
         // Until its first write is applied it must not look dead.
@@ -211,9 +211,12 @@ impl Segments {
     }
 
     /// A log refers to bytes in a segment that is written directly.
-    pub(super) fn refer(&self, id: u64, bytes: u64, group: u64, wal: u64) {
+    pub(super) fn refer(&self, place: Place, group: u64, wal: u64) {
+        let Some(id) = place.file.as_segment() else { return };
+        let bytes = u64::from(place.length);
         let mut table = self.table.lock();
         let state = table.segments.entry(id).or_default();
+        state.capacity = state.capacity.max(u64::from(place.position) + bytes);
         state.live.change(&Reference::taken(id, bytes));
         state.referred += bytes;
         if state.group == u64::MAX || state.group < group {
@@ -272,7 +275,7 @@ impl Segments {
         closed
     }
 
-    /// Where the bytes of a closed direct segment end, as far as this process wrote them.
+    /// Where the bytes of a closed direct segment end, those that nothing refers to included.
     pub(super) fn direct_end(&self, id: u64) -> u64 {
         self.table.lock().segments.get(&id).map_or(0, |state| state.capacity)
     }

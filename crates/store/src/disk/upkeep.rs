@@ -100,7 +100,7 @@ impl Inner {
         let Ok(free) = self.files.free_bytes(&self.paths.dir) else { return };
         let room = self.counters.room.load(Relaxed);
         let prepared = room + self.spares.ready().1;
-        let bound = self.options.wal_bytes_max.saturating_sub(self.wal_bytes()) + room;
+        let bound = (self.options.wal_bytes_max + room).saturating_sub(self.wal_bytes());
         let possible = prepared.saturating_add(free.saturating_sub(self.headroom)).min(bound);
         self.space.set_limits(prepared, possible, (free < self.headroom).then_some(free));
     }
