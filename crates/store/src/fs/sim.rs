@@ -87,6 +87,11 @@ impl SimFiles {
         self.disk.lock().faults.fail(call, nth);
     }
 
+    /// Whether a call of this kind is still to fail.
+    pub fn is_to_fail(&self, call: Call) -> bool {
+        self.disk.lock().faults.is_to_fail(call)
+    }
+
     /// Bounds the disk to so many bytes more than are used; `None` lifts the bound.
     pub fn set_free_bytes(&self, free: Option<u64>) {
         self.disk.lock().set_free_bytes(free);

@@ -113,6 +113,10 @@ impl Faults {
         self.failing.insert(call, nth);
     }
 
+    pub(super) fn is_to_fail(&self, call: Call) -> bool {
+        self.failing.contains_key(&call)
+    }
+
     pub(super) fn seen(&self, kind: SyncKind) -> u64 {
         self.seen.get(&kind).copied().unwrap_or(0)
     }

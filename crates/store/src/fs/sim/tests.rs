@@ -181,7 +181,9 @@ fn calls_fail_when_their_turn_comes() {
     files.fail(Call::Write, 2);
     files.fail(Call::Read, 1);
     file.write_at(0, b"a").unwrap();
+    assert!(files.is_to_fail(Call::Write));
     file.write_at(1, b"b").unwrap_err();
+    assert!(!files.is_to_fail(Call::Write));
     file.write_at(1, b"c").unwrap();
     file.read_at(0, &mut [0]).unwrap_err();
     assert_eq!(file.read_at(0, &mut [0]).unwrap(), 1);
