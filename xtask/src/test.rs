@@ -75,7 +75,7 @@ struct Suite {
 
 const SUITES: &[Suite] = &[
     Suite { name: "rust", needs_broker: false, run: rust::run },
-    Suite { name: "crash", needs_broker: true, run: python::crash },
+    Suite { name: "crash", needs_broker: true, run: rust::crash },
     Suite { name: "confluent-kafka", needs_broker: true, run: python::newest },
     Suite { name: "confluent-kafka-2.0", needs_broker: true, run: python::oldest },
     Suite { name: "kcat", needs_broker: true, run: python::kcat },
@@ -102,7 +102,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     if suites.iter().any(|suite| suite.needs_broker) {
         broker::build(project)?;
     }
-    if suites.iter().any(|suite| suite.name == "rust") {
+    if suites.iter().any(|suite| ["rust", "crash"].contains(&suite.name)) {
         rust::build(project)?;
     }
     let built = started.elapsed();

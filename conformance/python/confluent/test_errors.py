@@ -103,6 +103,7 @@ def test_an_offset_out_of_range_follows_the_reset_policy(clients, name):
     assert values(read(lenient, 2)) == [b"a", b"b"]
 
 
+@pytest.mark.since("2.3")  # 2.0 never ends its close after this, with Apache Kafka neither.
 def test_a_topic_deleted_under_its_consumer_is_an_error_for_it(clients, name):
     clients.create_topic(name)
     consumer = clients.consumer(

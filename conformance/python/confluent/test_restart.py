@@ -1,10 +1,10 @@
 """Over a restart, clean or by kill -9, nothing acknowledged is lost and clients go on."""
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource
 
-from kafka_client import SECONDS, read, read_nothing, send, values
+from kafka_client import SECONDS, read, read_nothing, send, until, values
 
 ENDS = ["stop", "kill"]
 
@@ -61,9 +61,20 @@ def test_a_member_goes_on_over_a_restart(own_broker, own_clients, name, how):
     send(producer, topic, [b"after"])
     (message,) = read(consumer, 1)
     assert message.value() == b"after"
-    consumer.commit(message, asynchronous=False)
+    until(lambda: commits(consumer, message), [consumer])
     (found,) = consumer.committed([TopicPartition(topic, 0)], SECONDS)
     assert found.offset == 2
+
+
+def commits(consumer, message):
+    """The members of a group end with the broker: a commit may be refused until the consumer,
+    polled on, has joined again."""
+    try:
+        consumer.commit(message, asynchronous=False)
+    except KafkaException as error:
+        assert error.args[0].code() in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION)
+        return False
+    return True
 
 
 @pytest.mark.parametrize("how", ENDS)

@@ -1,4 +1,4 @@
-//! The suites written in Python: confluent-kafka, kcat, the network, and the crash rounds.
+//! The suites written in Python: confluent-kafka, kcat and the network.
 //!
 //! Each version of the client has an environment of its own under `.test-env/`, made from a
 //! file of pinned requirements and made again when that file changes.
@@ -41,9 +41,9 @@ pub(super) fn network(cx: &Context) -> Result<Outcome> {
     run(cx, &Run { requirements: "newest", tests: "network", report: "network" })
 }
 
-/// The broker killed at random moments of load, its histories checked.
-pub(super) fn crash(cx: &Context) -> Result<Outcome> {
-    run(cx, &Run { requirements: "newest", tests: "crash", report: "crash" })
+/// A Python with the newest confluent-kafka, or why there is none.
+pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
+    environment(cx.project.root(), "newest")
 }
 
 struct Run {
@@ -69,7 +69,6 @@ fn run(cx: &Context, run: &Run) -> Result<Outcome> {
         command.arg(format!("--deselect={excluded}"));
     }
     command.env("TRAMLINE_BINARY", &cx.broker);
-    command.env("TRAMLINE_CRASH_ROUNDS", cx.rounds.to_string());
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     let status = process::status(&mut command, LIMIT)?;
     let text = std::fs::read_to_string(&report);

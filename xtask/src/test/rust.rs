@@ -1,24 +1,47 @@
-//! The workspace's own tests, by cargo.
+//! The workspace's own tests, by cargo, and the crash tests, which need the release binary.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Context, Outcome, Tally};
+use super::{Context, Outcome, Tally, python};
 use crate::{process, project::Project};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Builds the tests, so that their own time can be told apart.
 pub(super) fn build(project: &Project) -> Result<()> {
-    let args = ["test", "--workspace", "--locked", "--no-run"];
-    process::run(&mut project.cargo(&args), Duration::from_secs(20 * 60))
+    for target in [&["--workspace"][..], CRASH] {
+        let mut command = project.cargo(&["test", "--locked", "--no-run"]);
+        process::run(command.args(target), Duration::from_secs(20 * 60))?;
+    }
+    Ok(())
 }
 
 /// Runs every crate's tests, those after a failed one too.
 pub(super) fn run(cx: &Context) -> Result<Outcome> {
     let args = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    let (status, lines) = process::status_and_lines(&mut cx.project.cargo(&args), LIMIT)?;
+    counted(&mut cx.project.cargo(&args))
+}
+
+/// The crash tests' target. All of the workspace, so that its dependencies are built alike.
+const CRASH: &[&str] = &["--workspace", "--test", "crash"];
+
+/// Kills, cuts off, fills up and damages real brokers under load; one test at a time.
+pub(super) fn crash(cx: &Context) -> Result<Outcome> {
+    let mut command = cx.project.cargo(&["test", "--locked"]);
+    command.args(CRASH).args(["--", "--test-threads=1", "--nocapture"]);
+    command.env("TRAMLINE_BIN", &cx.broker).env("TRAMLINE_ROUNDS", cx.rounds.to_string());
+    match python::newest_environment(cx)? {
+        Ok(python) => command.env("TRAMLINE_PYTHON", python),
+        Err(reason) => return Ok(Outcome::Skipped(reason)),
+    };
+    counted(&mut command)
+}
+
+fn counted(command: &mut Command) -> Result<Outcome> {
+    let (status, lines) = process::status_and_lines(command, LIMIT)?;
     let tally = tally(lines.iter().map(String::as_str));
     ensure!(status.success() || tally.failed > 0, "`cargo test` failed: {status}");
     Ok(Outcome::Ran(tally))

@@ -28,6 +28,7 @@ const ORDER: &[(&str, Role)] = &[
     ("tramline-server", Role::Outside),
     ("tramline-testkit", Role::Outside),
     ("tramline-sim", Role::Outside),
+    ("tramline-bench", Role::Outside),
     ("xtask", Role::Outside),
 ];
 
