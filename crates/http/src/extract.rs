@@ -69,6 +69,7 @@ pub(crate) async fn receive(body: Body, cx: &Context) -> Result<Received, Error>
     let clock = cx.broker.clock();
     let deadline = clock.monotonic().plus(limits::REQUEST_READ_MAX);
     tokio::select! {
+        biased; // What has arrived counts, however late it is looked at.
         received = collect(body, cx) => received,
         () = clock.sleep_until(Some(deadline)) => Err(Error::BodyTooSlow),
     }

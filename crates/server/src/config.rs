@@ -268,6 +268,7 @@ impl Config {
         tramline_http::Options {
             hosts_allowed: self.http.hosts_allowed.clone(),
             connections_max: self.http.connections_max,
+            bodies_bytes_max: self.memory_budget.as_usize() / 4,
             ..tramline_http::Options::default()
         }
     }

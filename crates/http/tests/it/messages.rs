@@ -4,9 +4,9 @@ use crate::server::Server;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tramline_broker::{Options as BrokerOptions, PublishItem};
+use tramline_broker::Options as BrokerOptions;
 use tramline_http::Options;
-use tramline_record::{BatchBuilder, Compression};
+use tramline_record::{Batch, BatchBuilder, Compression, crc32c};
 use tramline_types::{Message, Timestamp};
 
 fn values(run: &Value) -> Vec<&str> {
@@ -163,7 +163,6 @@ fn a_limit_inside_a_batch_can_be_read_on_from() {
 #[test]
 fn an_answer_is_bounded_whatever_a_batch_opens_to() {
     let server = Server::start();
-    let topic = "t".parse().unwrap();
     server.create("t", 1);
     let mut builder = BatchBuilder::new(Compression::Zstd);
     let value = Bytes::from(vec![b'x'; 1_000_000]);
@@ -173,10 +172,7 @@ fn an_answer_is_bounded_whatever_a_batch_opens_to() {
     }
     let batch = builder.build().unwrap();
     assert!(batch.bytes().len() < 100_000);
-    let broker = &server.memory.broker;
-    let item = PublishItem { topic: broker.topic(&topic).unwrap(), partition: 0, batch };
-    let published = server.runtime.block_on(async { broker.publish(vec![item]).await.await });
-    assert!(published[0].is_ok());
+    server.publish_batch("t", batch);
     let (mut offset, mut answers) = (0, 0);
     while offset < 20 {
         let run = server.get(&format!("/v1/topics/t/messages?offset={offset}")).body;
@@ -226,14 +222,14 @@ fn a_batch_that_cannot_be_opened_is_passed_over() {
     let server = Server::start();
     server.publish("t", &json!([{ "value": "before" }]));
     // A valid checksum over bytes that claim to be compressed and are not.
-    let mut builder = tramline_record::BatchBuilder::new(tramline_record::Compression::None);
-    let message = tramline_types::Message { value: Some("x".into()), ..Default::default() };
-    builder.push(&message, tramline_types::Timestamp::from_millis(0));
+    let mut builder = BatchBuilder::new(Compression::None);
+    let message = Message { value: Some("x".into()), ..Default::default() };
+    builder.push(&message, Timestamp::from_millis(0));
     let mut bytes = builder.build().unwrap().bytes().to_vec();
     bytes[22] |= 4; // zstd
-    let crc = tramline_record::crc32c(&bytes[21..]);
+    let crc = crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-    let batch = tramline_record::Batch::decode(bytes.into()).unwrap();
+    let batch = Batch::decode(bytes.into()).unwrap();
     server.publish_batch("t", batch);
     server.publish("t", &json!([{ "value": "after" }]));
     let run = server.get("/v1/topics/t/messages?from=earliest").body;

@@ -40,6 +40,10 @@ impl Server {
             let serve = tramline_http::serve(listener, memory.broker.clone(), options, stopping);
             (memory, address, tokio::spawn(serve))
         });
+        // The broker's upkeep has begun to wait, so that tests can tell when somebody else does.
+        while memory.clock.sleepers() == 0 {
+            std::thread::yield_now();
+        }
         let config = Agent::config_builder().http_status_as_error(false).proxy(None).build();
         let agent = config.into();
         Self { runtime, memory, address, shutdown, serving: Some(serving), agent }
