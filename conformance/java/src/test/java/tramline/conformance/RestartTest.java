@@ -76,7 +76,7 @@ class RestartTest {
         Clients.sendNumbers(producer, topic, 10, 20);
         var came = new TreeSet<>(Clients.values(Clients.read(member, 10)));
         assertEquals(new TreeSet<>(Clients.numbers(10, 20)), came);
-        Clients.until(() -> commits(member));
+        Clients.until(() -> hasCommitted(member, new TopicPartition(topic, 0), 20));
         clients.close(member);
         restart(how);
         Clients.sendNumbers(producer, topic, 20, 25);
@@ -85,16 +85,17 @@ class RestartTest {
         assertEquals(Clients.numbers(20, 25), Clients.values(Clients.read(successor, 5)));
     }
 
-    /** Polls, so that a member that the broker forgot joins again, and commits. */
-    private static boolean commits(KafkaConsumer<String, String> member) {
-        var partition = member.assignment();
-        var ended = member.poll(Duration.ofMillis(100)).isEmpty();
+    /** Polls, so that a member that the broker forgot joins again and reads, and commits. */
+    private static boolean hasCommitted(
+            KafkaConsumer<String, String> member, TopicPartition partition, long offset) {
+        member.poll(Duration.ofMillis(100));
         try {
             member.commitSync();
-            return ended && !partition.isEmpty();
         } catch (CommitFailedException error) {
             return false;
         }
+        var committed = member.committed(Set.of(partition)).get(partition);
+        return committed != null && committed.offset() == offset;
     }
 
     @ParameterizedTest
