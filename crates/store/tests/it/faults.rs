@@ -287,6 +287,39 @@ fn a_store_starts_on_a_full_disk() {
 }
 
 #[test]
+fn what_is_trimmed_gives_its_space_back() {
+    let files = SimFiles::new(7);
+    let (options, failures) = options();
+    let mut store = open(&files, &options).unwrap();
+    let mut growing = Growing::new();
+    let mut most = 0;
+    for round in 0..1500 {
+        // Small ones go to shared segments, large ones to segments of their own.
+        growing.append(&store, if round % 7 == 6 { 20_000 } else { 1000 }).unwrap();
+        if round % 3 == 2 {
+            store.step_commit();
+            step_upkeep(&store);
+        }
+        if round % 50 == 49 {
+            let next = growing.model.logs[&A].next;
+            let ops = vec![Op::Trim(A, at(next - 20)), Op::Checkpoint(A, "short".into())];
+            growing.submit(&store, Purpose::Upkeep, ops).unwrap();
+            let used = files.paths().iter().map(|path| files.content(path).unwrap().len()).sum();
+            most = most.max(used);
+        }
+        if round % 400 == 399 {
+            while store.step_commit() {}
+            drop(store);
+            store = open(&files, &options).unwrap();
+        }
+    }
+    assert!(most < 40 * usize::try_from(WAL_FILE).unwrap(), "{most} bytes are used");
+    while store.step_commit() {}
+    growing.check(&store);
+    assert_eq!(*failures.lock(), [""; 0]);
+}
+
+#[test]
 fn an_unretired_log_at_its_bound_makes_publishers_wait() {
     let files = SimFiles::new(6);
     let (mut options, _) = options();

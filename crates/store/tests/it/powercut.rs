@@ -41,6 +41,15 @@ pub(crate) enum Without {
 
 /// Small enough that a short run sees every part of the store.
 pub(crate) fn options(random: &mut Random) -> DiskOptions {
+    if random.one_in(50) {
+        // As large as they are in earnest, the files excepted.
+        return DiskOptions {
+            wal_file_bytes: 2 * 1024 * 1024,
+            wal_retire_bytes: 4 * 1024 * 1024,
+            headroom_bytes: 4 * 1024 * 1024,
+            ..DiskOptions::default()
+        };
+    }
     let wal_file_bytes = [48, 64, 128][random.index(3)] * 1024;
     DiskOptions {
         wal_file_bytes,
