@@ -178,13 +178,17 @@ fn resume(inner: &Inner, resumption: Resumption) -> Result<wal::Link, Error> {
         wal.file.sync().map_err(io_error("sync", &path))?;
     }
     inner.spares.start_above(resumption.newest);
+    let remove = |sequence| {
+        let path = inner.paths.wal.join(wal::name(sequence));
+        inner.files.remove(&path).map_err(io_error("remove", &path))
+    };
+    resumption.strays.into_iter().try_for_each(remove)?;
     let mut previous = Some(resumption.link.sequence);
     for leftover in resumption.leftovers {
         if leftover.bytes == inner.options.wal_file_bytes {
             inner.spares.recycle(&leftover, previous.take()).map_err(refused)?;
         } else {
-            let path = inner.paths.wal.join(wal::name(leftover.sequence));
-            inner.files.remove(&path).map_err(io_error("remove", &path))?;
+            remove(leftover.sequence)?;
         }
     }
     if inner.spares.ready().0 == 0 {

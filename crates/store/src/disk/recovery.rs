@@ -60,6 +60,9 @@ pub(super) struct Resumption {
     pub(super) link: Link,
     /// Files without content, to be prepared again.
     pub(super) leftovers: Vec<WalFile>,
+    /// Names to be removed. Their header is not of this name: after a rename that was cut short
+    /// the file may have another name, too.
+    pub(super) strays: Vec<u64>,
     /// The largest sequence number seen.
     pub(super) newest: u64,
 }
@@ -80,7 +83,6 @@ impl<'a> Recoverer<'a> {
         let live = found.split_off(found.partition_point(|f| f.sequence < manifest.first_live));
         check_generation(&live, manifest.generation)?;
         self.check_present(manifest.first_live, &live);
-        let mut leftovers = found.into_iter().map(Found::into_wal).collect::<Vec<_>>();
         let mut link = manifest.link;
         for (index, found) in live.iter().enumerate() {
             let later = &live[index + 1..];
@@ -106,8 +108,11 @@ impl<'a> Recoverer<'a> {
         }
         let in_use = self.inner.wal.lock().keys().copied().collect::<BTreeSet<_>>();
         let unused = live.into_iter().filter(|found| !in_use.contains(&found.sequence));
-        leftovers.extend(unused.map(Found::into_wal));
-        Ok(Resumption { link, leftovers, newest })
+        let (leftovers, strays) =
+            found.into_iter().chain(unused).partition::<Vec<_>, _>(|found| found.header.is_some());
+        let leftovers = leftovers.into_iter().map(Found::into_wal).collect();
+        let strays = strays.into_iter().map(|found| found.sequence).collect();
+        Ok(Resumption { link, leftovers, strays, newest })
     }
 
     fn list(&self) -> Result<Vec<Found>, Error> {
