@@ -157,7 +157,10 @@ impl Client {
             }
             Some(Err(error)) => {
                 self.check_refusal(&error);
-                sending.ops.iter().for_each(|op| self.fail(*op, &error));
+                for op in &sending.ops {
+                    // Where this was the second attempt, the first one was appended.
+                    if sending.repeats { self.unknown(*op) } else { self.fail(*op, &error) }
+                }
                 Fate::Refused
             }
         }

@@ -8,7 +8,7 @@ use std::{
 };
 use tramline_wire::{
     KafkaStr,
-    kafka::{Request, decode_response, encode_request},
+    kafka::{ApiVersionsRequest, Request, decode_response, encode_request},
 };
 
 /// Longer than this, and an answer's outcome is unknown.
@@ -26,7 +26,10 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
-        Ok(Self { stream, correlation_id: 0 })
+        let mut connection = Self { stream, correlation_id: 0 };
+        // As every client begins; before it, only small frames are taken.
+        connection.call(&ApiVersionsRequest::default(), 0)?;
+        Ok(connection)
     }
 
     /// Sends a request without waiting for its answer.
