@@ -92,8 +92,11 @@ fn a_second_broker_on_the_same_directory_is_refused() {
 #[test]
 fn addresses_that_others_reach_need_insecure() {
     let dir = tempfile::tempdir().unwrap();
-    for (flag, setting) in [("--listen-http", "http.listen"), ("--listen-kafka", "kafka.listen")] {
-        let error = refused(dir.path(), &[flag, "0.0.0.0:0"]);
+    for (flag, other, setting) in [
+        ("--listen-http", "--listen-kafka", "http.listen"),
+        ("--listen-kafka", "--listen-http", "kafka.listen"),
+    ] {
+        let error = refused(dir.path(), &[flag, "0.0.0.0:0", other, "off"]);
         assert!(error.contains(setting) && error.contains("--insecure"), "{error}");
     }
     fs::write(
