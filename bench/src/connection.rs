@@ -9,7 +9,7 @@ use tokio::{
 };
 use tramline_wire::{
     KafkaStr,
-    kafka::{Request, decode_response, encode_request},
+    kafka::{ApiVersionsRequest, Request, decode_response, encode_request},
 };
 
 /// One connection.
@@ -24,12 +24,15 @@ impl Connection {
     pub(crate) async fn connect(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.with_context(|| format!("to {address}"))?;
         stream.set_nodelay(true)?;
-        Ok(Self {
+        let mut connection = Self {
             stream,
             received: BytesMut::with_capacity(4 << 20),
             correlation_id: 0,
             outstanding: VecDeque::new(),
-        })
+        };
+        // As every client does: a broker may allow little before it knows who is there.
+        connection.call(&ApiVersionsRequest::default(), 0).await?;
+        Ok(connection)
     }
 
     /// A request frame as chunks; its correlation id is filled in when it is sent.

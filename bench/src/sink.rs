@@ -10,8 +10,8 @@ use tokio::{
 use tramline_wire::{
     KafkaStr,
     kafka::{
-        ApiKey, FetchRequest, FetchResponse, ProduceRequest, ProduceResponse, Records,
-        decode_request, encode_response, fetch, peek_request_header, produce,
+        ApiKey, ApiVersionsResponse, FetchRequest, FetchResponse, ProduceRequest, ProduceResponse,
+        Records, decode_request, encode_response, fetch, peek_request_header, produce,
     },
 };
 
@@ -73,6 +73,9 @@ fn answer(frame: Bytes, records: &Bytes, shape: &mut Shape) -> anyhow::Result<Ve
         ApiKey::Fetch => {
             let (_, request) = decode_request::<FetchRequest>(frame)?;
             Ok(encode_response(&fetched(&request, records), key, version, id)?)
+        }
+        ApiKey::ApiVersions => {
+            Ok(encode_response(&ApiVersionsResponse::default(), key, version, id)?)
         }
         other => anyhow::bail!("the sink knows Produce and Fetch, not {other:?}"),
     }

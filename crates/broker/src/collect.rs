@@ -80,7 +80,7 @@ fn encode_store(encoder: &mut DescriptorEncoder, stats: &Stats) -> Result<(), fm
         .sync_micros
         .iter()
         .map(|(bound, count)| {
-            (if *bound == u64::MAX { f64::MAX } else { *bound as f64 / 1e6 }, *count)
+            (if *bound == u64::MAX { f64::INFINITY } else { *bound as f64 / 1e6 }, *count)
         })
         .collect();
     let sum = stats.sync_micros_sum as f64 / 1e6;
