@@ -6,9 +6,19 @@ use tokio::io::AsyncWriteExt;
 use tramline_wire::{
     Writer,
     kafka::{
-        AnyRequest, ApiKey, RequestHeader, VersionRange,
+        AnyRequest, ApiKey, Request, RequestHeader, VersionRange,
         api_versions::{ApiVersionsRequest, ApiVersionsResponse},
+        create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic},
         decode_any_request, decode_any_response, decode_response, decode_response_header,
+        delete_groups::DeleteGroupsRequest,
+        delete_topics::{DeleteTopicState, DeleteTopicsRequest},
+        describe_cluster::DescribeClusterRequest,
+        describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
+        find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse},
+        heartbeat::HeartbeatRequest,
+        incremental_alter_configs::{AlterConfigsResource, IncrementalAlterConfigsRequest},
+        init_producer_id::InitProducerIdRequest,
+        list_groups::ListGroupsRequest,
     },
 };
 
@@ -142,4 +152,78 @@ async fn every_version_shown_is_answered_in_that_version() {
             assert!(decoded.is_ok(), "{api} v{version}: {decoded:?}");
         }
     }
+}
+
+/// Calls an API in every version with the same request and checks each answer.
+async fn in_every_version<R: Request>(
+    node: &Node,
+    request: impl Fn(i16) -> R,
+    check: impl Fn(&R::Response) -> bool,
+) {
+    for version in R::API_KEY.versions().min..=R::API_KEY.versions().max {
+        let mut client = node.client().await;
+        let response = client.call(version, &request(version)).await;
+        assert!(check(&response), "{} v{version}", R::API_KEY);
+    }
+}
+
+#[tokio::test]
+async fn content_is_carried_by_every_version() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[("retention.ms", "5")]).await;
+    let key = |version| match version {
+        ..4 => FindCoordinatorRequest { key: text("g"), ..Default::default() },
+        _ => FindCoordinatorRequest { coordinator_keys: vec![text("g")], ..Default::default() },
+    };
+    let port = i32::from(node.address.port());
+    let found = |response: &FindCoordinatorResponse| {
+        response.port == port || response.coordinators.first().is_some_and(|c| c.port == port)
+    };
+    in_every_version(&node, key, found).await;
+    let transactional =
+        |version| FindCoordinatorRequest { key_type: i8::from(version >= 1), ..key(version) };
+    let refused = |response: &FindCoordinatorResponse| {
+        let code = response.coordinators.first().map_or(response.error_code, |c| c.error_code);
+        code == 53 || response.port == port // Version 0 knows no kinds of keys.
+    };
+    in_every_version(&node, transactional, refused).await;
+    in_every_version(&node, |_| DescribeClusterRequest::default(), |r| r.brokers.len() == 1).await;
+    in_every_version(&node, |_| InitProducerIdRequest::default(), |r| r.producer_id > 0).await;
+    let beat = |_| HeartbeatRequest { group_id: text("none"), ..Default::default() };
+    in_every_version(&node, beat, |r| r.error_code == 25).await;
+    in_every_version(&node, |_| ListGroupsRequest::default(), |r| r.groups.is_empty()).await;
+    let missing = |_| DeleteGroupsRequest { groups_names: vec![text("none")] };
+    in_every_version(&node, missing, |r| r.results[0].error_code == 69).await;
+    let resource = DescribeConfigsResource {
+        resource_type: 2,
+        resource_name: text("t"),
+        configuration_keys: Some(vec![text("retention.ms")]),
+    };
+    let describe = |_| DescribeConfigsRequest {
+        resources: vec![resource.clone()],
+        include_synonyms: true,
+        ..Default::default()
+    };
+    in_every_version(&node, describe, |r| r.results[0].configs.len() == 1).await;
+    let unknown =
+        AlterConfigsResource { resource_type: 2, resource_name: text("none"), configs: Vec::new() };
+    let alter = |_| IncrementalAlterConfigsRequest {
+        resources: vec![unknown.clone()],
+        validate_only: false,
+    };
+    in_every_version(&node, alter, |r| r.responses[0].error_code == 3).await;
+    let more = |_| CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic { name: text("t"), count: 1, assignments: None }],
+        ..Default::default()
+    };
+    in_every_version(&node, more, |r| r.results[0].error_code == 37).await;
+    let gone = |version| match version {
+        ..6 => DeleteTopicsRequest { topic_names: vec![text("none")], ..Default::default() },
+        _ => DeleteTopicsRequest {
+            topics: vec![DeleteTopicState { name: Some(text("none")), topic_id: [0; 16] }],
+            ..Default::default()
+        },
+    };
+    in_every_version(&node, gone, |r| r.responses[0].error_code == 3).await;
 }
