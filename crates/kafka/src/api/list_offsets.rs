@@ -55,7 +55,8 @@ async fn look_up(
         (-3, 7..) => Position::MaxTimestamp,
         (-4, 8..) => Position::EarliestLocal,
         (-5, 9..) => Position::LatestTiered,
-        (-6, 11..) => Position::EarliestPendingUpload,
+        // Kafka finds nothing to upload where there is no tiered storage.
+        (-6, 11..) => return Ok(Found::default()),
         (..0, _) => return Err(ErrorCode::UNSUPPORTED_VERSION),
         (time, _) => Position::At(Timestamp::from_millis(time)),
     };
@@ -74,7 +75,7 @@ fn respond(
             error_code: ErrorCode::NONE,
             timestamp: found.timestamp.map_or(-1, Timestamp::as_millis),
             offset: to_wire::offset(found.offset),
-            leader_epoch: carried(call, found.leader_epoch.unwrap_or(-1)),
+            leader_epoch: leader_epoch(call, &found),
         },
         Err(code) => ListOffsetsPartitionResponse {
             partition_index,
@@ -84,7 +85,8 @@ fn respond(
     }
 }
 
-/// Leader epochs exist from v4 on.
-fn carried(call: &Call, leader_epoch: i32) -> i32 {
-    if call.version >= 4 { leader_epoch } else { -1 }
+/// Leader epochs exist from v4 on, and go with an offset.
+fn leader_epoch(call: &Call, found: &Found) -> i32 {
+    let epoch = found.offset.and(found.leader_epoch);
+    epoch.filter(|_| call.version >= 4).unwrap_or(-1)
 }
