@@ -66,7 +66,9 @@ pub(crate) async fn handle(
         None => Positions::default(),
     };
     let resumed = !positions.is_empty();
-    for partition in wanted(&topic, only)? {
+    let wanted = wanted(&topic, only)?;
+    positions.retain(&wanted);
+    for partition in wanted {
         if !positions.contains(partition) {
             // A partition that the last event did not name has come since.
             let start = if resumed { Start::EARLIEST } else { start };

@@ -57,6 +57,19 @@ fn a_resume_inside_a_batch_goes_on_behind_the_last_message() {
 }
 
 #[test]
+fn a_resume_with_one_partition_leaves_the_others() {
+    let server = Server::start();
+    server.create("t", 2);
+    let path = "/v1/topics/t/tail?partition=1";
+    let call = server.request("GET", path).header("last-event-id", "0:0,1:0,9:4");
+    let mut events = call.events();
+    assert_eq!(events.next().unwrap().id, "1:0");
+    server.publish("t", &json!([{ "value": "other", "partition": 0 }]));
+    server.publish("t", &json!([{ "value": "wanted", "partition": 1 }]));
+    assert_eq!(events.message(), ("wanted".to_owned(), "1:1".to_owned()));
+}
+
+#[test]
 fn a_tail_starts_at_an_offset_or_a_time() {
     let server = Server::start();
     server.create("t", 2);

@@ -51,6 +51,11 @@ impl Positions {
         self.0.insert(partition, offset);
     }
 
+    /// Forgets every partition that is not wanted.
+    pub(super) fn retain(&mut self, wanted: &[u32]) {
+        self.0.retain(|partition, _| wanted.contains(partition));
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, i64)> {
         self.0.iter().map(|(partition, offset)| (*partition, *offset))
     }
