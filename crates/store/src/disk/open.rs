@@ -84,6 +84,12 @@ fn open(
     for dir in [&paths.dir, &paths.wal, &paths.segments, &paths.checkpoints, &paths.quarantine] {
         files.create_dir_all(dir).map_err(io_error("make", dir))?;
     }
+    // A process that was killed in here has left names that no sync has covered.
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = [&paths.wal, &paths.segments, &paths.checkpoints, &paths.quarantine, &paths.dir];
+    for dir in entries.into_iter().map(AsRef::as_ref).chain(parent) {
+        files.sync_dir(dir).map_err(io_error("sync", dir))?;
+    }
     let lock = take_lock(&*files, dir)?;
     check_format(&*files, &paths)?;
     let free = files.free_bytes(&paths.dir).map_err(io_error("look at", &paths.dir))?;
@@ -178,21 +184,30 @@ fn resume(inner: &Inner, resumption: Resumption) -> Result<wal::Link, Error> {
         wal.file.sync().map_err(io_error("sync", &path))?;
     }
     inner.spares.start_above(resumption.newest);
-    let remove = |sequence| {
-        let path = inner.paths.wal.join(wal::name(sequence));
-        inner.files.remove(&path).map_err(io_error("remove", &path))
-    };
-    resumption.strays.into_iter().try_for_each(remove)?;
+    let size = inner.options.wal_file_bytes;
+    let (reusable, other) =
+        resumption.leftovers.into_iter().partition::<Vec<_>, _>(|leftover| leftover.bytes == size);
     let mut previous = Some(resumption.link.sequence);
-    for leftover in resumption.leftovers {
-        if leftover.bytes == inner.options.wal_file_bytes {
-            inner.spares.recycle(&leftover, previous.take()).map_err(refused)?;
-        } else {
-            remove(leftover.sequence)?;
-        }
+    for leftover in reusable {
+        inner.spares.recycle(&leftover, previous.take()).map_err(refused)?;
     }
-    if inner.spares.ready().0 == 0 {
-        inner.spares.make(Prewrite::Header, previous.take()).map_err(refused)?;
+    let made = match inner.spares.ready().0 {
+        0 => inner.spares.make(Prewrite::Header, previous),
+        _ => Ok(()),
+    };
+    // Only after the first prepared file is there, which tells that these are not missing.
+    let unused = other.iter().map(|leftover| leftover.sequence).chain(resumption.strays);
+    for sequence in unused {
+        let path = inner.paths.wal.join(wal::name(sequence));
+        inner.files.remove(&path).map_err(io_error("remove", &path))?;
+    }
+    if let Err(stop) = made {
+        let free = inner.files.free_bytes(&inner.paths.dir).unwrap_or(u64::MAX);
+        if free >= 2 * size {
+            return Err(refused(stop));
+        }
+        // Everything can be read; writing goes on when there is space.
+        tracing::warn!(free, "the disk is full: no write-ahead file can be prepared");
     }
     Ok(resumption.link)
 }

@@ -67,6 +67,15 @@ pub(super) struct Resumption {
     pub(super) newest: u64,
 }
 
+/// What the files after one tell of it.
+#[derive(Clone, Copy)]
+struct After {
+    /// Where it ends.
+    end: Option<u64>,
+    /// None of them was written to: its last group may not have been durable.
+    is_last: bool,
+}
+
 /// The frames of a file's last group, until it is known whether they count.
 type Held<'a> = Vec<(Link, Frame<'a>)>;
 
@@ -100,9 +109,9 @@ impl<'a> Recoverer<'a> {
                 }
                 self.damaged(&found.name(), 0, "the header does not match its checksum");
             }
-            let is_last = !self.any_begun(later)?;
+            let after = After { end: end.map(|link| link.end), is_last: !self.any_begun(later)? };
             let before = found.link().unwrap_or(link);
-            link = self.replay_file(found, &image, link, end, is_last);
+            link = self.replay_file(found, &image, link, after);
             let wal = WalFile { before, ..found.to_wal() };
             self.inner.wal.lock().insert(wal.sequence, Arc::new(wal));
         }
@@ -192,14 +201,7 @@ impl<'a> Recoverer<'a> {
     }
 
     /// Applies one file; returns the point behind its last frame.
-    fn replay_file(
-        &mut self,
-        found: &Found,
-        image: &[u8],
-        before: Link,
-        end: Option<Link>,
-        is_last: bool,
-    ) -> Link {
+    fn replay_file(&mut self, found: &Found, image: &[u8], before: Link, after: After) -> Link {
         self.report.wal_files += 1;
         self.report.bytes_read += image.len() as u64;
         let own = found.link().unwrap_or(before);
@@ -207,7 +209,7 @@ impl<'a> Recoverer<'a> {
             let what = format!("commits {} to {} are lost", before.commit + 1, own.commit);
             self.damaged(&found.name(), 0, &what);
         }
-        let mut walk = walk(found, image, Some(own), end.map(|end| end.end));
+        let mut walk = walk(found, image, Some(own), after.end);
         let inner = self.inner;
         let mut durable = inner.durable.lock();
         let mut held = Held::new();
@@ -230,7 +232,7 @@ impl<'a> Recoverer<'a> {
                     self.salvage(&mut durable, found, image, at);
                 }
                 Step::End { torn } => {
-                    let cut = if is_last { self.check_extents(&mut held) } else { None };
+                    let cut = if after.is_last { self.check_extents(&mut held) } else { None };
                     self.apply(&mut durable, found, &mut held);
                     if torn || cut.is_some() {
                         self.cut(found, cut.unwrap_or(link).end);
