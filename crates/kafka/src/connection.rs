@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     current: Option<(HangUp, BoxFuture<'static, Result<Outcome, EncodeError>>)>,
     answers: VecDeque<Answer>,
     outbox: Outbox,
+    /// What the peer did wrong: the connection ends when earlier requests are answered.
+    failed: Option<Error>,
     stopping: BoxFuture<'static, ()>,
     timer: Option<(Monotonic, BoxFuture<'static, ()>)>,
 }
@@ -89,6 +91,7 @@ impl Connection {
             current: None,
             answers: VecDeque::new(),
             outbox: Outbox::default(),
+            failed: None,
             stopping,
             timer: None,
         }
@@ -110,14 +113,13 @@ impl Connection {
             if !self.session.is_draining() && self.stopping.as_mut().poll(task).is_ready() {
                 self.session.handle_drain(now);
             }
-            let mut moved = self.poll_read(task, now)?;
-            moved |= self.poll_requests(task)?;
+            let mut moved = self.poll_peer(task, now);
             moved |= self.poll_answers(task)?;
             moved |= self.poll_write(task, now)?;
             if self.is_done() {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(self.failed.take().map_or(Ok(()), Err));
             }
-            self.session.handle_activity(now, self.activity()?);
+            self.session.handle_activity(now, self.activity());
             if !moved && self.poll_deadline(task, now)?.is_pending() {
                 return Poll::Pending;
             }
@@ -129,17 +131,30 @@ impl Connection {
         if self.peer_closed {
             return !finishing;
         }
-        self.session.is_draining()
+        (self.session.is_draining() || self.failed.is_some())
             && !finishing
             && self.answers.is_empty()
             && self.outbox.is_empty()
     }
 
-    fn activity(&self) -> Result<Activity, Violation> {
-        Ok(Activity {
-            mid_frame: !self.received.is_empty() && self.wants_bytes()?,
+    fn activity(&self) -> Activity {
+        Activity {
+            mid_frame: !self.received.is_empty() && self.wants_bytes().unwrap_or(false),
             unsent: !self.outbox.is_empty(),
             working: self.current.is_some() || !self.answers.is_empty(),
+        }
+    }
+
+    /// Takes what the peer sends, until it does something wrong.
+    fn poll_peer(&mut self, task: &mut Task<'_>, now: Monotonic) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
+        let read = self.poll_read(task, now);
+        let moved = read.and_then(|read| Ok(read | self.poll_requests(task)?));
+        moved.unwrap_or_else(|error| {
+            self.failed = Some(error);
+            true
         })
     }
 

@@ -1,8 +1,8 @@
 //! Bytes that no client sends: they cost their own connection and nothing else.
 
-use crate::support::{Client, Node, within};
+use crate::support::{Client, Node, batch, batch_of, message, produce, within};
 use tokio::io::AsyncWriteExt;
-use tramline_wire::kafka::metadata::MetadataRequest;
+use tramline_wire::kafka::{metadata::MetadataRequest, produce::ProduceRequest};
 
 async fn send(node: &Node, bytes: &[u8]) -> Client {
     let mut client = node.client().await;
@@ -41,10 +41,10 @@ async fn room_grows_only_after_a_valid_request() {
     let node = Node::start().await;
     let mut client = node.client().await;
     client.create("t", 1, &[]).await;
-    let large = crate::support::batch(&[crate::support::message(&"x".repeat(200_000), 1)]);
+    let large = batch(&[message(&"x".repeat(200_000), 1)]);
     assert_eq!(client.produce(12, "t", large.clone()).await.error_code, 0);
     let mut fresh = node.client().await;
-    let frame = fresh.frame(12, &crate::support::produce("t", 0, Some(large)));
+    let frame = fresh.frame(12, &produce("t", 0, Some(large)));
     drop(within(fresh.stream.write_all(&frame)).await);
     fresh.expect_closed().await;
 }
@@ -89,4 +89,19 @@ async fn frames_in_single_bytes_are_understood() {
         tokio::task::yield_now().await;
     }
     assert_eq!(client.receive::<MetadataRequest>(12).await.0, 1);
+}
+
+#[tokio::test]
+async fn requests_before_a_malformed_one_are_answered() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    let mut bytes = client.frame(12, &produce("t", 0, Some(batch_of(1))));
+    bytes.extend(client.frame(12, &MetadataRequest::default()));
+    bytes.extend(request(3, 1, &(-2i32).to_be_bytes()));
+    within(client.stream.write_all(&bytes)).await.unwrap();
+    let (_, answer) = client.receive::<ProduceRequest>(12).await;
+    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    client.receive::<MetadataRequest>(12).await;
+    client.expect_closed().await;
 }
