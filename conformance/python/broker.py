@@ -4,6 +4,7 @@ It is started with every port on 127.0.0.1:0 and a ready file, and keeps its por
 started again, so that clients find it. It is stopped by its process id.
 """
 
+import ctypes
 import json
 import os
 import pathlib
@@ -50,6 +51,7 @@ class Broker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                preexec_fn=end_with_parent,
             )
         deadline = time.monotonic() + READY_SECONDS
         while not ready.exists():
@@ -81,6 +83,12 @@ class Broker:
 
     def log(self):
         return (self.directory / "log").read_text(errors="replace")[-4000:]
+
+
+def end_with_parent():
+    """So that no broker is left behind where the tests themselves are killed."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def to_toml(settings):
