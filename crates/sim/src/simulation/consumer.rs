@@ -59,8 +59,10 @@ impl Client {
             }
             let group = format!("group-{}", self.random.below(GROUPS));
             let group = GroupId::parse(&group).expect("a short text is a group's id");
-            if self.random.one_in(2) {
-                self.commit(&session, &group, &assigned).await;
+            match self.random.below(20) {
+                0 => self.delete_group(&session, &group).await,
+                1..11 => self.commit(&session, &group, &assigned).await,
+                _ => {}
             }
             self.fetch_committed(&session, &group, &assigned.known, partition).await;
         }
@@ -208,6 +210,20 @@ impl Client {
                 self.fail(op, &error);
                 if !matches!(error, Error::StorageFull | Error::UnknownTopic(_)) {
                     self.world.problem(format!("a commit was refused: {error}"));
+                }
+            }
+        }
+    }
+
+    async fn delete_group(&self, session: &Session, group: &GroupId) {
+        let op = self.invoke(Step::DeleteGroup { group: group.to_string() });
+        match session.call(session.broker.groups().delete(group)).await {
+            None => self.unknown(op),
+            Some(Ok(())) => self.complete(op, Step::Ok),
+            Some(Err(error)) => {
+                self.fail(op, &error);
+                if !matches!(error, Error::UnknownGroup(_) | Error::StorageFull) {
+                    self.world.problem(format!("a group is not deleted: {error}"));
                 }
             }
         }

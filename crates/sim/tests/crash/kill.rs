@@ -80,4 +80,6 @@ fn nothing_is_lost_by_kill_9_at_random_moments() {
     assert!(report.is_good(), "{report}\n{}", machine.log());
     assert!(report.totals.sends_ok > 500 * usize::try_from(rounds).expect("a handful"));
     assert!(report.totals.commits_ok > 0, "no offset was committed");
+    let segments = std::fs::read_dir(data.join("seg")).map_or(0, Iterator::count);
+    assert!(segments > 0, "nothing was ever retired");
 }

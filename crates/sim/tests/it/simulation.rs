@@ -4,8 +4,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use tramline_sim::simulation::{Backing, Finished, Settings, run};
+use tramline_store::fs::sim::SyncKind;
 
 const SEEDS_DEFAULT: u64 = 1000;
+/// A missing sync has to show within so many seeds.
+const CONTROL_SEEDS: u64 = 300;
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("TRAMLINE_SEEDS") else { return 0..SEEDS_DEFAULT };
@@ -104,6 +107,15 @@ fn every_promise_is_kept_on_a_disk_that_loses_tears_and_reorders() {
 fn every_promise_is_kept_on_the_memory_store() {
     let settings = |seed| Settings { backing: Backing::Memory, ..Settings::new(seed) };
     expect_good(0..50, settings);
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_noticed() {
+    for kind in [SyncKind::WalWrite, SyncKind::ManifestFile, SyncKind::DataDirectory] {
+        let without = |seed| Settings { disabled_sync: Some(kind), ..Settings::new(seed) };
+        let noticed = (0..CONTROL_SEEDS).any(|seed| run_seed(without(seed)).is_err());
+        assert!(noticed, "nothing is lost without {kind:?}");
+    }
 }
 
 #[test]
