@@ -156,3 +156,6 @@ impl Chunker {
         self.done
     }
 }
+
+#[cfg(test)]
+mod tests;

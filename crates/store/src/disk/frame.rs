@@ -458,3 +458,6 @@ impl<'a> Iterator for Ops<'a> {
         Some(op)
     }
 }
+
+#[cfg(test)]
+mod tests;

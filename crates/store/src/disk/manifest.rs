@@ -267,3 +267,6 @@ fn decode_damage(cursor: &mut Cursor<'_>) -> Result<Damage, Malformed> {
 fn text(cursor: &mut Cursor<'_>) -> Result<String, Malformed> {
     Ok(String::from_utf8_lossy(cursor.bytes()?).into_owned())
 }
+
+#[cfg(test)]
+mod tests;
