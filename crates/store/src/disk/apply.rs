@@ -6,8 +6,8 @@
 
 use super::frame::{Blob, Frame, StoredAppend, StoredOp, StoredPlace};
 use super::inner::{Durable, Inner};
-use super::log::{BlobHome, BlobKind, Entry, FileRef, Log, LogState, Place, Recovered, StateBlob};
-use crate::{Damage, Target};
+use super::log::{BlobHome, BlobKind, Entry, FileRef, Log, LogState, Place, StateBlob};
+use crate::{Damage, RecoveredState, Target};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -302,5 +302,23 @@ impl<'a> Applier<'a> {
         let freed = log.state.lock().replace(&replacing.range, &replacing.entries);
         self.inner.counters.dense_entries_added(std::mem::take(&mut self.added));
         self.inner.release(&freed);
+    }
+}
+
+/// State as read at start, kept until its owner takes it.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    pub(super) state: RecoveredState,
+}
+
+impl Recovered {
+    pub(super) fn put(&mut self, kind: BlobKind, bytes: Bytes) {
+        match kind {
+            BlobKind::Checkpoint => {
+                self.state.checkpoint = Some(bytes);
+                self.state.deltas.clear();
+            }
+            BlobKind::Delta => self.state.deltas.push(bytes),
+        }
     }
 }

@@ -10,12 +10,15 @@ use super::segments::Segment;
 use super::writer::Stop;
 use crate::fs::{AlignedBuf, BLOCK};
 use crate::{Append, Op};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tramline_types::LogId;
 
 /// The first segment of a log that turns out heavy; each further one is twice as large.
 const FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
+/// The extents of one group: each costs a sync, which many smaller ones are not worth.
+const EXTENTS_MAX: usize = 4;
 /// Logs that have a segment open for direct writing.
 const ACTIVE_MAX: usize = 64;
 
@@ -110,7 +113,8 @@ impl Direct {
             buf: buf(),
             home: None,
         }));
-        self.extents.sort_unstable_by_key(|extent| extent.log);
+        self.extents.sort_unstable_by_key(|extent| (Reverse(extent.bytes), extent.log));
+        self.extents.truncate(EXTENTS_MAX);
     }
 
     fn gather(&mut self, append: &Append) -> Option<(usize, Placed)> {

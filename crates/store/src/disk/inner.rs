@@ -3,9 +3,10 @@
 //! Locks, in the order in which they may nest: `durable`, the map of logs, one log. All others
 //! are taken alone.
 
+use super::apply::Recovered;
 use super::cache::{Cache, Pool};
 use super::intake::Intake;
-use super::log::{FileRef, Freed, Log, Recovered};
+use super::log::{FileRef, Freed, Log};
 use super::options::DiskOptions;
 use super::reading::ReaderPool;
 use super::segments::{Segment, Segments};

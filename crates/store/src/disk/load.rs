@@ -1,8 +1,9 @@
 //! The manifest becomes the index that the write-ahead log is applied to; afterwards the files
 //! are compared with what is referred to.
 
+use super::apply::Recovered;
 use super::inner::{Inner, io_error};
-use super::log::{BlobHome, Log, LogState, Recovered, Reference};
+use super::log::{BlobHome, Log, LogState, Reference};
 use super::manifest::Manifest;
 use super::reading::read_file;
 use super::segments::{checkpoint_name, id_of};

@@ -3,9 +3,12 @@
 //! Invariant: `extents` (sealed segments) and `dense` (single batches, not retired) are each
 //! ordered by offset, and no offset lies in two places. `start` and `next` never move back.
 
+mod moving;
+
+pub(super) use moving::Moved;
+
 use super::manifest::StoredLog;
-use crate::{Chunk, Ends, RecoveredState};
-use bytes::Bytes;
+use crate::{Chunk, Ends};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -438,104 +441,10 @@ impl LogState {
         run
     }
 
-    /// Swaps entries of files that go away for extents of the segments that they moved to.
-    /// `moved` is ordered by offset. An entry that is in neither is lost, unless it was
-    /// discarded.
-    pub(super) fn retire(
-        &mut self,
-        is_gone: impl Fn(&Entry) -> bool,
-        moved: &[Moved],
-        detail: &str,
-    ) -> Retired {
-        let mut retired = Retired::default();
-        let mut kept = VecDeque::new();
-        let mut runs = Runs::default();
-        let mut extents_before = 0;
-        for entry in std::mem::take(&mut self.dense) {
-            // A direct segment is sealed before the write-ahead files that still point into it
-            // are: its extents may lie between these entries.
-            let extents = self.extents.partition_point(|extent| extent.base < entry.base);
-            if std::mem::replace(&mut extents_before, extents) != extents {
-                runs.close();
-            }
-            if !is_gone(&entry) {
-                runs.close();
-                kept.push_back(entry);
-                continue;
-            }
-            retired.entries += 1;
-            self.dense_bytes -= u64::from(entry.place.length);
-            let at = moved.partition_point(|moved| moved.base < entry.base);
-            let home = moved.get(at).filter(|m| m.base == entry.base && m.from == entry.place);
-            let range = entry.base..entry.next();
-            if let Some(segment) = entry.place.file.as_segment() {
-                retired.segments.push(Reference::dropped(segment, entry.place.length.into()));
-            }
-            if let Some(home) = home {
-                if runs.end().is_some_and(|end| self.has_extent(end..entry.base)) {
-                    runs.close();
-                }
-                runs.push(at, home);
-            } else if !self.is_discarded(&range) {
-                runs.close();
-                self.lose(range.clone(), detail.to_owned());
-                retired.lost.push(range);
-            }
-        }
-        self.dense = kept;
-        self.add_extents(runs.finish(), &mut retired);
-        retired
-    }
-
-    /// The same for the extents of a segment that goes away.
-    pub(super) fn retire_segment(&mut self, segment: u64, moved: &[Moved]) -> Retired {
-        let mut retired = Retired::default();
-        let mut runs = Runs::default();
-        for extent in std::mem::take(&mut self.extents) {
-            if extent.segment != segment {
-                self.extents.push_back(extent);
-                continue;
-            }
-            runs.close();
-            retired.segments.push(Reference::dropped(segment, extent.bytes));
-            let from = moved.partition_point(|moved| moved.base < extent.base);
-            let to = moved.partition_point(|moved| moved.base < extent.next);
-            (from..to).for_each(|at| runs.push(at, &moved[at]));
-        }
-        self.add_extents(runs.finish(), &mut retired);
-        retired
-    }
-
     /// Whether an extent starts within these offsets.
     fn has_extent(&self, range: Range<Offset>) -> bool {
         let at = self.extents.partition_point(|extent| extent.base < range.start);
         self.extents.get(at).is_some_and(|extent| extent.base < range.end)
-    }
-
-    fn add_extents(&mut self, extents: Vec<Extent>, retired: &mut Retired) {
-        let taken = extents.iter().map(|extent| Reference::taken(extent.segment, extent.bytes));
-        retired.segments.extend(taken);
-        self.extents.extend(extents);
-        self.extents.make_contiguous().sort_by_key(|extent| extent.base);
-    }
-
-    /// Moves state to a checkpoint file: those pieces that are still part of it.
-    pub(super) fn move_state(
-        &mut self,
-        moved: &[(StateBlob, StateBlob)],
-    ) -> Vec<(StateBlob, StateBlob)> {
-        let mut now = Vec::new();
-        let mut moved = moved.iter();
-        // Both are in commit order.
-        for blob in &mut self.state {
-            if let Some(at) = moved.as_slice().iter().position(|(from, _)| from == blob)
-                && let Some((from, to)) = moved.nth(at)
-            {
-                now.push((*from, *to));
-                *blob = *to;
-            }
-        }
-        now
     }
 
     /// The stored bytes.
@@ -584,89 +493,5 @@ impl Extent {
         let bytes = u128::from(self.bytes) * u128::from(next.get() - base.get()) / span;
         let bytes = u64::try_from(bytes).unwrap_or(self.bytes);
         Some(Self { base, next, bytes, ..*self })
-    }
-}
-
-/// A batch's new home in a segment.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moved {
-    pub(super) base: Offset,
-    pub(super) next: Offset,
-    pub(super) max_timestamp: Timestamp,
-    /// Where it was.
-    pub(super) from: Place,
-    pub(super) segment: u64,
-}
-
-/// What a retirement changed in one log.
-#[derive(Debug, Default)]
-pub(super) struct Retired {
-    pub(super) entries: usize,
-    pub(super) segments: Vec<Reference>,
-    pub(super) lost: Vec<Range<Offset>>,
-}
-
-/// Joins batches that moved together into extents.
-#[derive(Default)]
-struct Runs {
-    open: Option<(usize, Extent)>,
-    done: Vec<Extent>,
-}
-
-impl Runs {
-    /// `at` numbers the batches: neighbours have neighbouring numbers.
-    fn push(&mut self, at: usize, moved: &Moved) {
-        let bytes = u64::from(moved.from.length);
-        match &mut self.open {
-            Some((last, extent)) if *last + 1 == at && extent.segment == moved.segment => {
-                *last = at;
-                extent.next = moved.next;
-                extent.bytes += bytes;
-                extent.max_timestamp = extent.max_timestamp.max(moved.max_timestamp);
-            }
-            _ => {
-                self.close();
-                let extent = Extent {
-                    segment: moved.segment,
-                    base: moved.base,
-                    next: moved.next,
-                    bytes,
-                    max_timestamp: moved.max_timestamp,
-                };
-                self.open = Some((at, extent));
-            }
-        }
-    }
-
-    /// Where the open extent ends.
-    fn end(&self) -> Option<Offset> {
-        self.open.as_ref().map(|(_, extent)| extent.next)
-    }
-
-    fn close(&mut self) {
-        self.done.extend(self.open.take().map(|(_, extent)| extent));
-    }
-
-    fn finish(mut self) -> Vec<Extent> {
-        self.close();
-        self.done
-    }
-}
-
-/// State as read at start, kept until its owner takes it.
-#[derive(Debug, Default)]
-pub(super) struct Recovered {
-    pub(super) state: RecoveredState,
-}
-
-impl Recovered {
-    pub(super) fn put(&mut self, kind: BlobKind, bytes: Bytes) {
-        match kind {
-            BlobKind::Checkpoint => {
-                self.state.checkpoint = Some(bytes);
-                self.state.deltas.clear();
-            }
-            BlobKind::Delta => self.state.deltas.push(bytes),
-        }
     }
 }

@@ -206,7 +206,7 @@ impl<'a> Walk<'a> {
                 self.accept(&frame);
                 Step::Frame(frame)
             }
-            found => self.stop(found.err() == Some(NoFrame::Empty) && self.closed),
+            _ => self.stop(),
         }
     }
 
@@ -234,12 +234,13 @@ impl<'a> Walk<'a> {
 
     /// No frame at the current place. Damage, if something later proves that it was durable;
     /// otherwise the end.
-    fn stop(&mut self, empty: bool) -> Step<'a> {
+    fn stop(&mut self) -> Step<'a> {
         let at = self.at;
         let open_group = if self.closed { self.group.saturating_add(1) } else { self.group };
         let proof = self.later_group(open_group);
         if self.end.is_none() && proof.is_none() {
-            return Step::End { torn: !empty };
+            let torn = !self.closed || begins_frame(self.bytes, at, self.epoch);
+            return Step::End { torn };
         }
         // The shortest hole: the stored length of the bad frame often still leads to the next.
         let resumed = self.behind_bad_frame(open_group).or(proof);
