@@ -1,3 +1,5 @@
+//! Seeds of the simulation: every one a small life of a broker, with its history checked.
+
 use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
