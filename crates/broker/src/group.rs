@@ -61,6 +61,9 @@ struct Group {
     cell: Mutex<Cell>,
     /// How many changes of the offsets are durable; counted by the committer.
     n_durable: Arc<AtomicU64>,
+    /// What the store could not read of this group at start: a place of which nothing is known
+    /// may have had a position.
+    damage: Option<String>,
 }
 
 struct Cell {
@@ -240,12 +243,18 @@ impl Shared {
             let detail = format!("the broker has its limit of {GROUPS_MAX} consumer groups");
             return Err(Error::LimitExceeded(detail));
         }
-        let group = self.new_group(id.clone(), None, Offsets::new());
+        let group = self.new_group(id.clone(), None, Offsets::new(), None);
         groups.insert(id.clone(), group.clone());
         Ok(group)
     }
 
-    fn new_group(&self, id: GroupId, log: Option<LogId>, offsets: Offsets) -> Arc<Group> {
+    fn new_group(
+        &self,
+        id: GroupId,
+        log: Option<LogId>,
+        offsets: Offsets,
+        damage: Option<String>,
+    ) -> Arc<Group> {
         let rules = Rules {
             initial_delay: self.options.initial_rebalance_delay,
             members_max: self.options.members_max,
@@ -258,7 +267,7 @@ impl Shared {
             syncs: HashMap::new(),
             scheduled: None,
         };
-        Arc::new(Group { id, cell: Mutex::new(cell), n_durable: Arc::default() })
+        Arc::new(Group { id, cell: Mutex::new(cell), n_durable: Arc::default(), damage })
     }
 
     /// One pure step of one group, with everything that follows from it.

@@ -38,6 +38,7 @@ struct Shared {
     committing: Mutex<()>,
     full: AtomicBool,
     cold: AtomicBool,
+    damage: Mutex<Vec<Damage>>,
 }
 
 #[derive(Default)]
@@ -144,6 +145,11 @@ impl MemoryStore {
     /// From now on refuses space to publishers, or gives it again.
     pub fn set_full(&self, full: bool) {
         self.shared.full.store(full, Ordering::Relaxed);
+    }
+
+    /// From now on reports this as damaged; it is not.
+    pub fn set_damage(&self, damage: Vec<Damage>) {
+        *self.shared.damage.lock() = damage;
     }
 
     /// From now on answers reads as if they had to go to a disk, or does no longer.
@@ -273,7 +279,7 @@ impl LogStore for MemoryStore {
     }
 
     fn damage(&self) -> Vec<Damage> {
-        Vec::new()
+        self.shared.damage.lock().clone()
     }
 
     fn close(&self) -> BoxFuture<'static, ()> {

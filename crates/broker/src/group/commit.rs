@@ -8,7 +8,7 @@ use crate::Error;
 use bytes::Bytes;
 use std::sync::{Arc, atomic::Ordering};
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use tramline_store::{Commit, Op, Purpose, Reservation};
 use tramline_types::{GroupId, LogId, Offset, TopicName};
 
@@ -67,7 +67,8 @@ impl Groups {
         Ok(results)
     }
 
-    /// What is kept: for these partitions, or for all that have something.
+    /// What is kept: for these partitions, or for all that have something. An error where damage
+    /// may have taken a position that is asked for: a new one heals it.
     pub fn fetch_offsets(
         &self,
         group: &GroupId,
@@ -79,6 +80,12 @@ impl Groups {
         };
         let mut cell = group.cell.lock();
         group.settle(&mut cell);
+        let known = |place: &Place| cell.offsets.get(place).is_some();
+        if let Some(damage) = &group.damage
+            && places.as_ref().is_none_or(|places| !places.iter().all(known))
+        {
+            return Err(Error::DataDamaged(damage.clone()));
+        }
         let Some(places) = places else { return Ok(cell.offsets.all()) };
         let look_up = |place: Place| {
             let committed = cell.offsets.get(&place).cloned();
@@ -146,6 +153,7 @@ impl Group {
 impl Shared {
     pub(super) fn recover(&self) -> Result<(), Error> {
         let now = self.clock.now();
+        let damage = self.store.damage();
         for (key, value) in self.store.scan(KEY_PREFIX.as_bytes()) {
             let damaged = || Error::DataDamaged(format!("`{}`", String::from_utf8_lossy(&key)));
             let name = std::str::from_utf8(&key[KEY_PREFIX.len()..]).map_err(|_| damaged())?;
@@ -158,7 +166,12 @@ impl Shared {
             if offsets.occupancy() == Occupancy::Occupied {
                 offsets.note_occupancy(Occupancy::EmptySince(Some(now)));
             }
-            let group = self.new_group(id.clone(), Some(log), offsets);
+            let lost = damage.iter().find(|damage| damage.log == Some(log));
+            let lost = lost.map(|damage| format!("group `{id}`: {}", damage.detail));
+            if let Some(detail) = &lost {
+                error!(group = %id, detail, "committed offsets are damaged: reset them");
+            }
+            let group = self.new_group(id.clone(), Some(log), offsets, lost);
             self.groups.lock().insert(id, group);
         }
         Ok(())

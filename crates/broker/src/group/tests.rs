@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use std::time::Duration;
-use tramline_store::MemoryStore;
+use tramline_store::{Damage, MemoryStore};
 use tramline_testkit::FakeClock;
 use tramline_types::{Offset, TopicName};
 
@@ -279,4 +279,24 @@ async fn offsets_are_committed_on_a_full_disk() {
     fixture.store.set_full(true);
     fixture.commit("g", "t", 1).await.unwrap();
     assert_eq!(fixture.committed("g", "t"), Some(1));
+}
+
+#[tokio::test]
+async fn a_position_that_damage_may_have_taken_is_an_error_until_it_is_set_again() {
+    let fixture = start();
+    fixture.commit("g", "a", 5).await.unwrap();
+    let store = Arc::new(fixture.store.reopen().start());
+    let log = store.logs()[0];
+    let damage = Damage { log: Some(log), offsets: None, detail: "a file".to_owned() };
+    store.set_damage(vec![damage]);
+    let fixture = open(store, fixture.clock);
+    let fetch = |places| fixture.groups.fetch_offsets(&id("g"), places);
+
+    assert_eq!(fixture.committed("g", "a"), Some(5));
+    let other = || Some(vec![(name("b"), 0)]);
+    assert!(matches!(fetch(other()), Err(Error::DataDamaged(_))));
+    assert!(matches!(fetch(None), Err(Error::DataDamaged(_))));
+
+    fixture.commit("g", "b", 7).await.unwrap();
+    assert_eq!(fixture.committed("g", "b"), Some(7));
 }
