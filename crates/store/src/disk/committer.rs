@@ -7,6 +7,7 @@ use super::frame::{self, Frame, FrameHeader, Pointer};
 use super::inner::Inner;
 use super::intake::Pending;
 use super::log::FileRef;
+use super::spares::Prewrite;
 use super::wal::{FIRST_GROUP, Header, Link, WalFile};
 use crate::Completion;
 use crate::fs::{AlignedBuf, BLOCK};
@@ -209,8 +210,9 @@ impl Committer {
         if let Some(wal) = self.inner.spares.take() {
             return Some(wal);
         }
+        // Faster than to wait for the upkeep thread, which may be retiring files.
+        self.inner.prepare_spare(Prewrite::Header);
         if self.stepped {
-            self.inner.prepare_spares();
             return self.inner.spares.take();
         }
         while !self.inner.upkeep.is_stopped() {

@@ -29,6 +29,8 @@ pub(super) struct Spares {
     file_bytes: u64,
     state: Mutex<State>,
     added: Condvar,
+    /// Held while a file is made or recycled: sequence numbers follow each other on disk, too.
+    making: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -42,7 +44,8 @@ struct State {
 impl Spares {
     pub(super) fn new(files: Arc<dyn Files>, dir: &Path, file_bytes: u64) -> Self {
         let state = Mutex::default();
-        Self { files, dir: dir.to_owned(), file_bytes, state, added: Condvar::new() }
+        let (added, making) = (Condvar::new(), Mutex::default());
+        Self { files, dir: dir.to_owned(), file_bytes, state, added, making }
     }
 
     /// After recovery: sequence numbers go on above `newest`.
@@ -62,9 +65,10 @@ impl Spares {
         self.state.lock().newest
     }
 
-    /// Makes one from nothing. Only one thread makes and recycles files. `previous` is the file
+    /// Makes one from nothing. `previous` is the file
     /// in use before it, where that is not simply the sequence number before.
     pub(super) fn make(&self, prewrite: Prewrite, previous: Option<u64>) -> Result<(), Stop> {
+        let _making = self.making.lock();
         let sequence = self.newest() + 1;
         // Under its name a file is whole at any time: a shorter one was damaged.
         let temporary = self.dir.join(TEMPORARY);
@@ -105,6 +109,7 @@ impl Spares {
 
     /// Makes one of a file that holds nothing needed any more.
     pub(super) fn recycle(&self, old: &WalFile, previous: Option<u64>) -> Result<(), Stop> {
+        let _making = self.making.lock();
         let sequence = self.newest() + 1;
         let from = self.dir.join(wal::name(old.sequence));
         let path = self.dir.join(wal::name(sequence));

@@ -64,13 +64,19 @@ impl Upkeep {
 impl Inner {
     /// Sees to it that files are ready before they are needed.
     pub(super) fn prepare_spares(&self) {
-        while self.spares.ready().0 < SPARES_MIN && !self.has_failed() {
-            let prewrite =
-                if self.readers.is_threaded() { Prewrite::Whole } else { Prewrite::Header };
-            if let Err(stop) = self.spares.make(prewrite, None) {
-                self.stopped(stop, "no write-ahead file can be prepared");
-                return;
-            }
+        if self.spares.ready().0 < SPARES_MIN {
+            let is_threaded = self.readers.is_threaded();
+            self.prepare_spare(if is_threaded { Prewrite::Whole } else { Prewrite::Header });
+        }
+    }
+
+    /// Makes one more file ready.
+    pub(super) fn prepare_spare(&self, prewrite: Prewrite) {
+        if self.has_failed() {
+            return;
+        }
+        if let Err(stop) = self.spares.make(prewrite, None) {
+            self.stopped(stop, "no write-ahead file can be prepared");
         }
     }
 

@@ -82,21 +82,18 @@ impl<'a> SegmentWriter<'a> {
         breaks: bool,
     ) -> Result<(), Stop> {
         let key = (entry.place.file, entry.place.position);
-        let known = self.stored.get(&key).copied();
-        let (position, crc) = match known {
-            Some(known) => known,
-            None => {
-                let at = self.buf.len();
-                let position = self.flushed + at as u64;
-                self.buf.extend_from_slice(bytes);
-                let batch = &mut self.buf.as_mut_slice()[at..];
-                stamp(batch, entry.base, entry.leader_epoch);
-                let stored = (position, crc32c::crc32c(batch));
-                self.stored.insert(key, stored);
-                stored
-            }
-        };
-        self.chunks.push(chunk(log, entry, position, crc, known.is_some()), breaks);
+        if let Some(&(position, crc)) = self.stored.get(&key) {
+            self.chunks.push(chunk(log, entry, position, crc, true), breaks, None);
+            return Ok(());
+        }
+        let at = self.buf.len();
+        let position = self.flushed + at as u64;
+        self.buf.extend_from_slice(bytes);
+        let batch = &mut self.buf.as_mut_slice()[at..];
+        stamp(batch, entry.base, entry.leader_epoch);
+        let crc = crc32c::crc32c(batch);
+        self.stored.insert(key, (position, crc));
+        self.chunks.push(chunk(log, entry, position, crc, false), breaks, Some(batch));
         if self.buf.len() >= FLUSH_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -155,7 +152,7 @@ pub(super) fn seal(inner: &Inner, id: u64, entries: &[(LogId, Entry, bool)]) -> 
     let mut chunks = Chunker::default();
     for (log, entry, breaks) in entries {
         let position = u64::from(entry.place.position);
-        chunks.push(chunk(*log, entry, position, entry.crc, entry.foreign), *breaks);
+        chunks.push(chunk(*log, entry, position, entry.crc, entry.foreign), *breaks, None);
     }
     let mut footer = AlignedBuf::default();
     footer.extend_from_slice(&footer::encode(id, end, &chunks.finish()));

@@ -54,11 +54,15 @@ fn neighbours_join_up_to_the_chunk_size_and_no_further() {
     for index in 0..200 {
         let at = usize::try_from(index * 1000).unwrap();
         let crc = crc32c::crc32c(&data[at..at + 1000]);
-        chunker.push(ChunkEntry { crc, ..entry(1, index * 10, index * 1000, false) }, index == 5);
+        chunker.push(
+            ChunkEntry { crc, ..entry(1, index * 10, index * 1000, false) },
+            index == 5,
+            None,
+        );
     }
-    chunker.push(entry(1, 2000, 900_000, false), false);
-    chunker.push(entry(1, 2010, 901_000, true), false);
-    chunker.push(entry(2, 2020, 902_000, false), false);
+    chunker.push(entry(1, 2000, 900_000, false), false, None);
+    chunker.push(entry(1, 2010, 901_000, true), false, None);
+    chunker.push(entry(2, 2020, 902_000, false), false, None);
     let chunks = chunker.finish();
     let spans = chunks.iter().map(|chunk| (chunk.base.get(), chunk.length)).collect::<Vec<_>>();
     let joined = [(0, 5000), (50, 65_000), (700, 65_000), (1350, 65_000)];

@@ -84,8 +84,10 @@ impl LogState {
         let mut retired = Retired::default();
         let mut kept = VecDeque::new();
         let mut runs = Runs::default();
+        let gone = self.dense.iter().rposition(&is_gone).map_or(0, |last| last + 1);
+        let rest = self.dense.split_off(gone);
         let mut extents_before = 0;
-        for entry in std::mem::take(&mut self.dense) {
+        for entry in std::mem::replace(&mut self.dense, rest) {
             // A direct segment is sealed before the write-ahead files that still point into it
             // are: its extents may lie between these entries.
             let extents = self.extents.partition_point(|extent| extent.base < entry.base);
@@ -116,7 +118,9 @@ impl LogState {
                 retired.lost.push(range);
             }
         }
-        self.dense = kept;
+        for entry in kept.into_iter().rev() {
+            self.dense.push_front(entry);
+        }
         self.add_extents(runs.finish(), &mut retired);
         retired
     }
