@@ -79,6 +79,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "confluent-kafka", needs_broker: true, run: python::newest },
     Suite { name: "confluent-kafka-2.0", needs_broker: true, run: python::oldest },
     Suite { name: "kcat", needs_broker: true, run: python::kcat },
+    Suite { name: "readme", needs_broker: true, run: python::readme },
     Suite { name: "network", needs_broker: true, run: python::network },
     Suite { name: "kafka-clients", needs_broker: true, run: java::run },
 ];

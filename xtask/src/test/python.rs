@@ -33,6 +33,14 @@ pub(super) fn kcat(cx: &Context) -> Result<Outcome> {
     run(cx, &Run { requirements: "newest", tests: "kcat", report: "kcat" })
 }
 
+/// The README's own commands.
+pub(super) fn readme(cx: &Context) -> Result<Outcome> {
+    if let Some(reason) = system::need("kcat", "-V", "kcat")? {
+        return Ok(Outcome::Skipped(reason));
+    }
+    run(cx, &Run { requirements: "newest", tests: "readme", report: "readme" })
+}
+
 /// A forwarded port, and a client in another network namespace.
 pub(super) fn network(cx: &Context) -> Result<Outcome> {
     if let Some(reason) = system::need("ip", "-V", "iproute2")? {

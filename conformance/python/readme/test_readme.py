@@ -1,0 +1,52 @@
+"""The README's first messages, run as they stand but for the addresses."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from broker import BINARY
+
+README = pathlib.Path(__file__).parents[3] / "README.md"
+BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README.read_text(), re.DOTALL)
+SECONDS = 30
+
+
+def block(language, word):
+    (text,) = [text for kind, text in BLOCKS if kind == language and word in text]
+    return text
+
+
+@pytest.fixture
+def run(start_broker):
+    """Runs a block of the README against a broker of this test's own."""
+    broker = start_broker({})
+
+    def run(*command):
+        text = command[-1].replace("127.0.0.1:9092", broker.kafka)
+        text = text.replace("target/release/tramline", BINARY)
+        done = subprocess.run(
+            [*command[:-1], text],
+            env={"PATH": "/usr/bin:/bin", "TRAMLINE_SERVER": f"http://{broker.http}"},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_a_message_goes_there_and_back_by_kcat(run):
+    assert "hi from kcat" in run("bash", "-e", "-c", block("sh", "kcat -b"))
+
+
+def test_a_message_goes_there_and_back_by_python(run):
+    assert "hi from Python" in run(sys.executable, "-c", block("python", "Producer"))
+
+
+def test_a_message_goes_there_and_back_by_the_command_line(run):
+    assert "hi from tramline" in run("bash", "-e", "-c", block("sh", "tramline pub"))
