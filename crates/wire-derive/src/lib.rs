@@ -1,6 +1,6 @@
 //! `#[derive(KafkaMessage)]`: the codec of a structure, from version ranges at its fields.
 //!
-//! ```ignore
+//! ```text
 //! #[derive(KafkaMessage, Clone, Debug, PartialEq)]
 //! #[kafka(versions = "0-13", flexible = "9+")]
 //! pub struct MetadataRequest {
