@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What a build needs: a C compiler and the Rust toolchain. Sourced by ./start, ./test and .ci/run.
 # Installs what is missing; asks before it uses sudo; never waits for an answer without a terminal.
 
@@ -58,7 +59,8 @@ need_rust() {
   if command -v cargo >/dev/null && rust_is_new_enough; then
     return
   fi
-  local hint="please install Rust $(rust_wanted) or newer (see https://rustup.rs), then start again"
+  local hint
+  hint="please install Rust $(rust_wanted) or newer (see https://rustup.rs), then start again"
   if command -v rustup >/dev/null; then
     say "Rust is missing or older than $(rust_wanted): updating it with rustup."
     rustup toolchain install stable --profile minimal --component clippy --component rustfmt ||

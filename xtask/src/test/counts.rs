@@ -48,3 +48,21 @@ impl Counts {
         self.0.entry(suite.to_owned()).or_default().run = run;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Counts, HEADER};
+
+    #[test]
+    fn what_is_written_is_read_back_with_the_reasons() {
+        let text = "[a]\nrun = 3\n\n[a.excluded]\n\"test.py::x\" = \"why\"\n";
+        let mut counts: Counts = toml::from_str(text).unwrap();
+        counts.set_run("b-2.0", 7);
+        let written = format!("{HEADER}\n{}", toml::to_string(&counts).unwrap());
+        let again: Counts = toml::from_str(&written).unwrap();
+        assert_eq!(again.expected("a").run, 3);
+        assert_eq!(again.expected("a").excluded["test.py::x"], "why");
+        assert_eq!(again.expected("b-2.0").run, 7);
+        assert_eq!(again.expected("unknown").run, 0);
+    }
+}

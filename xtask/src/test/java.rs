@@ -9,14 +9,20 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Context, Outcome, Tally, system};
 use crate::process;
 
+/// What `conformance/java/pom.xml` compiles for.
+const JAVA_MIN: u32 = 17;
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Builds the Maven project and runs its tests.
 pub(super) fn run(cx: &Context) -> Result<Outcome> {
-    if let Some(reason) = system::need("javac", "-version", "openjdk-17-jdk-headless")? {
+    if let Some(reason) = system::need("javac", "-version", "openjdk-17-jdk-headless") {
         return Ok(Outcome::Skipped(reason));
     }
-    if let Some(reason) = system::need("mvn", "-v", "maven")? {
+    let version = process::output(Command::new("javac").arg("-version"))?;
+    if major(&version).is_none_or(|major| major < JAVA_MIN) {
+        return Ok(Outcome::Skipped(format!("`{}`: Java {JAVA_MIN} is needed", version.trim())));
+    }
+    if let Some(reason) = system::need("mvn", "-v", "maven") {
         return Ok(Outcome::Skipped(reason));
     }
     let project = cx.project.root().join("conformance/java");
@@ -36,6 +42,12 @@ pub(super) fn run(cx: &Context) -> Result<Outcome> {
     ensure!(status.success() || tally.failed > 0, "Maven failed: {status}");
     ensure!(tally != Tally::default(), "Maven ran no test");
     Ok(Outcome::Ran(tally))
+}
+
+/// The first number of `javac 17.0.15`.
+fn major(version: &str) -> Option<u32> {
+    let number = version.split_whitespace().nth(1)?;
+    number.split(['.', '-']).next()?.parse().ok()
 }
 
 fn read_reports(directory: &Path) -> Result<Tally> {
@@ -68,7 +80,14 @@ pub(super) fn tally(xml: &str) -> Option<Tally> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tally, tally};
+    use super::{Tally, major, tally};
+
+    #[test]
+    fn the_major_version_of_java_is_read() {
+        assert_eq!(major("javac 17.0.15\n"), Some(17));
+        assert_eq!(major("javac 25-ea"), Some(25));
+        assert_eq!(major(""), None);
+    }
 
     #[test]
     fn the_counts_of_a_report_are_read_from_its_first_suite() {

@@ -28,18 +28,19 @@ pub(super) fn has(program: &str, version_flag: &str) -> bool {
 
 /// Makes sure of a program, by Debian's package where this process may install it.
 /// `Some` is the reason why it is not there.
-pub(super) fn need(program: &str, version_flag: &str, package: &str) -> Result<Option<String>> {
+pub(super) fn need(program: &str, version_flag: &str, package: &str) -> Option<String> {
     if has(program, version_flag) {
-        return Ok(None);
+        return None;
     }
     if !is_root() || !has("apt-get", "--version") {
-        return Ok(Some(format!("`{program}` is missing: sudo apt-get install {package}")));
+        return Some(format!("`{program}` is missing: sudo apt-get install {package}"));
     }
-    let mut update = Command::new("apt-get");
-    process::run(update.args(["update", "-q"]), LIMIT)?;
-    let mut install = Command::new("apt-get");
-    install.env("DEBIAN_FRONTEND", "noninteractive");
-    install.args(["install", "-q", "-y", "--no-install-recommends", package]);
-    process::run(&mut install, LIMIT)?;
-    Ok(None)
+    let installed = apt_get(&["update", "-q"])
+        .and_then(|()| apt_get(&["install", "-q", "-y", "--no-install-recommends", package]));
+    installed.err().map(|error| format!("`{program}` cannot be installed: {error:#}"))
+}
+
+fn apt_get(args: &[&str]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    process::run(command.env("DEBIAN_FRONTEND", "noninteractive").args(args), LIMIT)
 }
