@@ -12,13 +12,13 @@ as_root() {
     return
   fi
   if ! command -v sudo >/dev/null || [ ! -t 0 ]; then
-    fail "please run this as root, then start again: $*"
+    fail "please run this as root, then start again: ${*@Q}"
   fi
   local answer
-  read -r -p "Run 'sudo $*'? [y/N] " answer
+  read -r -p "Run sudo ${*@Q}? [y/N] " answer
   case "$answer" in
     y | Y | yes) sudo "$@" ;;
-    *) fail "please run it yourself, then start again: sudo $*" ;;
+    *) fail "please run it yourself, then start again: sudo ${*@Q}" ;;
   esac
 }
 
@@ -28,8 +28,7 @@ need_c_compiler() {
   fi
   say "A C compiler is missing."
   if command -v apt-get >/dev/null; then
-    as_root apt-get update -q
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y build-essential
+    as_root sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y build-essential'
   elif command -v dnf >/dev/null; then
     as_root dnf install -y gcc glibc-devel
   elif command -v pacman >/dev/null; then
