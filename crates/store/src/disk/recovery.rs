@@ -42,6 +42,8 @@ struct Found {
     bytes: u64,
     /// Its header, where it is one of this use.
     header: Option<Header>,
+    /// A header of another use: being prepared for that one was cut short.
+    foreign: Option<Header>,
     /// Where the first group goes lies something of this use.
     is_begun: bool,
 }
@@ -88,7 +90,8 @@ impl<'a> Recoverer<'a> {
     /// Replays the write-ahead files from the manifest's first live one on.
     pub(super) fn replay(&mut self, manifest: &Manifest) -> Result<Resumption, Error> {
         let mut found = self.list()?;
-        let newest = found.last().map_or(0, |found| found.sequence).max(manifest.newest);
+        let newest = found.iter().flat_map(|f| [Some(f.sequence), f.foreign.map(|h| h.sequence())]);
+        let newest = newest.flatten().max().unwrap_or(0).max(manifest.newest);
         let live = found.split_off(found.partition_point(|f| f.sequence < manifest.first_live));
         check_generation(&live, manifest.generation)?;
         self.check_present(manifest.first_live, &live);
@@ -136,9 +139,13 @@ impl<'a> Recoverer<'a> {
             let mut blocks = AlignedBuf::zeroed(FIRST_GROUP + BLOCK);
             let n = file.read_at(0, &mut blocks).map_err(failed)?;
             blocks.resize(n);
-            let header = Header::decode(&blocks).ok().filter(|h| h.sequence() == sequence);
+            let header = Header::decode(&blocks).ok();
+            let (header, foreign) = match header {
+                Some(header) if header.sequence() == sequence => (Some(header), None),
+                foreign => (None, foreign),
+            };
             let is_begun = wal::begins_frame(&blocks, FIRST_GROUP, sequence);
-            found.insert(sequence, Found { sequence, file, bytes, header, is_begun });
+            found.insert(sequence, Found { sequence, file, bytes, header, foreign, is_begun });
         }
         Ok(found.into_values().collect())
     }
@@ -171,15 +178,22 @@ impl<'a> Recoverer<'a> {
         if first_live > 0 && live.first().is_none_or(|found| found.sequence != first_live) {
             self.damaged(&wal::name(first_live), 0, "the file is missing");
         }
+        let mut previous = BTreeMap::new();
+        for found in live {
+            previous.insert(found.sequence, found.header.map(|header| header.previous()));
+        }
+        for header in live.iter().filter_map(|found| found.foreign) {
+            previous.entry(header.sequence()).or_insert(Some(header.previous()));
+        }
         let mut wanted = None;
-        for found in live.iter().rev() {
-            if wanted.is_some_and(|wanted| found.sequence > wanted) {
+        for (sequence, previous) in previous.into_iter().rev().filter(|(s, _)| *s >= first_live) {
+            if wanted.is_some_and(|wanted| sequence > wanted) {
                 continue;
             }
-            if let Some(wanted) = wanted.filter(|wanted| found.sequence < *wanted) {
+            if let Some(wanted) = wanted.filter(|wanted| sequence < *wanted) {
                 self.damaged(&wal::name(wanted), 0, "the file is missing");
             }
-            wanted = found.header.map(|header| header.previous());
+            wanted = previous;
         }
         if let Some(wanted) = wanted.filter(|wanted| *wanted > first_live) {
             self.damaged(&wal::name(wanted), 0, "the file is missing");
