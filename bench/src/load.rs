@@ -62,13 +62,15 @@ pub(crate) async fn create_topic(
     for result in response.topics {
         ensure!(result.error_code == 0, "create topic: error {}", result.error_code);
     }
-    for _ in 0..100 {
-        if end_offset(&mut connection, topic, partitions - 1).await.is_ok() {
-            return Ok(());
+    let mut without_leader = 0..partitions;
+    for _ in 0..1000 {
+        let Some(partition) = without_leader.clone().next() else { return Ok(()) };
+        match end_offset(&mut connection, topic, partition).await {
+            Ok(_) => without_leader.start += 1,
+            Err(_) => pause(Duration::from_millis(20)).await,
         }
-        pause(Duration::from_millis(50)).await;
     }
-    bail!("topic {topic} has no leader")
+    bail!("topic {topic} has a partition without a leader")
 }
 
 /// A number that no other run uses for its topic.
