@@ -108,7 +108,9 @@ impl LogState {
                 retired.segments.push(Reference::dropped(segment, entry.place.length.into()));
             }
             if let Some(home) = home {
-                if runs.end().is_some_and(|end| self.has_extent(end..entry.base)) {
+                // An extent over what lies elsewhere, or is lost, would read past it.
+                let between = runs.end().filter(|end| *end < entry.base);
+                if between.is_some_and(|end| self.breaks_run(end..entry.base)) {
                     runs.close();
                 }
                 runs.push(at, home);
@@ -123,6 +125,12 @@ impl LogState {
         }
         self.add_extents(runs.finish(), &mut retired);
         retired
+    }
+
+    fn breaks_run(&self, range: Range<Offset>) -> bool {
+        let lost = self.lost.iter().map(|lost| &lost.range);
+        let mut within = lost.filter(|lost| lost.start < range.end && range.start < lost.end);
+        within.next().is_some() || self.has_extent(range)
     }
 
     /// The same for the extents of a segment that goes away.

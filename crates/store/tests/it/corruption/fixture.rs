@@ -2,7 +2,7 @@
 
 use crate::{
     batches::{at, extent_of, split},
-    model::{Model, ensure},
+    model::{Model, ModelLog, ensure},
     powercut::{DIR, options, step_upkeep},
     subject::{read, weight},
     workload::{COUNT, Workload},
@@ -237,6 +237,7 @@ impl Fixture {
             damage.iter().any(|damage| damage.log.is_none() || damage.log == Some(log))
         };
         for (id, log) in &self.model().logs {
+            passes_nothing(store, *id, log)?;
             for (base, (next, _)) in &log.batches {
                 let from = (*base).max(log.start);
                 match read(store, *id, at(from), 1) {
@@ -278,6 +279,22 @@ impl Fixture {
         }
         Ok(())
     }
+}
+
+/// No large read goes past a batch without a word.
+fn passes_nothing(store: &DiskStore, id: LogId, log: &ModelLog) -> Result<(), String> {
+    for from in log.batches.keys().map(|base| (*base).max(log.start)) {
+        let Ok(batches) = read(store, id, at(from), 1 << 20) else { continue };
+        let mut position = from;
+        for batch in split(&batches.pieces.concat()) {
+            let (base, offsets) = extent_of(batch);
+            let mut passed = log.batches.range(position..base.max(position));
+            let silent = passed.find(|(base, (next, _))| !log.may_be_dropped(**base, *next));
+            ensure(silent.is_none(), || format!("{id}: from {from} past {silent:?}"))?;
+            position = base + offsets;
+        }
+    }
+    Ok(())
 }
 
 struct Served {
