@@ -180,7 +180,7 @@ impl Client {
         Ok(if at_end { Polled::End } else { Polled::Moved })
     }
 
-    fn fetch_committed(
+    pub(crate) fn fetch_committed(
         &self,
         connection: &mut Connection,
         group: &str,
@@ -200,12 +200,14 @@ impl Client {
         };
         match connection.call(&request, 5) {
             Ok(answer) => {
-                let answer = &answer.topics[0].partitions[0];
-                let step = match answer.error_code {
-                    0 => Step::FetchCommittedOk {
-                        offset: u64::try_from(answer.committed_offset).ok(),
+                // An error of the group comes without topics.
+                let place = answer.topics.first().and_then(|topic| topic.partitions.first());
+                let code = place.map_or(answer.error_code, |place| place.error_code);
+                let step = match (place, code) {
+                    (Some(place), 0) => Step::FetchCommittedOk {
+                        offset: u64::try_from(place.committed_offset).ok(),
                     },
-                    code => Step::Fail { reason: format!("error {code}") },
+                    (_, code) => Step::Fail { reason: format!("error {code}") },
                 };
                 self.world.complete(&self.name, op, step);
                 Ok(())

@@ -35,6 +35,8 @@ pub(crate) struct Machine {
     kafka: String,
     http: String,
     process: Option<Child>,
+    /// Where in the log the process's own lines begin.
+    log_from: usize,
 }
 
 impl Machine {
@@ -48,6 +50,7 @@ impl Machine {
             kafka: any(),
             http: any(),
             process: None,
+            log_from: 0,
         }
     }
 
@@ -59,6 +62,7 @@ impl Machine {
             kafka: self.kafka.clone(),
             http: self.http.clone(),
             process: None,
+            log_from: 0,
         }
     }
 
@@ -79,6 +83,7 @@ impl Machine {
         if let Err(error) = fs::remove_file(&ready) {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "the ready file stays");
         }
+        self.log_from = self.read_log().len();
         let log = fs::File::options().append(true).create(true).open(self.directory.join("log"));
         let log = log.expect("a test's directory is writable");
         let process = Command::new(binary)
@@ -174,9 +179,18 @@ impl Machine {
         Some(status)
     }
 
+    /// Whether the process that was started last has logged this.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.read_log()[self.log_from..]).contains(text)
+    }
+
+    fn read_log(&self) -> Vec<u8> {
+        fs::read(self.directory.join("log")).unwrap_or_default()
+    }
+
     /// The end of the log.
     pub(crate) fn log(&self) -> String {
-        let log = fs::read(self.directory.join("log")).unwrap_or_default();
+        let log = self.read_log();
         let tail = &log[log.len().saturating_sub(LOG_SHOWN)..];
         format!("the broker's log:\n{}", String::from_utf8_lossy(tail))
     }

@@ -55,6 +55,16 @@ impl Site {
     }
 }
 
+impl Drop for Site {
+    /// What failed can be looked at.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.directory.disable_cleanup(true);
+            eprintln!("kept: {}", self.path().display());
+        }
+    }
+}
+
 /// Decides the random moments; printed, so that a run can be tried again.
 fn seed() -> u64 {
     let seed = std::env::var("TRAMLINE_SEED").ok().and_then(|seed| seed.parse().ok());
