@@ -119,6 +119,7 @@ impl Driver {
             self.join_finished();
         }
         self.world.stop();
+        self.machine.free_space();
         self.finish_clients().await;
         self.machine.crash("the last one").await;
         let audit = self.client("audit");

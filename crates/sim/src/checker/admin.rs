@@ -4,7 +4,7 @@
 use super::{
     Found,
     index::{Index, Outcome},
-    register::Register,
+    register::{Proof, Register},
 };
 use crate::{Rule, Step, TopicSeen};
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl<'a> Topics<'a> {
         };
         for (topic, register) in &mut self.exists {
             let exists = seen.iter().any(|seen| seen.topic == *topic);
-            if let Err(write) = register.read(invoke, complete, &exists) {
+            if let Err(write) = register.read((invoke, complete), &exists, Proof::Yes) {
                 let what = if exists { "exists" } else { "is gone" };
                 report(write, format!("topic `{topic}` {what}"));
             }
@@ -83,7 +83,7 @@ impl<'a> Topics<'a> {
                 "partitions" => Some(seen.partitions.to_string()),
                 name => seen.settings.get(name).cloned(),
             };
-            if let Err(write) = register.read(invoke, complete, &value) {
+            if let Err(write) = register.read((invoke, complete), &value, Proof::Yes) {
                 report(write, format!("topic `{topic}`: `{name}` is {value:?}"));
             }
         }

@@ -3,7 +3,7 @@
 use super::{
     Found,
     index::{Index, Operation, Outcome, Place},
-    register::Register,
+    register::{Proof, Register},
 };
 use crate::{Committed, Rule, Step};
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ pub(super) fn check(index: &Index<'_>, found: &mut Found) {
         };
         let key = (group.as_str(), Place { topic, partition: *partition });
         let register = registers.entry(key).or_insert_with(|| Register::new(None));
-        if let Err(write) = register.read(invoke, i, &offset) {
+        let proof = if offset.is_some() { Proof::Yes } else { Proof::No };
+        if let Err(write) = register.read((invoke, i), &offset, proof) {
             let seen = offset.map_or_else(|| "no offset".to_owned(), |offset| offset.to_string());
             let detail = format!("group `{group}`, {}: {seen}", key.1);
             let complete = index.operation(write).and_then(|operation| operation.complete);

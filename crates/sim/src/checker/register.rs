@@ -9,6 +9,15 @@ pub(super) struct Write<T> {
     pub(super) value: T,
 }
 
+/// Whether a read that only one write of unknown outcome explains proves that it happened, so
+/// that it must not be undone later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Yes,
+    /// A deletion may be seen before it is durable, and be undone by a crash.
+    No,
+}
+
 /// All writes of one register, and what reads have proved of them so far.
 pub(super) struct Register<T> {
     initial: T,
@@ -28,7 +37,12 @@ impl<T: PartialEq> Register<T> {
 
     /// Checks a read; reads must come in the order of their completion. The error is the write
     /// that the read ought to have seen, or a later one.
-    pub(super) fn read(&mut self, invoke: usize, complete: usize, value: &T) -> Result<(), usize> {
+    pub(super) fn read(
+        &mut self,
+        (invoke, complete): (usize, usize),
+        value: &T,
+        proof: Proof,
+    ) -> Result<(), usize> {
         // The last write that was certainly done before the read began: every write that was
         // complete before this one began is overwritten.
         let done = |write: &&Write<T>| {
@@ -48,7 +62,8 @@ impl<T: PartialEq> Register<T> {
             return Err(last.unwrap_or(invoke));
         };
         // A read that can only come from this write proves that it happened.
-        if possible.next().is_none() && first.operation.outcome == Outcome::Unknown {
+        let proves = proof == Proof::Yes && possible.next().is_none();
+        if proves && first.operation.outcome == Outcome::Unknown {
             first.operation.outcome = Outcome::Ok;
             first.operation.complete = Some(complete);
         }

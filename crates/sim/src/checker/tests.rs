@@ -471,6 +471,16 @@ fn a_deleted_group_has_no_offsets() {
 }
 
 #[test]
+fn a_deletion_that_was_only_seen_may_be_undone() {
+    good(|s| {
+        s.committed(5);
+        s.invoke("c", Step::DeleteGroup { group: "g".to_owned() });
+        s.fetch_committed(None);
+        s.fetch_committed(Some(5));
+    });
+}
+
+#[test]
 fn changes_of_topics_are_kept() {
     good(|s| {
         s.list(&[]);

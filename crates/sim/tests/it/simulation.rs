@@ -23,15 +23,29 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// Runs one seed; the error says what is wrong.
-fn run_seed(settings: Settings) -> Result<Finished, String> {
+/// Why a seed failed.
+enum Failure {
+    Broken(Box<Finished>),
+    Panicked(String),
+}
+
+fn run_seed(settings: Settings) -> Result<Finished, Failure> {
     let seed = settings.seed;
     match catch_unwind(AssertUnwindSafe(|| run(settings))) {
         Ok(finished) if finished.is_good() => Ok(finished),
-        Ok(finished) => Err(format!("{finished}  history: {}", keep_history(&finished))),
+        Ok(finished) => Err(Failure::Broken(Box::new(finished))),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            Err(format!("seed {seed}: panicked: {text}"))
+            Err(Failure::Panicked(format!("seed {seed}: panicked: {text}")))
+        }
+    }
+}
+
+impl Failure {
+    fn text(self) -> String {
+        match self {
+            Self::Broken(finished) => format!("{finished}  history: {}", keep_history(&finished)),
+            Self::Panicked(text) => text,
         }
     }
 }
@@ -64,7 +78,7 @@ fn run_all(seeds: Range<u64>, settings: fn(u64) -> Settings) -> (Vec<Finished>, 
                     finished.events.shrink_to_fit();
                     good.push(finished);
                 }
-                Err(text) => bad.push(text),
+                Err(failure) => bad.push(failure.text()),
             }
         }
     };
