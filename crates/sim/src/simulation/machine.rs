@@ -213,14 +213,6 @@ impl Machine {
         }
     }
 
-    /// Space returns for good: what waits for it must go on by itself.
-    pub(super) fn free_space(&mut self) {
-        if let Store::Disk(_, files) = &self.store {
-            self.tight = false;
-            files.set_free_bytes(None);
-        }
-    }
-
     /// Cuts the power or kills the process now, and starts again.
     pub(super) async fn crash(&mut self, when: &str) {
         let disk = match &self.store {
