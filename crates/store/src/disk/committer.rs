@@ -96,7 +96,7 @@ impl Committer {
         self.link.end = (start + buf.len()) as u64;
         self.apply(&wal, start, buf);
         self.inner.counters.group(count as u64, total as u64);
-        self.inner.space.release(reserved);
+        self.inner.space.written(reserved, self.inner.prepared());
         for completion in self.completions.drain(..) {
             completion();
         }

@@ -2,6 +2,7 @@
 
 use super::frame;
 use super::oneshot::{self, Receiver, Sender};
+use crate::fs::BLOCK;
 use crate::{Error, Purpose, Reservation, Reserving};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -9,6 +10,9 @@ use std::sync::{Arc, Weak};
 
 /// What one operation takes beyond its bytes, one target or one range included.
 const OP_BYTES: usize = 64;
+/// On a full disk a commit counts so often: it may be a group of its own, it may find too little
+/// room at the end of a file and leave that empty, and the next file begins with a header.
+const FULL_FACTOR: usize = 3;
 
 pub(super) struct Space {
     me: Weak<Self>,
@@ -56,6 +60,8 @@ impl Space {
             let limit = self.unit_bytes_max.saturating_sub(overhead);
             return Reserving::Refused(Error::TooLarge { bytes, limit });
         }
+        // It may become a group of its own, and those are whole blocks.
+        let cost = cost.next_multiple_of(BLOCK);
         let mut state = self.state.lock();
         if state.closed {
             return Reserving::Refused(Error::Closed);
@@ -70,7 +76,8 @@ impl Space {
                 }
             }
             Purpose::Upkeep => {
-                let is_held = state.outstanding.saturating_add(cost) <= state.prepared;
+                let outstanding = state.outstanding.saturating_add(cost);
+                let is_held = outstanding.saturating_mul(FULL_FACTOR) <= state.prepared;
                 if let Some(free_bytes) = state.full.filter(|_| !is_held) {
                     return Reserving::Refused(Error::Full { free_bytes });
                 }
@@ -91,7 +98,16 @@ impl Space {
         Reservation::new(cost, Box::new(give_back))
     }
 
-    /// What was set aside is used or given back.
+    /// A group is written: what was set aside for it is used, and so much is left in the
+    /// prepared files.
+    pub(super) fn written(&self, reserved: usize, prepared: u64) {
+        self.change(|state| {
+            state.prepared = usize::try_from(prepared).unwrap_or(usize::MAX);
+            state.outstanding = state.outstanding.saturating_sub(reserved);
+        });
+    }
+
+    /// What was set aside is given back.
     pub(super) fn release(&self, bytes: usize) {
         self.change(|state| state.outstanding = state.outstanding.saturating_sub(bytes));
     }

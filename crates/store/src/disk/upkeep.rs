@@ -104,11 +104,15 @@ impl Inner {
     /// beyond the headroom, up to the bound of the unretired log.
     pub(super) fn refresh_space(&self) {
         let Ok(free) = self.files.free_bytes(&self.paths.dir) else { return };
-        let room = self.counters.room.load(Relaxed);
-        let prepared = room + self.spares.ready().1;
+        let (room, prepared) = (self.counters.room.load(Relaxed), self.prepared());
         let bound = (self.options.wal_bytes_max + room).saturating_sub(self.wal_bytes());
         let possible = prepared.saturating_add(free.saturating_sub(self.headroom)).min(bound);
         self.space.set_limits(prepared, possible, (free < self.headroom).then_some(free));
+    }
+
+    /// What the current file and the spares still hold.
+    pub(super) fn prepared(&self) -> u64 {
+        self.counters.room.load(Relaxed) + self.spares.ready().1
     }
 
     /// Write-ahead files in use.
