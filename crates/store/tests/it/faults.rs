@@ -240,6 +240,37 @@ fn a_full_disk_refuses_publishers_only_and_recovers_by_itself() {
 }
 
 #[test]
+fn what_upkeep_is_promised_on_a_full_disk_is_written() {
+    let files = SimFiles::new(6);
+    let (options, failures) = options();
+    let store = open(&files, &options).unwrap();
+    let mut growing = Growing::new();
+    fill_up(&files, &store, &mut growing);
+    files.set_free_bytes(Some(0));
+    step_upkeep(&store);
+    // Small ones, each a group of its own, until they are refused: without a look at the space
+    // in between, and with a few outstanding now and then.
+    let mut promised = 0;
+    for round in 0..10_000 {
+        let delta = vec![Op::Delta(A, vec![7; 100].into())];
+        match growing.submit(&store, Purpose::Upkeep, delta) {
+            Ok(()) => promised += 1,
+            Err(error) => {
+                assert!(matches!(error, Error::Full { .. }), "{error:?}");
+                break;
+            }
+        }
+        if round % 5 != 0 {
+            while store.step_commit() {}
+        }
+    }
+    while store.step_commit() {}
+    assert!(promised > 3, "{promised}");
+    assert_eq!(growing.acknowledged(), growing.submitted.len(), "promised and not written");
+    assert_eq!(*failures.lock(), [""; 0]);
+}
+
+#[test]
 fn trimming_makes_room_on_a_full_disk() {
     let files = SimFiles::new(4);
     let (options, failures) = options();
