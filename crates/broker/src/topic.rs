@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 use tramline_catalog::{TopicRecord, TopicSettings};
-use tramline_log::{Partition, PartitionSettings, Retention, TimestampRule};
+use tramline_log::{Durability, Partition, PartitionSettings, Retention, TimestampRule};
 use tramline_types::{Timestamp, TopicId, TopicName};
 
 /// A topic: its partitions and settings.
@@ -117,6 +117,7 @@ pub(crate) const fn partition_settings(settings: &TopicSettings) -> PartitionSet
                 after_max_ms: settings.timestamp_after_max_ms,
             }
         },
+        durability: if settings.acknowledged_early { Durability::Memory } else { Durability::Sync },
         retention: Retention {
             age_ms_max: settings.retention_ms,
             bytes_max: settings.retention_bytes,

@@ -131,6 +131,15 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         allowed: Allowed::OneOf(&["producer"]),
     },
     long("delete.retention.ms", "86400000", LONG, KEPT),
+    Setting {
+        name: "durability",
+        kind: SettingKind::String,
+        default: "sync",
+        doc: "When a record is acknowledged: when it is synced (`sync`), or already when it has its \
+              offset (`memory`): a crash then loses the last moments. Readers never see what a \
+              crash could take back.",
+        allowed: Allowed::OneOf(&["sync", "memory"]),
+    },
     long("file.delete.delay.ms", "60000", LONG, KEPT),
     long(
         "flush.messages",
@@ -196,11 +205,4 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
     long("segment.jitter.ms", "0", LONG, KEPT),
     long("segment.ms", "604800000", (1, i64::MAX), KEPT),
     boolean("unclean.leader.election.enable", "false", "Never: there is one copy and no election."),
-    Setting {
-        name: "tramline.note",
-        kind: SettingKind::String,
-        default: "",
-        doc: "Free text about the topic, for people.",
-        allowed: Allowed::AnyText,
-    },
 ];

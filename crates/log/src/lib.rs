@@ -12,7 +12,7 @@ mod timestamps;
 mod watch;
 
 pub use error::Error;
-pub use partition::{Appended, Partition, PartitionSettings, Reading, TimestampRule};
+pub use partition::{Appended, Durability, Partition, PartitionSettings, Reading, TimestampRule};
 pub use producers::SEQUENCES_KEPT;
 pub use retention::Retention;
 pub use timestamps::FoundTimestamp;

@@ -36,6 +36,15 @@ pub enum TimestampRule {
     LogAppend,
 }
 
+/// When an append is acknowledged. What is shown is durable either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is synced.
+    Sync,
+    /// When it has its offset: a crash loses the last moments.
+    Memory,
+}
+
 /// The topic settings that a partition goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionSettings {
@@ -45,6 +54,8 @@ pub struct PartitionSettings {
     pub timestamps: TimestampRule,
     /// What may be dropped.
     pub retention: Retention,
+    /// When an append is acknowledged.
+    pub durability: Durability,
 }
 
 /// An accepted batch; not durable until its completion is called.
@@ -167,7 +178,7 @@ impl Partition {
     }
 
     /// Gives a batch its offsets and submits it. `done` is called when it, or the original that
-    /// it repeats, is durable; not at all when this refuses.
+    /// it repeats, is acknowledged by the durability in force; not at all when this refuses.
     pub fn append(
         self: &Arc<Self>,
         batch: Batch,
@@ -191,13 +202,24 @@ impl Partition {
                 let next = state.next;
                 let target = Target { log: self.log, base, leader_epoch: state.leader_epoch };
                 let append = append_of(&batch, target, next, max_timestamp);
-                let commit = self.commit(append, delta, (next, done));
+                let (early, late) = match settings.durability {
+                    Durability::Sync => (None, done),
+                    Durability::Memory => (Some(done), Box::new(|| ()) as Completion),
+                };
+                let commit = self.commit(append, delta, (next, late));
                 self.store.submit(commit, reservation);
+                drop(state);
+                if let Some(done) = early {
+                    done();
+                }
                 Ok(Appended { base, log_append_time, duplicate: false })
             }
             Step::Duplicate { base, next } => {
                 drop(state);
-                self.when_durable(next, done);
+                match settings.durability {
+                    Durability::Sync => self.when_durable(next, done),
+                    Durability::Memory => done(),
+                }
                 Ok(Appended { base, log_append_time, duplicate: true })
             }
         }

@@ -154,3 +154,14 @@ async fn closing_ends_a_waiting_fetch() {
     let fetched = waiting.await.unwrap().unwrap();
     assert_eq!(values(&fetched), []);
 }
+
+#[tokio::test]
+async fn a_topic_may_acknowledge_early_and_still_shows_nothing_undurable() {
+    let (node, store) = stepped().await;
+    let topic = stepping(&store, node.topic("t", &[("durability", "memory")])).await;
+    let published = node.publish(&topic, batch_at(node.now(), &["early"])).await.unwrap();
+    assert_eq!(published.base_offset.get(), 0, "acknowledged without a commit");
+    assert_eq!(node.values(&topic, 0).await, []);
+    store.step_all();
+    assert_eq!(node.values(&topic, 0).await, [(0, "early".into())]);
+}

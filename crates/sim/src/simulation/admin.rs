@@ -112,7 +112,7 @@ impl Client {
         let (name, value) = match self.random.below(3) {
             0 => retention_setting(self),
             1 => ("max.message.bytes".to_owned(), (30_000 + self.random.below(1000)).to_string()),
-            _ => ("tramline.note".to_owned(), format!("{:x}", self.random.next_u64())),
+            _ => ("segment.jitter.ms".to_owned(), (self.random.next_u64() >> 1).to_string()),
         };
         let op = self.invoke(Step::AlterTopic {
             topic: known.label.clone(),
