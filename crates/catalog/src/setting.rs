@@ -40,7 +40,6 @@ enum Allowed {
     Between(i64, i64),
     Fraction,
     OneOf(&'static [&'static str]),
-    AnyText,
 }
 
 impl Setting {
@@ -64,7 +63,6 @@ impl Setting {
             Allowed::OneOf(allowed) => {
                 fail(format!("`{value}` is not supported; allowed: `{}`", allowed.join("`, `")))
             }
-            Allowed::AnyText => Ok(()),
         }
     }
 }
