@@ -102,6 +102,7 @@ pub(crate) fn write(
     let page = page(probe, idle, rows, rounds)?;
     println!("{page}");
     let path = Path::new("docs/benchmarks/streams.md");
+    std::fs::create_dir_all("docs/benchmarks")?;
     let text = std::fs::read_to_string(path).unwrap_or_default();
     // What people wrote about the figures stands below the marker and stays.
     let notes = text.split_once(NOTES).map_or("", |(_, notes)| notes);
