@@ -111,7 +111,7 @@ pub(crate) fn messages(
 fn records(batch: &Batch) -> Vec<Record> {
     batch.records(BATCH_BYTES_OPENED_MAX).unwrap_or_else(|error| {
         let offset = batch.header().base_offset;
-        tracing::warn!(offset, %error, "passed over a batch that cannot be opened");
+        tracing::debug!(offset, %error, "passed over a batch that cannot be opened");
         Vec::new()
     })
 }
