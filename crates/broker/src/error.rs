@@ -1,5 +1,6 @@
 //! Why the broker refuses. Front-ends map every variant, without a catch-all arm.
 
+use crate::QueueError;
 use tramline_types::{ErrorKind, NameError, Offset};
 
 /// Why the broker refuses.
@@ -126,6 +127,9 @@ pub enum Error {
     /// Some other limit is reached.
     #[error("{0}")]
     LimitExceeded(String),
+    /// A queue or an exchange refuses.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// The broker is stopping.
     #[error("the broker is stopping")]
     Closed,
@@ -168,6 +172,7 @@ impl Error {
             }
             Self::Storage(_) => ErrorKind::Internal,
             Self::DataDamaged(_) => ErrorKind::DataLoss,
+            Self::Queue(error) => error.kind(),
             Self::Closed => ErrorKind::Unavailable,
         }
     }

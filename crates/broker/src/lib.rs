@@ -12,6 +12,7 @@ mod metrics;
 mod options;
 mod partitioner;
 mod publish;
+mod queue_error;
 mod settings;
 mod topic;
 mod upkeep;
@@ -29,6 +30,7 @@ pub use group::{
 pub use metrics::Metrics;
 pub use options::{GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
+pub use queue_error::QueueError;
 pub use settings::{SettingDescription, SettingKind, SettingSource};
 pub use topic::Topic;
 pub use tramline_catalog::Change;

@@ -199,6 +199,33 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
         }
         E::NonEmptyGroup => (StatusCode::CONFLICT, "stop its consumers, then retry"),
         E::OffsetMetadataTooLarge => (StatusCode::BAD_REQUEST, "shorten the metadata"),
+        E::Queue(error) => advise_queue(error),
         E::Closed => (StatusCode::SERVICE_UNAVAILABLE, "the broker is stopping: retry elsewhere"),
+    }
+}
+
+const fn advise_queue(error: &broker::QueueError) -> (StatusCode, &'static str) {
+    use broker::QueueError as Q;
+    match error {
+        Q::UnknownQueue(_) | Q::Deleted(_) => {
+            (StatusCode::NOT_FOUND, "list the queues to see their names, or declare it")
+        }
+        Q::UnknownExchange(_) => {
+            (StatusCode::NOT_FOUND, "list the exchanges to see their names, or declare it")
+        }
+        Q::NameTaken(..) => (StatusCode::CONFLICT, "choose another name"),
+        Q::Inequivalent { .. } => {
+            (StatusCode::CONFLICT, "declare it as it is, or delete it before")
+        }
+        Q::InvalidSetting { .. } => (StatusCode::BAD_REQUEST, "correct the setting"),
+        Q::Locked(_) | Q::AccessRefused(_) => {
+            (StatusCode::FORBIDDEN, "use another name or connection")
+        }
+        Q::ExclusiveConsumer(_) | Q::InUse(_) => {
+            (StatusCode::CONFLICT, "stop its consumers and bindings, then retry")
+        }
+        Q::NotEmpty(_) => (StatusCode::CONFLICT, "purge it first"),
+        Q::LockLost => (StatusCode::CONFLICT, "receive the message again"),
+        Q::LimitExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "use less, or raise the limit"),
     }
 }

@@ -84,7 +84,21 @@ impl From<&broker::Error> for ErrorCode {
             E::FencedInstance => 82,
             E::InvalidRecord(_) => 87,
             E::UnknownTopicId => 100,
+            E::Queue(error) => of_queue(error),
         })
+    }
+}
+
+/// What a queue says to a Kafka client, which sees it as a topic.
+const fn of_queue(error: &broker::QueueError) -> i16 {
+    use broker::QueueError as Q;
+    match error {
+        Q::UnknownQueue(_) | Q::UnknownExchange(_) | Q::Deleted(_) => 3,
+        Q::AccessRefused(_) | Q::Locked(_) => 29,
+        Q::NameTaken(..) => 36,
+        Q::InvalidSetting { .. } | Q::Inequivalent { .. } => 40,
+        Q::InUse(_) | Q::NotEmpty(_) | Q::ExclusiveConsumer(_) | Q::LockLost => 42,
+        Q::LimitExceeded(_) => 44,
     }
 }
 

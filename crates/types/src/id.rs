@@ -25,3 +25,8 @@ impl TopicId {
 /// An idempotent or transactional producer's id (Kafka KIP-98).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerId(pub i64);
+
+/// One client connection, for as long as the process lives: what exclusive queues and
+/// connection-bound locks belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);

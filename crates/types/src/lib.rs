@@ -11,7 +11,7 @@ mod offset;
 
 pub use clock::{Clock, Monotonic, Timestamp};
 pub use error_kind::ErrorKind;
-pub use id::{LogId, ProducerId, TopicId};
+pub use id::{ConnectionId, LogId, ProducerId, TopicId};
 pub use message::{Header, Message};
-pub use name::{GroupId, NameError, TopicName};
+pub use name::{ExchangeName, GroupId, NameError, QueueName, TopicName};
 pub use offset::Offset;

@@ -2,6 +2,9 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
+/// The longest AMQP 0-9-1 short string, in bytes.
+const SHORT_STRING_MAX: usize = 255;
+
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -104,6 +107,46 @@ impl GroupId {
         } else {
             Ok(Self(text.into()))
         }
+    }
+}
+
+name! {
+    /// A queue's name: 1 to 255 bytes of UTF-8, as AMQP 0-9-1 spells names. One that is no
+    /// [`TopicName`] as well is hidden from Kafka clients.
+    QueueName
+}
+
+impl QueueName {
+    /// Parses: not empty, and not longer than a short string.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        match text.len() {
+            0 => Err(NameError::Empty("queue")),
+            len if len > SHORT_STRING_MAX => {
+                Err(NameError::TooLong { what: "queue", limit: SHORT_STRING_MAX })
+            }
+            _ => Ok(Self(text.into())),
+        }
+    }
+}
+
+name! {
+    /// An exchange's name: up to 255 bytes of UTF-8. The empty one is the default exchange,
+    /// which routes by queue name.
+    ExchangeName
+}
+
+impl ExchangeName {
+    /// Parses: not longer than a short string.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text.len() > SHORT_STRING_MAX {
+            return Err(NameError::TooLong { what: "exchange", limit: SHORT_STRING_MAX });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// Whether it is the default exchange.
+    pub fn is_default(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
