@@ -4,6 +4,7 @@
 
 mod checker;
 mod history;
+pub mod live;
 pub mod payload;
 mod report;
 pub mod simulation;

@@ -6,7 +6,7 @@ use crate::{
     connection::Connection,
     load::{Client, Shape, produce},
     machine::{Machine, SMALL},
-    site::{ONE_AT_A_TIME, Site},
+    site::{Site, alone},
 };
 use std::{
     collections::BTreeMap,
@@ -24,8 +24,8 @@ type Truth = BTreeMap<(String, u32), BTreeMap<u64, String>>;
 
 #[test]
 fn damaged_files_never_give_a_wrong_byte_and_never_hide_a_loss() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let mut site = Site::new();
+    let _turn = alone();
+    let mut site = Site::open();
     let data = site.path().join("data");
     let mut machine = site.machine(&data, SMALL);
     let earlier = site.path().join("earlier");

@@ -6,7 +6,7 @@ use crate::{
     image::{Mount, make_ext4, may_mount},
     load::{Client, PRODUCE_VERSION},
     machine::Machine,
-    site::{ONE_AT_A_TIME, Site},
+    site::{Site, alone},
 };
 use std::{
     fs,
@@ -38,7 +38,13 @@ headroom = "8 MiB"
 segment_max = "4 MiB"
 "#;
 
-impl Client {
+trait Fill {
+    fn send_one(&mut self, topic: &str, records: u64, bytes: usize) -> i16;
+    fn fill(&mut self, topic: &str);
+    fn send_when_free(&mut self, topic: &str);
+}
+
+impl Fill for Client {
     /// Sends one batch of records of this size; the error code.
     fn send_one(&mut self, topic: &str, records: u64, bytes: usize) -> i16 {
         let mut connection = self.world.must_connect();
@@ -109,8 +115,8 @@ impl Client {
 
 #[test]
 fn a_full_disk_refuses_messages_serves_the_rest_and_recovers_by_itself() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let mut site = Site::new();
+    let _turn = alone();
+    let mut site = Site::open();
     if !may_mount(site.path()) {
         return;
     }

@@ -5,7 +5,7 @@ use crate::{
     load::{Shape, produce},
     machine::SMALL,
     python::Python,
-    site::{ONE_AT_A_TIME, Site},
+    site::{Site, alone},
 };
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ fn rounds() -> u64 {
 
 #[test]
 fn nothing_is_lost_by_kill_9_at_random_moments() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let mut site = Site::new();
+    let _turn = alone();
+    let mut site = Site::open();
     let data = site.path().join("data");
     let mut machine = site.machine(&data, SMALL);
     let Site { world, random, admin, auditor, directory } = &mut site;

@@ -8,17 +8,12 @@
 #![allow(clippy::disallowed_methods, reason = "real processes take real time")]
 #![allow(clippy::print_stderr, reason = "says what was left out, and where a run stands")]
 
-mod audit;
-mod connection;
+use tramline_sim::live::{audit, connection, image, load, machine, site, world};
+
 mod damage;
 mod full;
-mod image;
 mod kill;
-mod load;
-mod machine;
 mod pause;
 mod power;
 mod python;
-mod site;
 mod sync_error;
-mod world;

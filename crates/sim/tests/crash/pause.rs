@@ -4,15 +4,15 @@ use crate::{
     audit::consume,
     load::{Shape, produce},
     machine::SMALL,
-    site::{ONE_AT_A_TIME, Site},
+    site::{Site, alone},
 };
 use rustix::process::Signal;
 use std::time::Duration;
 
 #[test]
 fn a_stopped_process_goes_on_where_it_was() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let mut site = Site::new();
+    let _turn = alone();
+    let mut site = Site::open();
     let data = site.path().join("data");
     let mut machine = site.machine(&data, SMALL);
     let Site { world, random, admin, auditor, .. } = &mut site;

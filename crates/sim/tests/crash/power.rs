@@ -6,7 +6,7 @@ use crate::{
     image::{Mount, copy_sparse, make_ext4, may_mount},
     load::{Shape, produce},
     machine::SMALL,
-    site::{ONE_AT_A_TIME, Site},
+    site::{Site, alone},
 };
 use rustix::process::Signal;
 use std::time::Duration;
@@ -16,8 +16,8 @@ const IMAGE_MIB: u64 = 256;
 
 #[test]
 fn nothing_is_lost_by_power_cuts_of_a_mounted_disk() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let mut site = Site::new();
+    let _turn = alone();
+    let mut site = Site::open();
     if !may_mount(site.path()) {
         return;
     }

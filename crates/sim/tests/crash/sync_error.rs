@@ -5,7 +5,7 @@ use crate::{
     image::{Mount, make_ext4, may_mount},
     load::{Shape, produce},
     machine::SMALL,
-    site::{ONE_AT_A_TIME, Site},
+    site::{Site, alone},
 };
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ const DEATH_MAX: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_failed_write_or_sync_ends_the_process_and_loses_nothing() {
-    let _turn = ONE_AT_A_TIME.lock();
-    let mut site = Site::new();
+    let _turn = alone();
+    let mut site = Site::open();
     if !may_mount(site.path()) {
         return;
     }

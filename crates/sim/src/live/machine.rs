@@ -1,7 +1,9 @@
 //! One broker process on one data directory.
 
+use crate::live::usage::Usage;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -9,7 +11,7 @@ use std::{
 };
 
 /// Sizes so small that files roll over and retire within seconds.
-pub(crate) const SMALL: &str = r#"
+pub const SMALL: &str = r#"
 [topics]
 retention_check_interval = "1s"
 [groups]
@@ -23,12 +25,12 @@ segment_max = "4 MiB"
 "#;
 
 /// From the start of the process to its readiness, at most. The stored data is small.
-pub(crate) const START_MAX: Duration = Duration::from_secs(10);
+pub const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(20);
 const LOG_SHOWN: usize = 4000;
 
 /// A broker's process, or the place of one. Ends with its handle.
-pub(crate) struct Machine {
+pub struct Machine {
     /// Configuration, log and ready file.
     directory: PathBuf,
     data: PathBuf,
@@ -37,11 +39,14 @@ pub(crate) struct Machine {
     process: Option<Child>,
     /// Where in the log the process's own lines begin.
     log_from: usize,
+    /// What runs the broker: a program and its arguments, which the broker's own follow.
+    wrapper: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Machine {
     /// A machine that is off, with its files in `directory` and its data in `data`.
-    pub(crate) fn new(directory: &Path, data: &Path, config: &str) -> Self {
+    pub fn new(directory: &Path, data: &Path, config: &str) -> Self {
         fs::write(directory.join("tramline.toml"), config).expect("a test's directory is writable");
         let any = || "127.0.0.1:0".to_owned();
         Self {
@@ -51,11 +56,27 @@ impl Machine {
             http: any(),
             process: None,
             log_from: 0,
+            wrapper: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
+    /// Runs the broker by a script of the shell, which must end with `exec "$@"`.
+    #[must_use]
+    pub fn through_shell(mut self, script: &str) -> Self {
+        self.wrapper = ["sh", "-c", script, "sh"].map(OsString::from).into();
+        self
+    }
+
+    /// Sets a variable of the broker's environment.
+    #[must_use]
+    pub fn with_environment(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
     /// The same ports on other data: the next machine in this one's place.
-    pub(crate) fn on_data(&self, data: &Path) -> Self {
+    pub fn on_data(&self, data: &Path) -> Self {
         Self {
             directory: self.directory.clone(),
             data: data.to_owned(),
@@ -63,21 +84,38 @@ impl Machine {
             http: self.http.clone(),
             process: None,
             log_from: 0,
+            wrapper: self.wrapper.clone(),
+            environment: self.environment.clone(),
         }
     }
 
     /// Where Kafka clients connect to.
-    pub(crate) fn kafka(&self) -> &str {
+    pub fn kafka(&self) -> &str {
         &self.kafka
     }
 
+    /// Where HTTP clients connect to.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the process runs").id()
+    }
+
+    /// What the process takes of the machine.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.pid())
+    }
+
     /// The data directory.
-    pub(crate) fn data(&self) -> &Path {
+    pub fn data(&self) -> &Path {
         &self.data
     }
 
     /// Starts the process, without waiting for it.
-    pub(crate) fn launch(&mut self) {
+    pub fn launch(&mut self) {
         let binary = std::env::var_os("TRAMLINE_BIN").expect("TRAMLINE_BIN names the binary");
         let ready = self.ready_file();
         if let Err(error) = fs::remove_file(&ready) {
@@ -86,7 +124,12 @@ impl Machine {
         self.log_from = self.read_log().len();
         let log = fs::File::options().append(true).create(true).open(self.directory.join("log"));
         let log = log.expect("a test's directory is writable");
-        let process = Command::new(binary)
+        let mut words = self.wrapper.iter().cloned().chain([binary]);
+        let mut command = Command::new(words.next().expect("the binary is there"));
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        let process = command
+            .args(words)
+            .envs(environment)
             .arg("serve")
             .arg("--config")
             .arg(self.directory.join("tramline.toml"))
@@ -103,12 +146,12 @@ impl Machine {
     }
 
     /// Starts the process and waits until it is ready; how long that took.
-    pub(crate) fn start(&mut self) -> Duration {
+    pub fn start(&mut self) -> Duration {
         self.try_start().unwrap_or_else(|error| panic!("{error}\n{}", self.log()))
     }
 
     /// The same; the error says what the process did instead.
-    pub(crate) fn try_start(&mut self) -> Result<Duration, String> {
+    pub fn try_start(&mut self) -> Result<Duration, String> {
         let started = Instant::now();
         self.launch();
         loop {
@@ -137,7 +180,7 @@ impl Machine {
     }
 
     /// kill -9.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             // An error means that it has ended already.
             drop(process.kill());
@@ -146,20 +189,20 @@ impl Machine {
     }
 
     /// Asks the process to end, and waits for it.
-    pub(crate) fn stop(&mut self) -> ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait(STOP_MAX).unwrap_or_else(|| panic!("the broker does not stop\n{}", self.log()))
     }
 
     /// Sends the process a signal.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("the process runs");
         let pid = Pid::from_child(process);
         kill_process(pid, signal).expect("the process is ours");
     }
 
     /// How the process ended by itself, if it did so within this time.
-    pub(crate) fn wait(&mut self, max: Duration) -> Option<ExitStatus> {
+    pub fn wait(&mut self, max: Duration) -> Option<ExitStatus> {
         let started = Instant::now();
         loop {
             if let Some(status) = self.exited() {
@@ -173,14 +216,14 @@ impl Machine {
     }
 
     /// How the process ended by itself, if it has.
-    pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
+    pub fn exited(&mut self) -> Option<ExitStatus> {
         let status = self.process.as_mut()?.try_wait().expect("the process is ours")?;
         self.process = None;
         Some(status)
     }
 
     /// Whether the process that was started last has logged this.
-    pub(crate) fn says(&self, text: &str) -> bool {
+    pub fn says(&self, text: &str) -> bool {
         String::from_utf8_lossy(&self.read_log()[self.log_from..]).contains(text)
     }
 
@@ -189,7 +232,7 @@ impl Machine {
     }
 
     /// The end of the log.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let log = self.read_log();
         let tail = &log[log.len().saturating_sub(LOG_SHOWN)..];
         format!("the broker's log:\n{}", String::from_utf8_lossy(tail))

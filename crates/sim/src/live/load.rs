@@ -1,7 +1,8 @@
 //! Load by bare clients: producers with several batches in flight, idempotent ones that repeat
 //! what has no known outcome, consumers that commit, and an administrator.
 
-use crate::{connection::Connection, world::World};
+use crate::live::{connection::Connection, world::World};
+use crate::{Committed, Step, payload};
 use std::{
     collections::{HashMap, VecDeque},
     io,
@@ -10,7 +11,6 @@ use std::{
     time::Duration,
 };
 use tramline_record::{BatchBuilder, Compression};
-use tramline_sim::{Committed, Step, payload};
 use tramline_store::fs::sim::Random;
 use tramline_types::{Message, ProducerId, Timestamp};
 use tramline_wire::{
@@ -21,7 +21,8 @@ use tramline_wire::{
     },
 };
 
-pub(crate) const PRODUCE_VERSION: i16 = 7;
+/// The version of Produce that every client here speaks.
+pub const PRODUCE_VERSION: i16 = 7;
 const IN_FLIGHT_MAX: usize = 5;
 const DUPLICATE_SEQUENCE_NUMBER: i16 = 46;
 /// Errors after which nobody knows whether the request was carried out.
@@ -29,24 +30,28 @@ const AMBIGUOUS: [i16; 3] = [-1, 7, 13];
 
 /// What to send.
 #[derive(Clone, Copy)]
-pub(crate) struct Shape {
+pub struct Shape {
     /// Records of one batch, at most.
-    pub(crate) records_max: u64,
+    pub records_max: u64,
     /// Bytes of one record, at most; now and then a batch is large all the same.
-    pub(crate) bytes_max: usize,
+    pub bytes_max: usize,
     /// One batch in so many is large enough for a segment of its own; 0 for none.
-    pub(crate) large_one_in: u64,
+    pub large_one_in: u64,
 }
 
 impl Shape {
-    pub(crate) const MIXED: Self = Self { records_max: 20, bytes_max: 600, large_one_in: 60 };
+    /// Small batches, and now and then a large one.
+    pub const MIXED: Self = Self { records_max: 20, bytes_max: 600, large_one_in: 60 };
 }
 
 /// One client of the history.
-pub(crate) struct Client {
-    pub(crate) name: String,
-    pub(crate) world: Arc<World>,
-    pub(crate) random: Random,
+pub struct Client {
+    /// As the history knows it.
+    pub name: String,
+    /// What the client acts in.
+    pub world: Arc<World>,
+    /// Decides what it does.
+    pub random: Random,
 }
 
 /// A batch and the operations that its records are in the history.
@@ -58,7 +63,7 @@ struct Sending {
 }
 
 /// Starts this many producers, half of them idempotent; they end when the world stops.
-pub(crate) fn produce(
+pub fn produce(
     world: &Arc<World>,
     random: &mut Random,
     count: usize,
@@ -240,7 +245,7 @@ fn wall_clock() -> Timestamp {
 
 impl Client {
     /// Creates a topic; the broker must be up, the outcome is recorded.
-    pub(crate) fn create_topic(
+    pub fn create_topic(
         &self,
         connection: &mut Connection,
         topic: &str,
@@ -275,7 +280,7 @@ impl Client {
     }
 
     /// Deletes a topic.
-    pub(crate) fn delete_topic(&self, connection: &mut Connection, topic: &str) -> bool {
+    pub fn delete_topic(&self, connection: &mut Connection, topic: &str) -> bool {
         self.world.remove_topic(topic);
         let op = self.world.invoke(&self.name, Step::DeleteTopic { topic: topic.to_owned() });
         let request = DeleteTopicsRequest {
@@ -288,7 +293,7 @@ impl Client {
     }
 
     /// Commits a group's offset. The error is the connection's.
-    pub(crate) fn commit(
+    pub fn commit(
         &self,
         connection: &mut Connection,
         group: &str,

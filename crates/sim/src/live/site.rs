@@ -1,28 +1,43 @@
 //! What every test begins with: a directory, a world, an administrator and an auditor.
 
-use crate::{
+use crate::live::{
     load::Client,
     machine::Machine,
     world::{World, now},
 };
-use parking_lot::Mutex;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::{path::Path, sync::Arc};
 use tramline_store::fs::sim::Random;
 
-/// All tests take turns.
-pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static TURN: RwLock<()> = RwLock::new(());
 
-pub(crate) struct Site {
-    pub(crate) world: Arc<World>,
-    pub(crate) random: Random,
-    pub(crate) admin: Client,
-    pub(crate) auditor: Client,
+/// The machine for this test alone: it needs all of it, or disturbs others.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    TURN.write()
+}
+
+/// The machine together with other tests that need little of it.
+pub fn together() -> RwLockReadGuard<'static, ()> {
+    TURN.read()
+}
+
+/// A directory, a world, an administrator and an auditor.
+pub struct Site {
+    /// What outlives the broker.
+    pub world: Arc<World>,
+    /// Decides the random moments.
+    pub random: Random,
+    /// Creates and deletes topics.
+    pub admin: Client,
+    /// Reads everything.
+    pub auditor: Client,
     /// Last, so that it goes after all that lies in it.
-    pub(crate) directory: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
 }
 
 impl Site {
-    pub(crate) fn new() -> Self {
+    /// A site in a temporary directory.
+    pub fn open() -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
         let mut random = Random::new(seed());
         let world = Arc::new(World::new(directory.path()));
@@ -35,18 +50,19 @@ impl Site {
         Self { world, random, admin, auditor, directory }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The directory.
+    pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// A machine with its files in this site's directory, and its data where it is told.
-    pub(crate) fn machine(&self, data: &Path, config: &str) -> Machine {
+    pub fn machine(&self, data: &Path, config: &str) -> Machine {
         Machine::new(self.path(), data, config)
     }
 
     /// Checks everything so far, and that something was there to check.
     #[track_caller]
-    pub(crate) fn expect_good(&self, machine: &Machine, sends_ok_min: usize) {
+    pub fn expect_good(&self, machine: &Machine, sends_ok_min: usize) {
         let report = self.world.check();
         eprintln!("{report}");
         assert!(report.is_good(), "{report}\n{}", machine.log());

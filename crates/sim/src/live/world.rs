@@ -1,5 +1,6 @@
 //! What outlives the broker: the history, the topics, and where the broker listens.
 
+use crate::{Event, Options, Recorder, Report, Step, check, merge, parse};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use std::{
@@ -9,21 +10,21 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-use tramline_sim::{Event, Options, Recorder, Report, Step, check, merge, parse};
 use tramline_store::fs::sim::Random;
 
-use crate::connection::Connection;
+use crate::live::connection::Connection;
 
 /// Time shared by all processes of this machine, as histories carry it.
-pub(crate) fn now() -> u64 {
+pub fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(time.tv_sec).expect("the clock started at 0");
     seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).expect("nanoseconds are positive")
 }
 
 /// What outlives the broker.
-pub(crate) struct World {
-    pub(crate) recorder: Recorder,
+pub struct World {
+    /// What clients asked for and were told.
+    pub recorder: Recorder,
     address: Mutex<String>,
     /// Topics that exist and are in use, with their number of partitions.
     topics: Mutex<BTreeMap<String, u32>>,
@@ -36,7 +37,7 @@ pub(crate) struct World {
 
 impl World {
     /// A world whose own ledger lies in `directory`.
-    pub(crate) fn new(directory: &Path) -> Self {
+    pub fn new(directory: &Path) -> Self {
         let ledger = fs::File::create(directory.join("ledger.jsonl"));
         let ledger = std::io::LineWriter::new(ledger.expect("a test's directory is writable"));
         Self {
@@ -49,55 +50,63 @@ impl World {
         }
     }
 
-    pub(crate) fn set_address(&self, address: &str) {
+    /// Tells all clients where the broker listens.
+    pub fn set_address(&self, address: &str) {
         address.clone_into(&mut self.address.lock());
     }
 
-    pub(crate) fn add_ledger(&self, path: PathBuf) {
+    /// Adds a history that another process writes.
+    pub fn add_ledger(&self, path: PathBuf) {
         self.ledgers.lock().push(path);
     }
 
-    pub(crate) fn add_topic(&self, topic: &str, partitions: u32) {
+    /// A topic that clients use from here on.
+    pub fn add_topic(&self, topic: &str, partitions: u32) {
         self.topics.lock().insert(topic.to_owned(), partitions);
     }
 
-    pub(crate) fn remove_topic(&self, topic: &str) {
+    /// A topic that no client uses any more.
+    pub fn remove_topic(&self, topic: &str) {
         self.topics.lock().remove(topic);
     }
 
-    pub(crate) fn topics(&self) -> BTreeMap<String, u32> {
+    /// All topics in use, with their number of partitions.
+    pub fn topics(&self) -> BTreeMap<String, u32> {
         self.topics.lock().clone()
     }
 
     /// A topic and a partition.
-    pub(crate) fn pick(&self, random: &mut Random) -> Option<(String, u32)> {
+    pub fn pick(&self, random: &mut Random) -> Option<(String, u32)> {
         let topics = self.topics.lock();
         let (topic, partitions) = topics.iter().nth(random.index(topics.len()))?;
         let partition = random.below(u64::from(*partitions));
         Some((topic.clone(), u32::try_from(partition).expect("a partition's index")))
     }
 
-    pub(crate) fn stop(&self) {
+    /// Ends all clients.
+    pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn go_on(&self, records: u64) {
+    /// Lets clients run, and send this many records.
+    pub fn go_on(&self, records: u64) {
         self.budget.store(records, Ordering::Relaxed);
         self.stopped.store(false, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
+    /// Whether clients must end.
+    pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
     /// Takes so many records off this round's budget, if they are there.
-    pub(crate) fn may_send(&self, records: u64) -> bool {
+    pub fn may_send(&self, records: u64) -> bool {
         let take = |left: u64| left.checked_sub(records);
         self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// A connection; tries until there is one or the world has stopped.
-    pub(crate) fn connect(&self) -> Option<Connection> {
+    pub fn connect(&self) -> Option<Connection> {
         while !self.is_stopped() {
             let address = self.address.lock().clone();
             match Connection::open(&address) {
@@ -109,34 +118,38 @@ impl World {
     }
 
     /// A connection to a broker that is ready.
-    pub(crate) fn must_connect(&self) -> Connection {
+    pub fn must_connect(&self) -> Connection {
         let address = self.address.lock().clone();
         Connection::open(&address).unwrap_or_else(|error| panic!("{address}: {error}"))
     }
 
-    pub(crate) fn invoke(&self, client: &str, step: Step) -> u64 {
+    /// Records that a client asks for something; the operation's number.
+    pub fn invoke(&self, client: &str, step: Step) -> u64 {
         self.recorder.invoke(now(), client, step)
     }
 
-    pub(crate) fn complete(&self, client: &str, op: u64, step: Step) {
+    /// Records what a client was told.
+    pub fn complete(&self, client: &str, op: u64, step: Step) {
         self.recorder.complete(now(), client, op, step);
     }
 
-    pub(crate) fn unknown(&self, client: &str, op: u64, reason: &impl ToString) {
+    /// Records that a client was told nothing.
+    pub fn unknown(&self, client: &str, op: u64, reason: &impl ToString) {
         self.complete(client, op, Step::Unknown { reason: reason.to_string() });
     }
 
-    pub(crate) fn note(&self, client: &str, step: Step) {
+    /// Records what is no operation.
+    pub fn note(&self, client: &str, step: Step) {
         self.recorder.note(now(), client, step);
     }
 
     /// Notes in the history what the test did.
-    pub(crate) fn say(&self, text: &str) {
+    pub fn say(&self, text: &str) {
         self.note("test", Step::Note { text: text.to_owned() });
     }
 
     /// Checks everything so far, the other processes' ledgers included.
-    pub(crate) fn check(&self) -> Report {
+    pub fn check(&self) -> Report {
         let mut histories: Vec<Vec<Event>> = vec![self.recorder.take()];
         for path in &*self.ledgers.lock() {
             let text = fs::read_to_string(path).unwrap_or_default();

@@ -8,12 +8,12 @@ use std::{
 };
 
 /// A file system mounted on a directory.
-pub(crate) struct Mount {
+pub struct Mount {
     at: PathBuf,
 }
 
 /// Makes an ext4 file system in a sparse file.
-pub(crate) fn make_ext4(backing: &Path, mib: u64) -> Result<(), String> {
+pub fn make_ext4(backing: &Path, mib: u64) -> Result<(), String> {
     let sized = fs::File::create(backing).and_then(|file| file.set_len(mib << 20));
     sized.map_err(|error| format!("{}: {error}", backing.display()))?;
     // Nothing is left to be written later in the background, and no space is reserved for root.
@@ -22,19 +22,19 @@ pub(crate) fn make_ext4(backing: &Path, mib: u64) -> Result<(), String> {
 }
 
 /// Copies a file as the disk would be found after a power cut.
-pub(crate) fn copy_sparse(from: &Path, to: &Path) -> Result<(), String> {
+pub fn copy_sparse(from: &Path, to: &Path) -> Result<(), String> {
     run("cp", [OsStr::new("--sparse=always"), from.as_os_str(), to.as_os_str()])
 }
 
 impl Mount {
     /// Mounts an image on a directory, made where it is missing.
-    pub(crate) fn ext4(backing: &Path, at: &Path) -> Result<Self, String> {
+    pub fn ext4(backing: &Path, at: &Path) -> Result<Self, String> {
         // The file system writes its journal out when it is told to, hardly ever by itself.
         Self::new(at, ["-o".as_ref(), "loop,commit=300".as_ref(), backing.as_os_str()])
     }
 
     /// Mounts an empty tmpfs of this size.
-    pub(crate) fn tmpfs(at: &Path, mib: u64) -> Result<Self, String> {
+    pub fn tmpfs(at: &Path, mib: u64) -> Result<Self, String> {
         let size = format!("size={mib}m");
         Self::new(at, ["-t", "tmpfs", "-o", &size, "tmpfs"].map(OsStr::new))
     }
@@ -46,12 +46,13 @@ impl Mount {
     }
 
     /// Changes a tmpfs's size.
-    pub(crate) fn resize(&self, mib: u64) -> Result<(), String> {
+    pub fn resize(&self, mib: u64) -> Result<(), String> {
         let size = format!("remount,size={mib}m");
         run("mount", ["-o".as_ref(), size.as_ref(), self.at.as_os_str()])
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
         &self.at
     }
 }
@@ -66,7 +67,7 @@ impl Drop for Mount {
 }
 
 /// Whether this machine lets us mount; says why not.
-pub(crate) fn may_mount(directory: &Path) -> bool {
+pub fn may_mount(directory: &Path) -> bool {
     let backing = directory.join("probe.img");
     let mounted = make_ext4(&backing, 8)
         .and_then(|()| Mount::ext4(&backing, &directory.join("probe")))

@@ -1,9 +1,9 @@
 //! Reading: consumers under load, and the audit that reads everything.
 
-use crate::{connection::Connection, load::Client, world::World};
+use crate::live::{connection::Connection, load::Client, world::World};
+use crate::{End, Read, Step, TopicSeen, payload};
 use std::{io, sync::Arc, thread::JoinHandle, time::Duration};
 use tramline_record::Batch;
-use tramline_sim::{End, Read, Step, TopicSeen, payload};
 use tramline_store::fs::sim::Random;
 use tramline_wire::{
     KafkaStr,
@@ -17,33 +17,34 @@ const FETCH_VERSION: i16 = 11;
 const OPENED_BYTES_MAX: usize = 16 * 1024 * 1024;
 const OFFSET_OUT_OF_RANGE: i16 = 1;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-pub(crate) const GROUPS: [&str; 2] = ["group-a", "group-b"];
+/// The groups that consumers commit for.
+pub const GROUPS: [&str; 2] = ["group-a", "group-b"];
 
 /// What one poll showed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Polled {
+pub enum Polled {
+    /// Records, or nothing yet.
     Moved,
     /// Nothing above the position, which is the high watermark.
     End,
+    /// The position lies outside of the log.
     OutOfRange,
+    /// There is no such topic.
     Gone,
     /// The broker says that it cannot read this: an error code.
     Refused(i16),
 }
 
 /// A partition that a client reads.
-pub(crate) struct Assigned {
+pub struct Assigned {
     topic: String,
     partition: u32,
-    pub(crate) position: u64,
+    /// The next offset.
+    pub position: u64,
 }
 
 /// Starts this many consumers; they end when the world stops.
-pub(crate) fn consume(
-    world: &Arc<World>,
-    random: &mut Random,
-    count: usize,
-) -> Vec<JoinHandle<()>> {
+pub fn consume(world: &Arc<World>, random: &mut Random, count: usize) -> Vec<JoinHandle<()>> {
     (0..count)
         .map(|i| {
             let seed = random.next_u64();
@@ -80,7 +81,7 @@ impl Client {
     }
 
     /// Looks at both ends; none when the topic is gone.
-    pub(crate) fn ends(
+    pub fn ends(
         &self,
         connection: &mut Connection,
         topic: &str,
@@ -122,18 +123,16 @@ impl Client {
         }
     }
 
-    pub(crate) fn assign(&self, topic: &str, partition: u32, position: u64) -> Assigned {
+    /// Begins to read a partition.
+    pub fn assign(&self, topic: &str, partition: u32, position: u64) -> Assigned {
         let topic = topic.to_owned();
         let step = Step::Assign { topic: topic.clone(), partition, offset: Some(position) };
         self.world.note(&self.name, step);
         Assigned { topic, partition, position }
     }
 
-    pub(crate) fn poll(
-        &self,
-        connection: &mut Connection,
-        assigned: &mut Assigned,
-    ) -> io::Result<Polled> {
+    /// Fetches once.
+    pub fn poll(&self, connection: &mut Connection, assigned: &mut Assigned) -> io::Result<Polled> {
         let op = self.world.invoke(&self.name, Step::Poll);
         let request = FetchRequest {
             replica_id: -1,
@@ -180,7 +179,8 @@ impl Client {
         Ok(if at_end { Polled::End } else { Polled::Moved })
     }
 
-    pub(crate) fn fetch_committed(
+    /// Looks at a group's committed offset.
+    pub fn fetch_committed(
         &self,
         connection: &mut Connection,
         group: &str,
@@ -220,7 +220,7 @@ impl Client {
     }
 
     /// Looks at all topics.
-    pub(crate) fn list(&self, connection: &mut Connection) -> io::Result<()> {
+    pub fn list(&self, connection: &mut Connection) -> io::Result<()> {
         let op = self.world.invoke(&self.name, Step::ListTopics);
         let request = MetadataRequest {
             topics: None,
@@ -239,7 +239,7 @@ impl Client {
     }
 
     /// Reads one partition to its end; gives back whether it could.
-    pub(crate) fn drain(
+    pub fn drain(
         &self,
         connection: &mut Connection,
         topic: &str,
@@ -267,7 +267,7 @@ impl Client {
     }
 
     /// Reads everything: topics, committed offsets, every partition to its end. Must succeed.
-    pub(crate) fn audit(&self, only: impl Fn(&str) -> bool) {
+    pub fn audit(&self, only: impl Fn(&str) -> bool) {
         let mut connection = self.world.must_connect();
         let audited = self.try_audit(&mut connection, only);
         audited.unwrap_or_else(|error| panic!("the audit was cut off: {error}"));

@@ -15,13 +15,15 @@ use tramline_wire::{
 const ANSWER_MAX: Duration = Duration::from_secs(15);
 const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-pub(crate) struct Connection {
+/// A connection to a broker's Kafka port.
+pub struct Connection {
     stream: TcpStream,
     correlation_id: i32,
 }
 
 impl Connection {
-    pub(crate) fn open(address: &str) -> io::Result<Self> {
+    /// Connects and asks for the versions.
+    pub fn open(address: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
@@ -33,7 +35,7 @@ impl Connection {
     }
 
     /// Sends a request without waiting for its answer.
-    pub(crate) fn send<R: Request>(&mut self, request: &R, version: i16) -> io::Result<()> {
+    pub fn send<R: Request>(&mut self, request: &R, version: i16) -> io::Result<()> {
         self.correlation_id += 1;
         let name = Some(KafkaStr::from_static("crash"));
         let frame = encode_request(request, version, self.correlation_id, name);
@@ -42,7 +44,7 @@ impl Connection {
     }
 
     /// The next answer.
-    pub(crate) fn receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
+    pub fn receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
         let mut size = [0; 4];
         self.stream.read_exact(&mut size)?;
         let size = usize::try_from(i32::from_be_bytes(size)).unwrap_or(usize::MAX);
@@ -55,11 +57,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer.
-    pub(crate) fn call<R: Request>(
-        &mut self,
-        request: &R,
-        version: i16,
-    ) -> io::Result<R::Response> {
+    pub fn call<R: Request>(&mut self, request: &R, version: i16) -> io::Result<R::Response> {
         self.send(request, version)?;
         self.receive::<R>(version)
     }
