@@ -12,6 +12,7 @@ const ORDER: &[(&str, Role)] = &[
     ("tramline-routing", Role::Engine),
     ("tramline-wire-derive", Role::Codec),
     ("tramline-wire", Role::Codec),
+    ("tramline-wire-amqp091", Role::Codec),
     ("tramline-store", Role::Engine),
     ("tramline-store-cloud", Role::Engine),
     ("tramline-log", Role::Engine),

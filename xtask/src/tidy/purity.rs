@@ -5,7 +5,7 @@ use super::Fault;
 use super::source::Source;
 
 /// Crates of values alone.
-const PURE_CRATES: &[&str] = &["types", "record", "routing", "wire", "wire-derive"];
+const PURE_CRATES: &[&str] = &["types", "record", "routing", "wire", "wire-amqp091", "wire-derive"];
 
 /// Files that hold a pure state machine, wherever they are.
 const PURE_FILES: &[&str] = &["state.rs", "session.rs", "locks.rs"];

@@ -1,0 +1,5 @@
+//! AMQP 0-9-1: field tables.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tramline_wire_amqp091::fuzz_table(data));
