@@ -12,6 +12,7 @@ mod metrics;
 mod options;
 mod partitioner;
 mod publish;
+mod queue;
 mod queue_error;
 mod settings;
 mod topic;
@@ -30,10 +31,16 @@ pub use group::{
 pub use metrics::Metrics;
 pub use options::{GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
+pub use queue::{
+    Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
+    EnqueueOptions, Enqueuing, Queue, Receive, Settle, Settling, Targets, Unit, Wake,
+};
 pub use queue_error::QueueError;
 pub use settings::{SettingDescription, SettingKind, SettingSource};
 pub use topic::Topic;
 pub use tramline_catalog::Change;
 pub use tramline_catalog::TopicDefaults;
+pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
 pub use tramline_log::Partition;
+pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
 pub use tramline_store::{Damage, Stats as StoreStats};

@@ -3,15 +3,18 @@
 //!
 //! Keys, all text: `topic/<name>` → JSON of [`TopicRecord`]; `log-ids` → decimal upper bound of
 //! the log ids handed out; `producer-ids` likewise; `cluster-id` → text; `leader-epoch` →
-//! decimal, raised at every start; `group/<id>` belongs to the consumer groups.
+//! decimal, raised at every start; `queue/<name>` → JSON of [`QueueRecord`]; `group/<id>`
+//! belongs to the consumer groups.
 
 mod counter;
 mod error;
+mod queue;
 mod setting;
 mod topic;
 
 pub use counter::Counter;
 pub use error::Error;
+pub use queue::{Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings};
 pub use setting::{Setting, SettingKind, TOPIC_SETTINGS, find as find_topic_setting};
 pub use topic::{Change, TopicDefaults, TopicRecord, TopicSettings};
 

@@ -1,0 +1,97 @@
+//! What resolves when something is durable.
+
+use crate::EnqueueError;
+use futures_util::task::AtomicWaker;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+use tramline_queue::LockToken;
+
+/// How many commits are not durable yet. The committer wakes the waiter once, for the last.
+pub(super) struct Outstanding {
+    count: AtomicUsize,
+    waker: AtomicWaker,
+}
+
+impl Outstanding {
+    fn is_over(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_over() {
+            self.waker.register(cx.waker());
+            if !self.is_over() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Resolves to one result per message, in order, when all that were taken are durable. Nothing
+/// is undone when it is dropped.
+pub struct Enqueuing {
+    outstanding: Option<Arc<Outstanding>>,
+    results: Vec<Result<(), EnqueueError>>,
+}
+
+impl Enqueuing {
+    pub(super) const fn ready(results: Vec<Result<(), EnqueueError>>) -> Self {
+        Self { outstanding: None, results }
+    }
+
+    /// Whether nothing is waited for.
+    pub fn is_ready(&self) -> bool {
+        self.outstanding.as_ref().is_none_or(|outstanding| outstanding.is_over())
+    }
+}
+
+impl Future for Enqueuing {
+    type Output = Vec<Result<(), EnqueueError>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outstanding) = &self.outstanding
+            && outstanding.poll(cx).is_pending()
+        {
+            return Poll::Pending;
+        }
+        Poll::Ready(std::mem::take(&mut self.results))
+    }
+}
+
+/// Resolves when the outcomes are durable. Nothing is undone when it is dropped.
+pub struct Settling {
+    outstanding: Option<Arc<Outstanding>>,
+    lost: Vec<LockToken>,
+}
+
+impl Settling {
+    pub(super) const fn ready(lost: Vec<LockToken>) -> Self {
+        Self { outstanding: None, lost }
+    }
+
+    /// Those whose lock had expired or been settled: nothing happened to them. Known at once.
+    pub fn lost(&self) -> &[LockToken] {
+        &self.lost
+    }
+}
+
+impl Future for Settling {
+    type Output = Vec<LockToken>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outstanding) = &self.outstanding
+            && outstanding.poll(cx).is_pending()
+        {
+            return Poll::Pending;
+        }
+        Poll::Ready(std::mem::take(&mut self.lost))
+    }
+}
