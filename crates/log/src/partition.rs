@@ -85,6 +85,8 @@ pub struct Partition {
     durable: Mutex<Durable>,
     high_watermark: AtomicU64,
     log_start: AtomicU64,
+    /// Where every append goes as well: the topic's one log in total order.
+    ordered: Option<Arc<Self>>,
 }
 
 /// Who waits for the durable end.
@@ -128,7 +130,15 @@ impl Partition {
             log_start: AtomicU64::new(start.get()),
             state: Mutex::new(state),
             durable: Mutex::default(),
+            ordered: None,
         }
+    }
+
+    /// The partition of a topic in total order: every append goes to `ordered` in the same commit.
+    #[must_use]
+    pub fn ordered_by(self, ordered: Arc<Self>) -> Self {
+        debug_assert!(ordered.ordered.is_none(), "an ordered log follows partitions only");
+        Self { ordered: Some(ordered), ..self }
     }
 
     /// The log that it is stored in.
@@ -206,8 +216,7 @@ impl Partition {
                     Durability::Sync => (None, done),
                     Durability::Memory => (Some(done), Box::new(|| ()) as Completion),
                 };
-                let commit = self.commit(append, delta, (next, late));
-                self.store.submit(commit, reservation);
+                self.submit((append, delta), (next, late), reservation);
                 drop(state);
                 if let Some(done) = early {
                     done();
@@ -223,6 +232,30 @@ impl Partition {
                 Ok(Appended { base, log_append_time, duplicate: true })
             }
         }
+    }
+
+    /// Submits an append, into the ordered log as well where there is one. Called under this
+    /// partition's lock; the ordered log's is taken inside it, always in this order, so that its
+    /// offsets have the order of the commits.
+    fn submit(
+        self: &Arc<Self>,
+        (mut append, delta): (Append, Option<Vec<u8>>),
+        (next, done): (Offset, Completion),
+        reservation: Reservation,
+    ) {
+        let Some(ordered) = &self.ordered else {
+            let commit = self.commit(append, delta, (next, done));
+            return self.store.submit(commit, reservation);
+        };
+        let mut follower = ordered.state.lock();
+        let (target, ordered_next) = follower.handle_follow(ordered.log, append.offsets);
+        append.targets.push(target);
+        let of_commit = Self::clone_handle(ordered);
+        let done = Box::new(move || {
+            of_commit.durable_up_to(ordered_next);
+            done();
+        });
+        self.store.submit(self.commit(append, delta, (next, done)), reservation);
     }
 
     fn commit(

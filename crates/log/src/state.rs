@@ -8,7 +8,8 @@ use crate::{
     producers::{ENTRY_BYTES, Entry, Producers, Verdict},
 };
 use tramline_record::BatchHeader;
-use tramline_types::{Offset, Timestamp};
+use tramline_store::Target;
+use tramline_types::{LogId, Offset, Timestamp};
 
 /// Deltas may grow to this, or to twice the checkpoint, before the next checkpoint.
 const DELTA_BYTES_MIN: usize = 4096;
@@ -83,6 +84,13 @@ impl State {
         let base = self.next;
         self.next = base.plus(offsets);
         Ok(Step::Append { base, delta })
+    }
+
+    /// Gives a batch that another partition has judged its place in this, the ordered log.
+    pub(crate) fn handle_follow(&mut self, log: LogId, offsets: u32) -> (Target, Offset) {
+        let target = Target { log, base: self.next, leader_epoch: self.leader_epoch };
+        self.next = self.next.plus(u64::from(offsets));
+        (target, self.next)
     }
 
     /// How many bytes a due checkpoint takes, if one is due.
