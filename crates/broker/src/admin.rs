@@ -1,6 +1,10 @@
 //! Creating, changing and deleting topics. Every change is durable on return.
 
-use crate::{Broker, Error, Topic};
+use crate::{
+    Broker, Error, Topic,
+    ordered::{follow, ordered_settings, view_name},
+    topic::partition_settings,
+};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::{collections::BTreeMap, sync::Arc};
@@ -66,9 +70,14 @@ impl Broker {
             }
         }
         let settings = TopicSettings::new(overrides, &self.options().topic_defaults)?;
-        let (partitions, mut ops) = self.new_partitions(partitions, &settings);
-        let id = TopicId(uuid::Uuid::new_v4().into_bytes());
-        let topic = Topic::new(new.name, id, self.clock().now(), settings, partitions);
+        let (ordered, mut ops) = self.new_ordered(&new.name, &settings, partitions)?;
+        let (partitions, more) = self.new_partitions(partitions, &settings, ordered.as_ref());
+        ops.extend(more);
+        let new_id = || TopicId(uuid::Uuid::new_v4().into_bytes());
+        let mut topic = Topic::new(new.name, new_id(), self.clock().now(), settings, partitions);
+        if let Some(ordered) = ordered {
+            topic = topic.with_view(new_id(), ordered)?;
+        }
         let topic = Arc::new(topic);
         if new.mode == Mode::Apply {
             let record = topic.record().encode();
@@ -104,21 +113,27 @@ impl Broker {
     pub async fn delete_topic(&self, name: &TopicName) -> Result<(), Error> {
         let _one_at_a_time = self.admin().await;
         let topic = self.topic(name)?;
+        topic.check_writable()?;
         let mut ops: SmallVec<[Op; 1]> = smallvec![Op::Remove(TopicRecord::key(name))];
-        ops.extend(topic.partitions().iter().map(|partition| Op::Delete(partition.log())));
+        // The ordered log last: what appends to it is closed before it is.
+        let logs: Vec<_> = topic.partitions().iter().cloned().chain(topic.ordered_log()).collect();
+        ops.extend(logs.iter().map(|partition| Op::Delete(partition.log())));
         // Out of sight first: a publish that comes while the logs go must not be acknowledged.
         self.topics_map().write().remove(name);
-        for partition in topic.partitions().iter() {
+        for partition in &logs {
             partition.close();
         }
         if let Err(error) = self.commit(ops, 0).await {
-            for partition in topic.partitions().iter() {
+            for partition in logs.iter().rev() {
                 partition.reopen();
             }
             self.topics_map().write().insert(topic);
             return Err(error);
         }
         tracing::info!(topic = %name, "deleted");
+        if let Some(view) = topic.ordered_view() {
+            self.groups().topic_deleted(view.name()).await?;
+        }
         self.groups().topic_deleted(name).await
     }
 
@@ -131,9 +146,12 @@ impl Broker {
     ) -> Result<(), Error> {
         let _one_at_a_time = self.admin().await;
         let topic = self.topic(name)?;
+        topic.check_writable()?;
         let current = topic.partition_count();
         self.check_partitions(current, total)?;
-        let (partitions, mut ops) = self.new_partitions(total - current, &topic.settings());
+        let ordered = topic.ordered_log();
+        let (partitions, mut ops) =
+            self.new_partitions(total - current, &topic.settings(), ordered.as_ref());
         if mode == Mode::ValidateOnly {
             return Ok(());
         }
@@ -156,6 +174,7 @@ impl Broker {
     ) -> Result<(), Error> {
         let _one_at_a_time = self.admin().await;
         let topic = self.topic(name)?;
+        topic.check_writable()?;
         let changes: Vec<_> =
             changes.into_iter().map(|setting| (setting.name, setting.change)).collect();
         let settings = topic.settings().changed(&changes, &self.options().topic_defaults)?;
@@ -175,16 +194,36 @@ impl Broker {
         &self,
         count: u32,
         settings: &TopicSettings,
+        ordered: Option<&Arc<Partition>>,
     ) -> (Vec<Arc<Partition>>, SmallVec<[Op; 1]>) {
         let mut ops = SmallVec::new();
         let partitions = (0..count)
             .map(|_| {
-                let (partition, needed) = self.new_partition(settings);
+                let (partition, needed) = self.new_partition(partition_settings(settings));
                 ops.extend(needed);
-                partition
+                follow(partition, ordered)
             })
             .collect();
         (partitions, ops)
+    }
+
+    /// The ordered log of a topic to be made, where its settings ask for one.
+    fn new_ordered(
+        &self,
+        name: &TopicName,
+        settings: &TopicSettings,
+        partitions: u32,
+    ) -> Result<(Option<Arc<Partition>>, SmallVec<[Op; 1]>), Error> {
+        if !settings.is_total_order {
+            return Ok((None, SmallVec::new()));
+        }
+        let view = view_name(name)?;
+        if self.topic(&view).is_ok() {
+            return Err(Error::TopicExists(view.to_string()));
+        }
+        let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
+        let (ordered, ops) = self.new_partition(ordered_settings(settings, partitions));
+        Ok((Some(Arc::new(ordered)), SmallVec::from_iter(ops)))
     }
 
     fn check_partitions(&self, current: u32, total: u32) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use crate::{
     Error, Groups, Metrics, Options, Topic,
     collect::Figures,
+    ordered::{follow, ordered_settings},
     topic::{Topics, partition_settings},
     upkeep,
 };
@@ -15,7 +16,7 @@ use std::sync::{
 };
 use tokio::sync::{oneshot, watch};
 use tramline_catalog::{CLUSTER_ID_KEY, Counter, LEADER_EPOCH_KEY, TopicRecord, TopicSettings};
-use tramline_log::Partition;
+use tramline_log::{Partition, PartitionSettings};
 use tramline_store::{Commit, LogStore, Op, Purpose};
 use tramline_types::{Clock, LogId, ProducerId, TopicId, TopicName};
 
@@ -166,16 +167,12 @@ impl Broker {
     }
 
     /// A new partition over a new log, and what to commit for it.
-    pub(crate) fn new_partition(&self, settings: &TopicSettings) -> (Arc<Partition>, [Op; 2]) {
+    pub(crate) fn new_partition(&self, settings: PartitionSettings) -> (Partition, [Op; 2]) {
         let (id, bound) = self.shared.log_ids.next();
         let log = LogId(id);
-        let partition = Partition::create(
-            Arc::clone(self.store()),
-            log,
-            self.shared.leader_epoch,
-            partition_settings(settings),
-        );
-        (Arc::new(partition), [bound, Op::Create(log, tramline_types::Offset::ZERO)])
+        let partition =
+            Partition::create(Arc::clone(self.store()), log, self.shared.leader_epoch, settings);
+        (partition, [bound, Op::Create(log, tramline_types::Offset::ZERO)])
     }
 
     /// Commits and waits until it is durable. `bytes` is the length of values in the operations.
@@ -240,16 +237,23 @@ fn load_topics(
         let (name, record) = TopicRecord::decode(&key, &value)?;
         let id = record.topic_id().ok_or(Error::UnknownTopicId)?;
         let settings = TopicSettings::new(record.settings.clone(), &options.topic_defaults)?;
+        let open =
+            |log, settings| Partition::open(Arc::clone(store), LogId(log), leader_epoch, settings);
+        let of_ordered = ordered_settings(&settings, record.logs.len());
+        let ordered = record.ordered.as_ref().map(|ordered| open(ordered.log, of_ordered));
+        let ordered = ordered.transpose()?.map(Arc::new);
         let of_partitions = partition_settings(&settings);
         let partitions = record
             .logs
             .iter()
-            .map(|log| {
-                Partition::open(Arc::clone(store), LogId(*log), leader_epoch, of_partitions)
-                    .map(Arc::new)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        topics.insert(Arc::new(Topic::new(name, id, record.created(), settings, partitions)));
+            .map(|log| Ok(follow(open(*log, of_partitions)?, ordered.as_ref())))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let mut topic = Topic::new(name, id, record.created(), settings, partitions);
+        if let Some((stored, ordered)) = record.ordered.as_ref().zip(ordered) {
+            let view = stored.topic_id().ok_or(Error::UnknownTopicId)?;
+            topic = topic.with_view(view, ordered)?;
+        }
+        topics.insert(Arc::new(topic));
     }
     Ok(topics)
 }

@@ -23,6 +23,14 @@ pub enum Error {
     /// The name is taken.
     #[error("topic `{0}` exists already")]
     TopicExists(String),
+    /// The ordered view of a topic, which is only read.
+    #[error("`{view}` is the ordered view of `{topic}`: it is read-only, and goes with that topic")]
+    OrderedView {
+        /// The view.
+        view: String,
+        /// Its topic.
+        topic: String,
+    },
     /// Not a name.
     #[error(transparent)]
     InvalidTopicName(#[from] NameError),
@@ -158,9 +166,10 @@ impl Error {
             | Self::InvalidGroup(_)
             | Self::OffsetMetadataTooLarge => ErrorKind::InvalidArgument,
             Self::OffsetOutOfRange { .. } => ErrorKind::OutOfRange,
-            Self::OutOfOrderSequence(_) | Self::DuplicateSequence | Self::NonEmptyGroup => {
-                ErrorKind::FailedPrecondition
-            }
+            Self::OrderedView { .. }
+            | Self::OutOfOrderSequence(_)
+            | Self::DuplicateSequence
+            | Self::NonEmptyGroup => ErrorKind::FailedPrecondition,
             Self::InvalidProducerEpoch(_)
             | Self::UnknownMember
             | Self::IllegalGeneration

@@ -10,6 +10,7 @@ mod fetch;
 mod group;
 mod metrics;
 mod options;
+mod ordered;
 mod partitioner;
 mod publish;
 mod queue;

@@ -98,9 +98,12 @@ impl Broker {
         item: PublishItem,
         outstanding: &Arc<Outstanding>,
     ) -> Result<Published, Error> {
+        item.topic.check_writable()?;
         let partition = item.topic.partition(item.partition)?;
         let bytes = item.batch.bytes().len();
-        let reservation = self.store().reserve(Purpose::Publish, bytes, 2).wait().await?;
+        // The append, the producer's state, and the place in the ordered log.
+        let ops = if item.topic.ordered_view().is_some() { 3 } else { 2 };
+        let reservation = self.store().reserve(Purpose::Publish, bytes, ops).wait().await?;
         outstanding.count.fetch_add(1, Ordering::Relaxed);
         let done = Arc::clone(outstanding);
         let appended = partition.append(

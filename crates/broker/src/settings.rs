@@ -59,7 +59,7 @@ impl Broker {
                     default: setting.default.to_owned(),
                     source,
                     kind: setting.kind,
-                    read_only: false,
+                    read_only: setting.is_fixed(),
                     doc: setting.doc,
                 }
             })

@@ -1,6 +1,6 @@
 //! Topics in memory: names, ids and partitions.
 
-use crate::Error;
+use crate::{Error, ordered::ordered_settings};
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,6 +17,10 @@ pub struct Topic {
     created: Timestamp,
     settings: RwLock<Arc<TopicSettings>>,
     partitions: RwLock<Arc<[Arc<Partition>]>>,
+    /// Everything in total order, where the topic has that.
+    pub(crate) view: Option<Arc<Self>>,
+    /// The topic that this is the ordered view of.
+    pub(crate) view_of: Option<TopicName>,
 }
 
 impl Topic {
@@ -33,6 +37,8 @@ impl Topic {
             created,
             settings: RwLock::new(Arc::new(settings)),
             partitions: RwLock::new(partitions.into()),
+            view: None,
+            view_of: None,
         }
     }
 
@@ -84,15 +90,29 @@ impl Topic {
 
     pub(crate) fn set_settings(&self, settings: TopicSettings) {
         let of_partitions = partition_settings(&settings);
-        *self.settings.write() = Arc::new(settings);
+        let settings = Arc::new(settings);
+        *self.settings.write() = Arc::clone(&settings);
         for partition in self.partitions().iter() {
             partition.set_settings(of_partitions);
         }
+        self.settle_view(settings);
     }
 
     pub(crate) fn add_partitions(&self, more: Vec<Arc<Partition>>) {
         let mut partitions = self.partitions.write();
         *partitions = partitions.iter().cloned().chain(more).collect();
+        drop(partitions);
+        self.settle_view(self.settings());
+    }
+
+    /// The view goes by its topic's settings and number of partitions.
+    fn settle_view(&self, settings: Arc<TopicSettings>) {
+        let Some(view) = self.ordered_view() else { return };
+        let of_log = ordered_settings(&settings, self.partitions().len());
+        for ordered in view.partitions().iter() {
+            ordered.set_settings(of_log);
+        }
+        *view.settings.write() = settings;
     }
 
     pub(crate) fn record(&self) -> TopicRecord {
@@ -100,6 +120,7 @@ impl Topic {
             id: TopicRecord::format_id(self.id),
             created_ms: self.created.as_millis(),
             logs: self.partitions().iter().map(|partition| partition.log().0).collect(),
+            ordered: self.ordered_record(),
             settings: self.settings().overrides().clone(),
         }
     }
@@ -134,12 +155,18 @@ pub(crate) struct Topics {
 
 impl Topics {
     pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
+        if let Some(view) = topic.ordered_view() {
+            self.insert(Arc::clone(view));
+        }
         self.by_id.insert(topic.id(), Arc::clone(&topic));
         self.by_name.insert(topic.name().clone(), topic);
     }
 
     pub(crate) fn remove(&mut self, name: &TopicName) -> Option<Arc<Topic>> {
         let topic = self.by_name.remove(name)?;
+        if let Some(view) = topic.ordered_view() {
+            self.remove(view.name());
+        }
         self.by_id.remove(&topic.id());
         Some(topic)
     }

@@ -16,7 +16,7 @@ pub use counter::Counter;
 pub use error::Error;
 pub use queue::{Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings};
 pub use setting::{Setting, SettingKind, TOPIC_SETTINGS, find as find_topic_setting};
-pub use topic::{Change, TopicDefaults, TopicRecord, TopicSettings};
+pub use topic::{Change, OrderedRecord, TopicDefaults, TopicRecord, TopicSettings};
 
 /// The key of the last broker start's leader epoch.
 pub const LEADER_EPOCH_KEY: &[u8] = b"leader-epoch";

@@ -42,7 +42,15 @@ enum Allowed {
     OneOf(&'static [&'static str]),
 }
 
+/// The setting that says how far a topic's order goes.
+pub(crate) const ORDER: &str = "order";
+
 impl Setting {
+    /// Whether it is set when the topic is created, and never after.
+    pub fn is_fixed(&self) -> bool {
+        self.name == ORDER
+    }
+
     /// Checks a value; the answer says what is allowed.
     pub fn check(&self, value: &str) -> Result<(), Error> {
         let fail =
@@ -185,6 +193,14 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
         (1, 1),
         "How many copies must have a record before it is acknowledged: this node has one.",
     ),
+    Setting {
+        name: ORDER,
+        kind: SettingKind::String,
+        default: "partition",
+        doc: "How far order goes: within each partition, or over all of them (`total`), to be read \
+              from the read-only topic `<name>.ordered`. Set when the topic is created, never after.",
+        allowed: Allowed::OneOf(&["partition", "total"]),
+    },
     boolean("preallocate", "true", KEPT),
     long(
         "retention.bytes",

@@ -18,8 +18,32 @@ pub struct TopicRecord {
     pub created_ms: i64,
     /// The log of each partition, by partition.
     pub logs: Vec<u64>,
+    /// The log that has everything in total order, where the topic has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<OrderedRecord>,
     /// Settings that differ from the broker's defaults.
     pub settings: BTreeMap<String, String>,
+}
+
+/// The ordered log of a topic with `order = total`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderedRecord {
+    /// The id of the view over it, in hexadecimal.
+    pub id: String,
+    /// The log.
+    pub log: u64,
+}
+
+impl OrderedRecord {
+    /// The id, parsed.
+    pub fn topic_id(&self) -> Option<TopicId> {
+        parse_id(&self.id)
+    }
+}
+
+fn parse_id(text: &str) -> Option<TopicId> {
+    u128::from_str_radix(text, 16).ok().map(|id| TopicId(id.to_be_bytes()))
 }
 
 impl TopicRecord {
@@ -50,12 +74,15 @@ impl TopicRecord {
             .ok_or_else(|| damaged("not a topic's name".to_owned()))?;
         let record: Self = serde_json::from_slice(value).map_err(|e| damaged(e.to_string()))?;
         record.topic_id().ok_or_else(|| damaged("no topic id".to_owned()))?;
+        if record.ordered.as_ref().is_some_and(|ordered| ordered.topic_id().is_none()) {
+            return Err(damaged("no id of the ordered view".to_owned()));
+        }
         Ok((name, record))
     }
 
     /// The id, parsed.
     pub fn topic_id(&self) -> Option<TopicId> {
-        u128::from_str_radix(&self.id, 16).ok().map(|id| TopicId(id.to_be_bytes()))
+        parse_id(&self.id)
     }
 
     /// The id's stored form.
@@ -90,7 +117,12 @@ impl TopicDefaults {
     /// Checks and takes the broker's configuration.
     pub fn new(values: BTreeMap<String, String>) -> Result<Self, Error> {
         for (name, value) in &values {
-            setting::find(name)?.check(value)?;
+            let setting = setting::find(name)?;
+            setting.check(value)?;
+            if setting.is_fixed() {
+                let detail = "is each topic's own: it cannot have a default".to_owned();
+                return Err(Error::InvalidSetting { name: name.clone(), detail });
+            }
         }
         Ok(Self(values))
     }
@@ -111,6 +143,8 @@ pub struct TopicSettings {
     pub acknowledged_early: bool,
     /// `message.timestamp.type = LogAppendTime`.
     pub log_append_time: bool,
+    /// `order = total`: one order over all partitions.
+    pub is_total_order: bool,
     /// `message.timestamp.before.max.ms`.
     pub timestamp_before_max_ms: i64,
     /// `message.timestamp.after.max.ms`.
@@ -149,6 +183,7 @@ impl TopicSettings {
             message_bytes_max: usize::try_from(number("max.message.bytes")?).unwrap_or(0),
             acknowledged_early: value("durability")? == "memory",
             log_append_time: value("message.timestamp.type")? == "LogAppendTime",
+            is_total_order: value(setting::ORDER)? == "total",
             timestamp_before_max_ms: number("message.timestamp.before.max.ms")?,
             timestamp_after_max_ms: number("message.timestamp.after.max.ms")?,
             retention_ms: Some(number("retention.ms")?).filter(|ms| *ms >= 0),
@@ -198,7 +233,14 @@ impl TopicSettings {
                 }
             }
         }
-        Self::new(overrides, defaults)
+        let settings = Self::new(overrides, defaults)?;
+        if settings.is_total_order != self.is_total_order {
+            return Err(Error::InvalidSetting {
+                name: setting::ORDER.to_owned(),
+                detail: "can only be set when the topic is created".to_owned(),
+            });
+        }
+        Ok(settings)
     }
 }
 
@@ -268,6 +310,7 @@ mod tests {
             id: TopicRecord::format_id(TopicId([7; 16])),
             created_ms: 5,
             logs: vec![1, 2],
+            ordered: None,
             settings: BTreeMap::new(),
         };
         let decoded = TopicRecord::decode(&TopicRecord::key(&name), &record.encode());

@@ -148,6 +148,7 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
             (StatusCode::NOT_FOUND, "describe the topic to see its partitions; they count from 0")
         }
         E::UnknownGroup(_) => (StatusCode::NOT_FOUND, "list the groups to see their names"),
+        E::OrderedView { .. } => (StatusCode::CONFLICT, "use the topic that it is a view of"),
         E::TopicExists(_) => (StatusCode::CONFLICT, "use it, or choose another name"),
         E::InvalidTopicName(_) => (
             StatusCode::BAD_REQUEST,

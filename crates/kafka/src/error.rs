@@ -58,7 +58,8 @@ impl From<&broker::Error> for ErrorCode {
             E::Closed => 6,
             E::MessageTooLarge { .. } => 10,
             E::OffsetMetadataTooLarge => 12,
-            E::InvalidTopicName(_) => 17,
+            // What Kafka says to a producer of one of its internal topics.
+            E::InvalidTopicName(_) | E::OrderedView { .. } => 17,
             E::IllegalGeneration => 22,
             E::InconsistentProtocol => 23,
             E::InvalidGroup(_) => 24,

@@ -4,5 +4,6 @@
 
 mod durability;
 mod fetching;
+mod ordered;
 mod support;
 mod topics;
