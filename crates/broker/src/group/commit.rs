@@ -14,8 +14,8 @@ use tramline_types::{GroupId, LogId, Offset, TopicName};
 
 /// What an entry takes beside its two texts, rounded up.
 const ENTRY_BYTES: usize = 64;
-/// Create, registry, id bound, up to two deltas.
-const OPS_MAX: usize = 5;
+/// Create, registry, id bound, up to three deltas.
+const OPS_MAX: usize = 6;
 
 impl Groups {
     /// Keeps positions; durable when this returns.
@@ -36,30 +36,38 @@ impl Groups {
         shared.step(&group, check)?;
         let at = shared.clock.now();
         let mut entries = Vec::new();
+        let mut forgotten = Vec::new();
         let mut results = Vec::new();
+        let mut bytes = 3 * ENTRY_BYTES + group.id.as_str().len();
         for commit in &request.offsets {
             let fits = commit.metadata.len() <= shared.options.offset_metadata_bytes_max;
             results.push(if fits { Ok(()) } else { Err(Error::OffsetMetadataTooLarge) });
-            if fits {
-                let place = (commit.topic.clone(), commit.partition);
-                entries.push((place, Committed::new(commit, at)));
+            if !fits {
+                continue;
+            }
+            bytes += ENTRY_BYTES + commit.topic.as_str().len() + commit.metadata.len();
+            let place = (commit.topic.clone(), commit.partition);
+            match commit.offset {
+                Some(offset) => entries.push((place, Committed::new(commit, offset, at))),
+                None => forgotten.push(place),
             }
         }
-        if entries.is_empty() {
+        if entries.is_empty() && forgotten.is_empty() {
             return Ok(results);
         }
-        let size = |((topic, _), committed): &(Place, Committed)| {
-            ENTRY_BYTES + topic.as_str().len() + committed.metadata.len()
-        };
-        let bytes =
-            entries.iter().map(size).sum::<usize>() + 2 * ENTRY_BYTES + group.id.as_str().len();
         let reservation = shared.store.reserve(Purpose::Upkeep, bytes, OPS_MAX).wait().await?;
         let durable = shared.step(&group, |cell| {
             check(cell)?;
-            let changes = match cell.log {
-                Some(_) => vec![Change::Set(entries)],
-                None => vec![Change::Occupancy(cell.offsets.occupancy()), Change::Set(entries)],
-            };
+            let mut changes = Vec::new();
+            if cell.log.is_none() {
+                changes.push(Change::Occupancy(cell.offsets.occupancy()));
+            }
+            if !entries.is_empty() {
+                changes.push(Change::Set(entries));
+            }
+            if !forgotten.is_empty() {
+                changes.push(Change::Removed(forgotten));
+            }
             Ok::<_, Error>(shared.submit(&group, cell, changes, reservation))
         })?;
         durable.await.map_err(|_| Error::Closed)?;

@@ -226,13 +226,8 @@ impl Offsets {
 
 impl Committed {
     /// What a commit keeps.
-    pub(crate) fn new(commit: &OffsetCommit, at: Timestamp) -> Self {
-        Self {
-            offset: commit.offset,
-            leader_epoch: commit.leader_epoch,
-            metadata: commit.metadata.clone(),
-            at,
-        }
+    pub(crate) fn new(commit: &OffsetCommit, offset: Offset, at: Timestamp) -> Self {
+        Self { offset, leader_epoch: commit.leader_epoch, metadata: commit.metadata.clone(), at }
     }
 }
 

@@ -255,8 +255,8 @@ pub struct OffsetCommit {
     pub topic: TopicName,
     /// The partition.
     pub partition: u32,
-    /// The next offset to be read.
-    pub offset: Offset,
+    /// The next offset to be read. `None` forgets the position, as if none had been committed.
+    pub offset: Option<Offset>,
     /// The epoch of the last record read, where the client knows it.
     pub leader_epoch: Option<i32>,
     /// Whatever the client keeps with it.

@@ -73,7 +73,7 @@ fn position(topic: &str, offset: u64) -> OffsetCommit {
     OffsetCommit {
         topic: name(topic),
         partition: 0,
-        offset: Offset::new(offset).unwrap(),
+        offset: Some(Offset::new(offset).unwrap()),
         leader_epoch: None,
         metadata: "m".into(),
     }

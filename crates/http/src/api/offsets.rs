@@ -148,7 +148,7 @@ async fn commit(
         |(_, topic, partition, offset): &(Option<i64>, TopicName, u32, Offset)| OffsetCommit {
             topic: topic.clone(),
             partition: *partition,
-            offset: *offset,
+            offset: Some(*offset),
             leader_epoch: None,
             metadata: "".into(),
         };

@@ -72,7 +72,9 @@ fn position(
     Ok(OffsetCommit {
         topic: topic.name().clone(),
         partition,
-        offset: Offset::from_i64(wanted.committed_offset).ok_or(ErrorCode::INVALID_REQUEST)?,
+        // kafkajs commits -1 or -2 to start anew where its position is out of range, and Kafka
+        // keeps any number: clients take a negative position as none.
+        offset: Offset::from_i64(wanted.committed_offset),
         leader_epoch: (epoch >= 0).then_some(epoch),
         metadata: wanted.committed_metadata.as_ref().map(owned).unwrap_or_default(),
     })

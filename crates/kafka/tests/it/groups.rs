@@ -287,7 +287,6 @@ async fn commits_are_checked() {
     assert_eq!(commit_code(&mut client, 9, &stale).await, 22, "no such group");
     assert_eq!(commit_code(&mut client, 9, &commit("none", 1, "")).await, 3);
     assert_eq!(commit_code(&mut client, 9, &commit("t", 1, &"x".repeat(5000))).await, 12);
-    assert_eq!(commit_code(&mut client, 9, &commit("t", -7, "")).await, 42);
     let unnamed = OffsetCommitRequest { group_id: text(""), ..commit("t", 1, "") };
     assert_eq!(commit_code(&mut client, 9, &unnamed).await, 24);
     assert_eq!(commit_code(&mut client, 9, &stale).await, UNKNOWN_MEMBER);
@@ -302,6 +301,19 @@ async fn commits_are_checked() {
     assert_eq!(commit_code(&mut client, 9, &member).await, REBALANCE_IN_PROGRESS);
     client.call(5, &sync(&joined, &[])).await;
     assert_eq!(commit_code(&mut client, 9, &member).await, 0);
+}
+
+#[tokio::test]
+async fn negative_position_is_taken_as_none() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    for negative in [-1, -2] {
+        assert_eq!(commit_code(&mut client, 9, &commit("t", 5, "m")).await, 0);
+        assert_eq!(committed(&mut client, "t").await.0, 5);
+        assert_eq!(commit_code(&mut client, 9, &commit("t", negative, "")).await, 0);
+        assert_eq!(committed(&mut client, "t").await.0, -1);
+    }
 }
 
 #[tokio::test]

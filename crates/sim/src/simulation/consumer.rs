@@ -197,7 +197,7 @@ impl Client {
             offsets: vec![OffsetCommit {
                 topic: known.topic.name().clone(),
                 partition,
-                offset: Offset::new(offset).expect("an offset that was read"),
+                offset: Some(Offset::new(offset).expect("an offset that was read")),
                 leader_epoch: None,
                 metadata: "".into(),
             }],
