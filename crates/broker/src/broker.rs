@@ -3,6 +3,7 @@
 use crate::{
     Error, Groups, Metrics, Options, Topic,
     collect::Figures,
+    exchange::Exchanges,
     ordered::{follow, ordered_settings},
     topic::{Topics, partition_settings},
     upkeep,
@@ -17,7 +18,7 @@ use std::sync::{
 use tokio::sync::{oneshot, watch};
 use tramline_catalog::{CLUSTER_ID_KEY, Counter, LEADER_EPOCH_KEY, TopicRecord, TopicSettings};
 use tramline_log::{Partition, PartitionSettings};
-use tramline_store::{Commit, LogStore, Op, Purpose};
+use tramline_store::{Commit, LogStore, Op, Purpose, Reservation};
 use tramline_types::{Clock, LogId, ProducerId, TopicId, TopicName};
 
 /// A running broker. A clone is a handle to the same one.
@@ -36,6 +37,7 @@ struct Shared {
     /// Held while a topic is created, changed or deleted: one such change at a time.
     admin: tokio::sync::Mutex<()>,
     groups: Groups,
+    exchanges: Exchanges,
     log_ids: Arc<Counter>,
     producer_ids: Counter,
     round_robin: AtomicU32,
@@ -62,6 +64,7 @@ impl Broker {
         )?;
         let shared = Shared {
             groups,
+            exchanges: Exchanges::load(&*store)?,
             log_ids,
             producer_ids: Counter::producer_ids(&*store),
             metrics: Metrics::new(),
@@ -162,6 +165,10 @@ impl Broker {
         self.shared.admin.lock().await
     }
 
+    pub(crate) fn exchanges(&self) -> &Exchanges {
+        &self.shared.exchanges
+    }
+
     pub(crate) fn next_round_robin(&self) -> u32 {
         self.shared.round_robin.fetch_add(1, Ordering::Relaxed)
     }
@@ -191,13 +198,22 @@ async fn commit(
     bytes: usize,
 ) -> Result<(), Error> {
     let reservation = store.reserve(Purpose::Upkeep, bytes, ops.len()).wait().await?;
+    submit(store, ops, reservation).await.map_err(|_| Error::Closed)
+}
+
+/// Submits; the receiver resolves when it is durable.
+pub(crate) fn submit(
+    store: &dyn LogStore,
+    ops: smallvec::SmallVec<[Op; 1]>,
+    reservation: Reservation,
+) -> oneshot::Receiver<()> {
     let (done, durable) = oneshot::channel();
     let on_durable = Box::new(move || {
         // The receiver is gone when the caller gave up: the commit stands all the same.
         let _caller_gave_up = done.send(());
     });
     store.submit(Commit { ops, on_durable }, reservation);
-    durable.await.map_err(|_| Error::Closed)
+    durable
 }
 
 /// The cluster's id, and this start's leader epoch: one above the last start's.

@@ -6,6 +6,7 @@ mod broker;
 mod clock;
 mod collect;
 mod error;
+mod exchange;
 mod fetch;
 mod group;
 mod metrics;
@@ -44,4 +45,8 @@ pub use tramline_catalog::TopicDefaults;
 pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
 pub use tramline_log::Partition;
 pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
+pub use tramline_routing::{
+    Arguments, Binding, Destination, Exchange, ExchangeKind, ExchangeSettings, Message as RoutedBy,
+    Value,
+};
 pub use tramline_store::{Damage, Stats as StoreStats};

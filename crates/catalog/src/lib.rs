@@ -4,16 +4,19 @@
 //! Keys, all text: `topic/<name>` → JSON of [`TopicRecord`]; `log-ids` → decimal upper bound of
 //! the log ids handed out; `producer-ids` likewise; `cluster-id` → text; `leader-epoch` →
 //! decimal, raised at every start; `queue/<name>` → JSON of [`QueueRecord`]; `group/<id>`
-//! belongs to the consumer groups.
+//! belongs to the consumer groups; `exchange/<name>` → JSON of [`ExchangeRecord`];
+//! `binding/<JSON of [`BindingRecord`]>` → nothing.
 
 mod counter;
 mod error;
+mod exchange;
 mod queue;
 mod setting;
 mod topic;
 
 pub use counter::Counter;
 pub use error::Error;
+pub use exchange::{BindingRecord, ExchangeRecord};
 pub use queue::{Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings};
 pub use setting::{Setting, SettingKind, TOPIC_SETTINGS, find as find_topic_setting};
 pub use topic::{Change, OrderedRecord, TopicDefaults, TopicRecord, TopicSettings};

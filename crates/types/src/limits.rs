@@ -47,3 +47,10 @@ pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
 pub const HTTP_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What the broker keeps in memory for reads and writes in flight (`memory_budget`).
 pub const MEMORY_BUDGET: usize = 256 * 1024 * 1024;
+
+/// How many exchanges a node keeps.
+pub const EXCHANGES_MAX: usize = 100_000;
+/// How many bindings a node keeps.
+pub const BINDINGS_MAX: usize = 1_000_000;
+/// The stored size of one binding: its names, key and arguments.
+pub const BINDING_ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
