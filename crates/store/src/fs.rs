@@ -1,6 +1,7 @@
 //! The seam between the disk back-end and the file system: everything that the back-end asks
 //! of a file goes through [`Files`] and [`File`], so that a test can keep what was written
-//! since the last sync and drop, reorder or tear it.
+//! since the last sync and drop, reorder or tear it. Every sync tells where in the source it was
+//! asked for, so that a test can take away any one of them.
 
 mod buffer;
 mod probe;
@@ -12,25 +13,28 @@ pub use probe::{ProbeReport, probe};
 pub use real::RealFiles;
 pub use sim::SimFiles;
 
-use std::{io, path::Path, sync::Arc};
+use std::{io, panic::Location, path::Path, sync::Arc};
 
 /// Direct I/O's unit: positions, lengths and buffers of direct files are multiples of it.
 pub const BLOCK: usize = 4096;
 
+/// Where in the source a sync was asked for.
+pub type Site = &'static Location<'static>;
+
 /// A file system.
 pub trait Files: Send + Sync + 'static {
-    /// Makes a directory and its parents; each one made is synced into its own parent.
+    /// Makes a directory and its parents; each one is durable after a sync of its own parent.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
     /// The names in a directory.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
-    /// Renames within one directory; durable after [`Files::sync_dir`].
+    /// Renames within one directory; durable after a sync of it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file; durable after [`Files::sync_dir`].
+    /// Removes a file; durable after a sync of it.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in a directory durable.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir_from(&self, dir: &Path, site: Site) -> io::Result<()>;
     /// What is free to an unprivileged writer.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
     /// Takes the exclusive lock on a file (made if missing), held until the guard is dropped;
@@ -53,12 +57,12 @@ pub enum OpenMode {
 pub trait File: Send + Sync {
     /// Reads up to `buf.len()` bytes; fewer only at the end of the file.
     fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<usize>;
-    /// Writes all of `buf`; durable after a [`File::sync`].
+    /// Writes all of `buf`; durable after a sync.
     fn write_at(&self, position: u64, buf: &[u8]) -> io::Result<()>;
     /// Writes all of `buf` and makes this write durable; earlier writes need their own sync.
-    fn write_sync_at(&self, position: u64, buf: &[u8]) -> io::Result<()>;
+    fn write_sync_from(&self, position: u64, buf: &[u8], site: Site) -> io::Result<()>;
     /// Makes everything written to this file durable, with the metadata needed to read it.
-    fn sync(&self) -> io::Result<()>;
+    fn sync_from(&self, site: Site) -> io::Result<()>;
     /// Allocates space up to `bytes` and makes the file that long; `StorageFull` if there is
     /// not enough. Existing bytes stay.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
@@ -69,5 +73,28 @@ pub trait File: Send + Sync {
     /// Whether the file is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+}
+
+// Not methods of the traits: a call through a trait object would not know its caller.
+impl dyn Files + '_ {
+    /// [`Files::sync_dir_from`] here.
+    #[track_caller]
+    pub fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.sync_dir_from(dir, Location::caller())
+    }
+}
+
+impl dyn File + '_ {
+    /// [`File::write_sync_from`] here.
+    #[track_caller]
+    pub fn write_sync_at(&self, position: u64, buf: &[u8]) -> io::Result<()> {
+        self.write_sync_from(position, buf, Location::caller())
+    }
+
+    /// [`File::sync_from`] here.
+    #[track_caller]
+    pub fn sync(&self) -> io::Result<()> {
+        self.sync_from(Location::caller())
     }
 }

@@ -84,12 +84,7 @@ fn open(
     for dir in [&paths.dir, &paths.wal, &paths.segments, &paths.checkpoints, &paths.quarantine] {
         files.create_dir_all(dir).map_err(io_error("make", dir))?;
     }
-    // A process that was killed in here has left names that no sync has covered.
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let entries = [&paths.wal, &paths.segments, &paths.checkpoints, &paths.quarantine, &paths.dir];
-    for dir in entries.into_iter().map(AsRef::as_ref).chain(parent) {
-        files.sync_dir(dir).map_err(io_error("sync", dir))?;
-    }
+    sync_names(&*files, dir)?;
     let lock = take_lock(&*files, dir)?;
     check_format(&*files, &paths)?;
     let free = files.free_bytes(&paths.dir).map_err(io_error("look at", &paths.dir))?;
@@ -126,6 +121,28 @@ fn open(
     Ok((inner, committer, recovery))
 }
 
+/// Makes the names of the directories durable: those made just now, and those that a process made
+/// which was killed before it came to this. What lies in `wal/`, `seg/`, `ckpt/` and
+/// `quarantine/` is synced before anything refers to it.
+fn sync_names(files: &dyn Files, dir: &Path) -> Result<(), Error> {
+    let parent = dir.parent().unwrap_or(dir);
+    for ancestor in dir.ancestors() {
+        let named = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        match files.sync_dir(named) {
+            // Not one that a process with our rights has made.
+            Err(e) if ancestor != dir && ancestor != parent && is_foreign(&e) => {}
+            synced => synced.map_err(io_error("sync", named))?,
+        }
+    }
+    Ok(())
+}
+
+/// A directory that we may not open, or that lies on a file system which cannot sync one.
+fn is_foreign(e: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(e.kind(), PermissionDenied | InvalidInput | ReadOnlyFilesystem | Unsupported)
+}
+
 /// Brings the index up to what the directory holds.
 fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
     let loaded = manifest_file::load(&*inner.files, &inner.paths)?;
@@ -154,14 +171,6 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
         }
     }
     report.orphans = inner.check_files(&last_segments)?;
-    // What the last process wrote may be in the drive's cache only: it must not be served and
-    // then be gone.
-    for segment in last_segments {
-        if let Some(Ok(segment)) = inner.segments.get(segment) {
-            let path = inner.segments.path(segment.id);
-            segment.file.sync().map_err(io_error("sync", &path))?;
-        }
-    }
     if is_uneven {
         let stored = manifest_file::store(inner, &manifest);
         stored.map_err(refused)?;

@@ -184,8 +184,8 @@ impl Segments {
             let _ = self.files.remove(&path);
             return Err(later("allocate", &path)(e));
         }
-        let made = file.sync().and_then(|()| self.files.sync_dir(&self.dir));
-        made.map_err(fatal("sync", &path))?;
+        // Its length becomes durable with the first write.
+        self.files.sync_dir(&self.dir).map_err(fatal("sync", &path))?;
         let segment = Arc::new(Segment { id, file, direct: true });
         let open = Some(Arc::clone(&segment));
         // Until its first write is applied it must not look dead.

@@ -4,7 +4,7 @@
 //! slower. A direct file falls back to the page cache where the file system refuses direct I/O
 //! (at open, or at the first read or write), with the same rules for positions and lengths.
 
-use super::{BLOCK, File, Files, OpenMode};
+use super::{BLOCK, File, Files, OpenMode, Site};
 use std::{
     fs,
     io::{self, ErrorKind},
@@ -31,16 +31,7 @@ pub struct RealFiles;
 
 impl Files for RealFiles {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        if dir.as_os_str().is_empty() || dir.is_dir() {
-            return Ok(());
-        }
-        let parent = parent_of(dir);
-        self.create_dir_all(parent)?;
-        match fs::create_dir(dir) {
-            Ok(()) => self.sync_dir(parent),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
-            Err(error) => Err(error),
-        }
+        fs::create_dir_all(dir)
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
@@ -76,7 +67,7 @@ impl Files for RealFiles {
         fs::remove_file(path)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+    fn sync_dir_from(&self, dir: &Path, _: Site) -> io::Result<()> {
         system::sync_dir(dir)
     }
 
@@ -93,14 +84,6 @@ impl Files for RealFiles {
             .open(path)?;
         file.try_lock().map_err(io::Error::from)?;
         Ok(Box::new(file))
-    }
-}
-
-/// The directory that holds a path; `.` for a bare name.
-fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 
@@ -188,7 +171,7 @@ impl File for RealFile {
         self.write_all(position, buf, |rest, at| system::write_at(&self.file, rest, at))
     }
 
-    fn write_sync_at(&self, position: u64, buf: &[u8]) -> io::Result<()> {
+    fn write_sync_from(&self, position: u64, buf: &[u8], site: Site) -> io::Result<()> {
         if self.synced_writes.load(Ordering::Relaxed) {
             let written = self
                 .write_all(position, buf, |rest, at| system::write_sync_at(&self.file, rest, at));
@@ -200,10 +183,10 @@ impl File for RealFile {
             }
         }
         self.write_at(position, buf)?;
-        self.sync()
+        self.sync_from(site)
     }
 
-    fn sync(&self) -> io::Result<()> {
+    fn sync_from(&self, _: Site) -> io::Result<()> {
         // Not repeated on an interrupt either: whether anything was lost cannot be known.
         self.file.sync_data()
     }

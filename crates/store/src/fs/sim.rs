@@ -1,8 +1,8 @@
 //! A file system in memory for tests, that keeps apart what is written and what is durable.
 //!
 //! Every write, change of length, creation, rename and removal stays pending until the sync
-//! that covers it: [`File::sync`] for a file's content, [`Files::sync_dir`] for a directory's
-//! entries, [`File::write_sync_at`] for that one write. [`SimFiles::power_cut`] gives the disk
+//! that covers it: a file's for its content, a directory's for its entries, a synced write's for
+//! that one write. [`SimFiles::power_cut`] gives the disk
 //! as it may be after a power cut: any part of what was pending is there, writes torn at
 //! [`SECTOR`]s. Syncs can be made to do nothing, calls to fail, the disk to be full, and stored
 //! bytes to change. Everything is decided by the seed.
@@ -13,10 +13,10 @@ mod fault;
 mod file;
 mod random;
 
-pub use fault::{Call, SyncKind, Times};
+pub use fault::{Call, SyncKind, SyncSite, Times};
 pub use random::Random;
 
-use super::{BLOCK, File, Files, OpenMode};
+use super::{BLOCK, File, Files, OpenMode, Site};
 use disk::Disk;
 use parking_lot::Mutex;
 use std::{
@@ -79,6 +79,17 @@ impl SimFiles {
     /// Makes a kind of sync do nothing and report success.
     pub fn disable_sync(&self, kind: SyncKind, times: Times) {
         self.disk.lock().faults.disable(kind, times);
+    }
+
+    /// Makes the syncs of one place in the source do nothing and report success.
+    pub fn disable_site(&self, site: &SyncSite) {
+        self.disk.lock().faults.disable_site(site);
+    }
+
+    /// Every place in the source that has asked for a sync so far, on this disk and on those
+    /// that it is what is left of.
+    pub fn sync_sites(&self) -> Vec<SyncSite> {
+        self.disk.lock().faults.sites()
     }
 
     /// Fails the `nth` call of a kind from now (1 is the next one) with an I/O error. What a
@@ -173,8 +184,8 @@ impl Files for SimFiles {
         self.disk.lock().remove(path)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.lock().sync_dir(dir)
+    fn sync_dir_from(&self, dir: &Path, site: Site) -> io::Result<()> {
+        self.disk.lock().sync_dir(dir, site)
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
@@ -245,16 +256,16 @@ impl File for SimFile {
         self.disk.lock().write_at(self.inode, position, buf)
     }
 
-    fn write_sync_at(&self, position: u64, buf: &[u8]) -> io::Result<()> {
+    fn write_sync_from(&self, position: u64, buf: &[u8], site: Site) -> io::Result<()> {
         self.check_writable()?;
         self.check_aligned(position, buf)?;
         let kind = SyncKind::of_write(&self.path);
-        self.disk.lock().write_sync_at(self.inode, kind, position, buf)
+        self.disk.lock().write_sync_at(self.inode, (kind, site), position, buf)
     }
 
-    fn sync(&self) -> io::Result<()> {
+    fn sync_from(&self, site: Site) -> io::Result<()> {
         let kind = SyncKind::of_file(&self.path);
-        self.disk.lock().sync(self.inode, kind)
+        self.disk.lock().sync(self.inode, (kind, site))
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {

@@ -9,6 +9,8 @@ mod corruption;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod powercut;

@@ -19,25 +19,16 @@ use tramline_store::{
     Commit, DiskOptions, DiskStore, Error, LogStore, Op, Purpose, Reserving,
     fs::{
         SimFiles,
-        sim::{Random, SyncKind, Times},
+        sim::{Random, SyncSite},
     },
 };
 
-pub(crate) const DIR: &str = "/data";
+/// Deep enough that its parents have to be made, too.
+pub(crate) const DIR: &str = "/srv/tramline/data";
 /// How many runs by default; `TRAMLINE_SEEDS` asks for another number.
 const SEEDS: u64 = 1000;
 /// Work and a cut, so many times per seed.
 const ROUNDS: usize = 4;
-
-/// When a sync is taken away.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Without {
-    Nothing,
-    /// From the beginning.
-    Always(SyncKind),
-    /// Once the directory was made.
-    Later(SyncKind),
-}
 
 /// Small enough that a short run sees every part of the store.
 pub(crate) fn options(random: &mut Random) -> DiskOptions {
@@ -83,11 +74,11 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64, without: Without) -> Self {
+    fn new(seed: u64, without: Option<&SyncSite>) -> Self {
         let mut random = Random::new(seed);
         let files = SimFiles::new(random.next_u64());
-        if let Without::Always(kind) = without {
-            files.disable_sync(kind, Times::All);
+        if let Some(site) = without {
+            files.disable_site(site);
         }
         let failure = Failure::default();
         let seen = Arc::clone(&failure);
@@ -213,11 +204,8 @@ impl Run {
         if self.random.one_in(5) { picture.process_kill() } else { picture.power_cut() }
     }
 
-    fn rounds(&mut self, without: Without) -> Result<(), String> {
-        let mut store = Some(self.open()?);
-        if let Without::Later(kind) = without {
-            self.files.disable_sync(kind, Times::All);
-        }
+    fn rounds(&mut self) -> Result<(), String> {
+        let mut store = Some(self.recover(0)?);
         for round in 0..ROUNDS {
             let running = store.take().ok_or("no store")?;
             let in_round = |wrong| format!("round {round}: {wrong}");
@@ -262,10 +250,21 @@ pub(crate) fn step_upkeep(store: &DiskStore) {
     store.step_retire(false);
 }
 
-/// One run; what went wrong, if anything did.
-pub(crate) fn run(seed: u64, without: Without) -> Result<(), String> {
-    let run = AssertUnwindSafe(|| Run::new(seed, without).rounds(without));
-    catch_unwind(run).unwrap_or_else(|panic| {
+/// One run without the syncs of one place in the source; what went wrong, if anything did.
+pub(crate) fn run(seed: u64, without: Option<&SyncSite>) -> Result<(), String> {
+    or_panicked(|| Run::new(seed, without).rounds())
+}
+
+/// The same with every place that has asked for a sync.
+pub(crate) fn sites(seed: u64) -> Vec<SyncSite> {
+    let mut run = Run::new(seed, None);
+    run.rounds().expect("nothing is taken away");
+    run.files.sync_sites()
+}
+
+/// A panic is something wrong like any other.
+pub(crate) fn or_panicked(run: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(format!("panicked: {}", text.unwrap_or_default()))
@@ -285,9 +284,7 @@ fn first_seed() -> u64 {
 fn nothing_acknowledged_is_lost_by_power_cuts() {
     let first = first_seed();
     let failed: Vec<String> = (first..first + seeds())
-        .filter_map(|seed| {
-            run(seed, Without::Nothing).err().map(|wrong| format!("{seed}: {wrong}"))
-        })
+        .filter_map(|seed| run(seed, None).err().map(|wrong| format!("{seed}: {wrong}")))
         .collect();
     let shown = &failed[..failed.len().min(20)];
     assert!(failed.is_empty(), "{} seeds failed:\n{}", failed.len(), shown.join("\n"));

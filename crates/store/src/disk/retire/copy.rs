@@ -141,6 +141,7 @@ impl Retirer {
         self.sync_dir(&self.inner.paths.segments)
     }
 
+    #[track_caller]
     fn sync_dir(&self, dir: &std::path::Path) -> Result<(), Stop> {
         self.inner.files.sync_dir(dir).map_err(fatal("sync", dir))
     }

@@ -87,6 +87,7 @@ fn a_lock_is_exclusive_until_its_guard_is_dropped() {
 fn directories_are_made_with_their_parents_and_list_their_names() {
     let dir = scratch();
     let deep: PathBuf = dir.path().join("a/b/c");
+    let files: &dyn Files = &RealFiles;
     RealFiles.create_dir_all(&deep).unwrap();
     RealFiles.create_dir_all(&deep).unwrap();
     for name in ["one", "two"] {
@@ -94,7 +95,7 @@ fn directories_are_made_with_their_parents_and_list_their_names() {
     }
     RealFiles.rename(&deep.join("one"), &deep.join("three")).unwrap();
     RealFiles.remove(&deep.join("two")).unwrap();
-    RealFiles.sync_dir(&deep).unwrap();
+    files.sync_dir(&deep).unwrap();
     assert_eq!(RealFiles.list(&deep).unwrap(), ["three"]);
     assert!(RealFiles.free_bytes(&deep).unwrap() > 0);
     let missing = RealFiles.open(&deep.join("two"), OpenMode::Read).map(|_| ()).unwrap_err();

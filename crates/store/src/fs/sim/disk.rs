@@ -4,8 +4,9 @@
 //! capture is taken), then, if it syncs, makes durable what it covers.
 
 use super::{
+    Site,
     directory::Entries,
-    fault::{self, Call, Faults, SyncKind},
+    fault::{self, Call, Faults, SyncKind, SyncSite},
     file::FileBytes,
     random::Random,
 };
@@ -199,7 +200,7 @@ impl Disk {
         let made = self.add(Node::Directory(Entries::default()));
         self.entries_mut(holder)?.link(&name, made);
         self.count();
-        self.sync_dir(parent)
+        Ok(())
     }
 
     pub(super) fn open(&mut self, path: &Path, create: bool) -> io::Result<u64> {
@@ -272,11 +273,13 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
+    pub(super) fn sync_dir(&mut self, dir: &Path, site: Site) -> io::Result<()> {
         let number = self.find(dir)?;
         self.entries(number)?;
         self.count();
-        let takes_effect = self.faults.takes_effect(SyncKind::of_directory(dir));
+        let kind = SyncKind::of_directory(dir);
+        let site = SyncSite { site, kind, directory: dir.to_owned() };
+        let takes_effect = self.faults.takes_effect(site);
         if let Err(error) = self.faults.check(Call::Sync) {
             self.entries_mut(number)?.lose_pending();
             return Err(error);
@@ -322,14 +325,14 @@ impl Disk {
     pub(super) fn write_sync_at(
         &mut self,
         number: u64,
-        kind: SyncKind,
+        (kind, site): (SyncKind, Site),
         position: u64,
         buf: &[u8],
     ) -> io::Result<()> {
         self.check_room(number, position + buf.len() as u64)?;
         self.file_mut(number)?.write(place_in_memory(position)?, buf);
         self.count();
-        let takes_effect = self.faults.takes_effect(kind);
+        let takes_effect = self.faults.takes_effect(SyncSite::of_file(kind, site));
         if let Err(error) = self.faults.check(Call::Sync) {
             self.file_mut(number)?.lose_last();
             return Err(error);
@@ -340,10 +343,10 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn sync(&mut self, number: u64, kind: SyncKind) -> io::Result<()> {
+    pub(super) fn sync(&mut self, number: u64, (kind, site): (SyncKind, Site)) -> io::Result<()> {
         self.file(number)?;
         self.count();
-        let takes_effect = self.faults.takes_effect(kind);
+        let takes_effect = self.faults.takes_effect(SyncSite::of_file(kind, site));
         if let Err(error) = self.faults.check(Call::Sync) {
             self.file_mut(number)?.lose_pending();
             return Err(error);

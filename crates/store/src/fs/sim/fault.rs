@@ -1,9 +1,10 @@
 //! What goes wrong on purpose: calls that fail, and syncs that do nothing.
 
+use super::Site;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
 /// What a sync is for, by the names that the disk back-end gives its files and directories.
@@ -76,6 +77,23 @@ fn name_of(path: &Path) -> String {
     }
 }
 
+/// One place in the source that asks for a sync, and of what: in a loop, of each directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SyncSite {
+    /// The place in the source.
+    pub site: Site,
+    /// What it syncs.
+    pub kind: SyncKind,
+    /// Which directory; empty for files.
+    pub directory: PathBuf,
+}
+
+impl SyncSite {
+    pub(super) fn of_file(kind: SyncKind, site: Site) -> Self {
+        Self { site, kind, directory: PathBuf::new() }
+    }
+}
+
 /// Which calls something holds for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Times {
@@ -99,6 +117,8 @@ pub enum Call {
 #[derive(Clone, Default)]
 pub(super) struct Faults {
     disabled: Vec<(SyncKind, Times)>,
+    disabled_sites: Vec<SyncSite>,
+    sites: BTreeSet<SyncSite>,
     seen: BTreeMap<SyncKind, u64>,
     /// How many calls go well before one fails.
     failing: BTreeMap<Call, u64>,
@@ -107,6 +127,14 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) fn disable(&mut self, kind: SyncKind, times: Times) {
         self.disabled.push((kind, times));
+    }
+
+    pub(super) fn disable_site(&mut self, site: &SyncSite) {
+        self.disabled_sites.push(site.clone());
+    }
+
+    pub(super) fn sites(&self) -> Vec<SyncSite> {
+        self.sites.iter().cloned().collect()
     }
 
     pub(super) fn fail(&mut self, call: Call, nth: u64) {
@@ -122,13 +150,16 @@ impl Faults {
     }
 
     /// Counts a sync and tells whether it does anything.
-    pub(super) fn takes_effect(&mut self, kind: SyncKind) -> bool {
-        let seen = self.seen.entry(kind).or_default();
+    pub(super) fn takes_effect(&mut self, site: SyncSite) -> bool {
+        let seen = self.seen.entry(site.kind).or_default();
         *seen += 1;
         let seen = *seen;
-        !self.disabled.iter().any(|(disabled, times)| {
-            *disabled == kind && (*times == Times::All || *times == Times::Nth(seen))
-        })
+        let is_disabled = self.disabled_sites.contains(&site)
+            || self.disabled.iter().any(|(disabled, times)| {
+                *disabled == site.kind && (*times == Times::All || *times == Times::Nth(seen))
+            });
+        self.sites.insert(site);
+        !is_disabled
     }
 
     /// Counts a call and fails it if it was its turn.

@@ -6,10 +6,16 @@ fn path(text: &str) -> &Path {
     Path::new(text)
 }
 
+fn seam(files: &SimFiles) -> &dyn Files {
+    files
+}
+
 /// A file system with the durable directory `/data/wal`.
 fn prepared(seed: u64) -> SimFiles {
     let files = SimFiles::new(seed);
     files.create_dir_all(path("/data/wal")).unwrap();
+    seam(&files).sync_dir(path("/")).unwrap();
+    seam(&files).sync_dir(path("/data")).unwrap();
     files
 }
 
@@ -24,7 +30,7 @@ fn what_was_synced_survives_every_cut() {
     let file = files.open(path("/data/a"), OpenMode::Write).unwrap();
     file.write_at(0, b"first").unwrap();
     file.sync().unwrap();
-    files.sync_dir(path("/data")).unwrap();
+    seam(&files).sync_dir(path("/data")).unwrap();
     let left = contents_after_cuts(&files, "/data/a");
     assert_eq!(left, BTreeSet::from([Some(b"first".to_vec())]));
 }
@@ -45,7 +51,7 @@ fn pending_writes_survive_in_any_combination() {
     let file = files.open(path("/data/a"), OpenMode::Write).unwrap();
     file.write_at(0, &[0; 2 * SECTOR]).unwrap();
     file.sync().unwrap();
-    files.sync_dir(path("/data")).unwrap();
+    seam(&files).sync_dir(path("/data")).unwrap();
     file.write_at(0, &[1; SECTOR]).unwrap();
     file.write_at(SECTOR as u64, &[2; SECTOR]).unwrap();
     let left: BTreeSet<(u8, u8)> = contents_after_cuts(&files, "/data/a")
@@ -61,7 +67,7 @@ fn a_pending_write_is_torn_at_sectors() {
     let file = files.open(path("/data/a"), OpenMode::Write).unwrap();
     file.allocate(4 * SECTOR as u64).unwrap();
     file.sync().unwrap();
-    files.sync_dir(path("/data")).unwrap();
+    seam(&files).sync_dir(path("/data")).unwrap();
     file.write_at(0, &[1; 4 * SECTOR]).unwrap();
     let left = contents_after_cuts(&files, "/data/a");
     let mut shapes = BTreeSet::new();
@@ -79,7 +85,7 @@ fn a_synced_write_makes_only_itself_durable() {
     let file = files.open(path("/data/a"), OpenMode::Write).unwrap();
     file.allocate(3 * SECTOR as u64).unwrap();
     file.sync().unwrap();
-    files.sync_dir(path("/data")).unwrap();
+    seam(&files).sync_dir(path("/data")).unwrap();
     file.write_at(0, &[1; 2 * SECTOR]).unwrap();
     file.write_sync_at(SECTOR as u64, &[2; SECTOR]).unwrap();
     let left: BTreeSet<(u8, u8)> = contents_after_cuts(&files, "/data/a")
@@ -113,7 +119,7 @@ fn a_removed_file_may_come_back_until_the_directory_is_synced() {
     files.remove(path("/data/a")).unwrap();
     let left = contents_after_cuts(&files, "/data/a");
     assert_eq!(left, BTreeSet::from([None, Some(b"x".to_vec())]));
-    files.sync_dir(path("/data")).unwrap();
+    seam(&files).sync_dir(path("/data")).unwrap();
     assert_eq!(contents_after_cuts(&files, "/data/a"), BTreeSet::from([None]));
 }
 
@@ -127,7 +133,7 @@ fn a_killed_process_leaves_what_it_wrote_but_not_durable() {
     assert!(contents_after_cuts(&killed, "/data/a").contains(&None));
     let reopened = killed.open(path("/data/a"), OpenMode::Write).unwrap();
     reopened.sync().unwrap();
-    killed.sync_dir(path("/data")).unwrap();
+    seam(&killed).sync_dir(path("/data")).unwrap();
     assert_eq!(contents_after_cuts(&killed, "/data/a"), BTreeSet::from([Some(b"x".to_vec())]));
 }
 
@@ -135,7 +141,7 @@ fn a_killed_process_leaves_what_it_wrote_but_not_durable() {
 fn a_capture_shows_the_call_begun_and_not_durable() {
     let files = prepared(9);
     let file = files.open(path("/data/wal/1"), OpenMode::Write).unwrap();
-    files.sync_dir(path("/data/wal")).unwrap();
+    seam(&files).sync_dir(path("/data/wal")).unwrap();
     files.capture_at(files.operations() + 1);
     assert!(files.captured().is_none());
     file.write_sync_at(0, b"x").unwrap();
@@ -151,7 +157,7 @@ fn a_disabled_sync_reports_success_and_does_nothing() {
     files.disable_sync(SyncKind::WalWrite, Times::Nth(2));
     files.disable_sync(SyncKind::WalDirectory, Times::All);
     let file = files.open(path("/data/wal/1"), OpenMode::Write).unwrap();
-    files.sync_dir(path("/data/wal")).unwrap();
+    seam(&files).sync_dir(path("/data/wal")).unwrap();
     assert!(contents_after_cuts(&files, "/data/wal/1").contains(&None));
     file.write_sync_at(0, b"a").unwrap();
     file.write_sync_at(1, b"b").unwrap();
@@ -166,7 +172,7 @@ fn a_disabled_sync_reports_success_and_does_nothing() {
 fn a_failed_sync_loses_what_it_covered_for_good() {
     let files = prepared(11);
     let file = files.open(path("/data/a"), OpenMode::Write).unwrap();
-    files.sync_dir(path("/data")).unwrap();
+    seam(&files).sync_dir(path("/data")).unwrap();
     file.write_at(0, b"lost").unwrap();
     files.fail(Call::Sync, 1);
     assert_eq!(file.sync().unwrap_err().raw_os_error(), Some(5));
