@@ -1,7 +1,7 @@
 //! The broker's handle: what is shared between all front-ends, and how it starts and stops.
 
 use crate::{
-    Error, Groups, Metrics, Options, Topic,
+    Budgets, Error, Groups, Metrics, Options, Topic,
     collect::Figures,
     exchange::Exchanges,
     ordered::{follow, ordered_settings},
@@ -42,6 +42,7 @@ struct Shared {
     producer_ids: Counter,
     round_robin: AtomicU32,
     metrics: Metrics,
+    budgets: Budgets,
     closing: watch::Sender<bool>,
 }
 
@@ -56,11 +57,12 @@ impl Broker {
         let topics = load_topics(&store, leader_epoch, &options)?;
         let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
         let log_ids = Arc::new(Counter::log_ids(&*store, used_max));
+        let budgets = Budgets::new(&options.memory);
         let groups = Groups::start(
             Arc::clone(&store),
             Arc::clone(&clock),
             Arc::clone(&log_ids),
-            options.groups.clone(),
+            (options.groups.clone(), Arc::clone(&budgets.groups)),
         )?;
         let shared = Shared {
             groups,
@@ -71,6 +73,7 @@ impl Broker {
             topics: RwLock::new(topics),
             admin: tokio::sync::Mutex::new(()),
             round_robin: AtomicU32::new(0),
+            budgets,
             closing: watch::Sender::new(false),
             store,
             clock,
@@ -112,6 +115,11 @@ impl Broker {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// What connections and groups take in memory.
+    pub fn budgets(&self) -> &Budgets {
+        &self.shared.budgets
     }
 
     /// The cluster's id: 22 characters, made at the first start.

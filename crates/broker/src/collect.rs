@@ -37,6 +37,14 @@ impl Collector for Figures {
             ("store_damaged_ranges", "Stored ranges that cannot be read"),
             broker.store().damage().len() as u64,
         )?;
+        let budgets = broker.budgets();
+        for (name, help, budget) in [
+            ("memory_received_bytes", "Received requests in memory", &budgets.received),
+            ("memory_answers_bytes", "Answers in memory that no client took", &budgets.answers),
+            ("memory_groups_bytes", "Members of groups in memory", &budgets.groups),
+        ] {
+            gauge(&mut encoder, (name, help), budget.used() as u64)?;
+        }
         encode_topics(&mut encoder, &broker)
     }
 }

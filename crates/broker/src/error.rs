@@ -138,6 +138,9 @@ pub enum Error {
     /// A queue or an exchange refuses.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The memory for this is used up; retry later.
+    #[error("busy: {0} take all the memory that `memory_budget` leaves them; retry later")]
+    Busy(String),
     /// The broker is stopping.
     #[error("the broker is stopping")]
     Closed,
@@ -182,7 +185,7 @@ impl Error {
             Self::Storage(_) => ErrorKind::Internal,
             Self::DataDamaged(_) => ErrorKind::DataLoss,
             Self::Queue(error) => error.kind(),
-            Self::Closed => ErrorKind::Unavailable,
+            Self::Busy(_) | Self::Closed => ErrorKind::Unavailable,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Fetching with long poll, and look-ups of offsets.
 
-use crate::{Broker, Error, Topic};
+use crate::{Broker, Error, Share, Topic};
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tramline_log::{Partition, Reading, Watcher};
-use tramline_types::{Offset, Timestamp};
+use tramline_types::{Offset, Timestamp, limits::CONNECTION_BYTES_FREE};
 
 /// A fetch from several partitions.
 pub struct FetchRequest {
@@ -84,6 +84,24 @@ impl Watcher for Waiting {
     }
 }
 
+/// What one round of reading gave.
+struct Read {
+    results: Vec<Result<Fetched, Error>>,
+    bytes: usize,
+    /// There was no room for all that is wanted.
+    is_cut: bool,
+}
+
+/// The room for one answer.
+enum Room {
+    /// So little is wanted that nobody counts it.
+    Free,
+    /// A share of the budget.
+    Share(Share),
+    /// Other answers take all there is.
+    None,
+}
+
 impl Broker {
     /// Reads from several partitions; waits for `bytes_min`, at most `wait_max`. Answers at once
     /// when a partition has an error to report.
@@ -93,22 +111,24 @@ impl Broker {
         let deadline = self.clock().monotonic().plus(request.wait_max);
         let waiting = Arc::new(Waiting::default());
         loop {
-            let (results, bytes) = self.read_all(&request, &partitions).await;
+            let Read { results, bytes, is_cut } = self.read_all(&request, &partitions).await;
             let done = bytes >= request.bytes_min || request.items.is_empty();
-            if done || results.iter().any(Result::is_err) {
+            if done || is_cut && bytes > 0 || results.iter().any(Result::is_err) {
                 self.metrics().fetched(bytes);
                 return results;
             }
             if !watch_all(&partitions, &waiting, &results) {
                 continue;
             }
+            // What was read is less than is wanted, and is read again: no need to hold it.
+            drop(results);
             let timed_out = tokio::select! {
                 () = waiting.0.notified() => false,
                 () = self.clock().sleep_until(Some(deadline)) => true,
                 () = self.closed() => true,
             };
             if timed_out {
-                let (results, bytes) = self.read_all(&request, &partitions).await;
+                let Read { results, bytes, .. } = self.read_all(&request, &partitions).await;
                 self.metrics().fetched(bytes);
                 return results;
             }
@@ -119,11 +139,14 @@ impl Broker {
         &self,
         request: &FetchRequest,
         partitions: &[Result<Arc<Partition>, Error>],
-    ) -> (Vec<Result<Fetched, Error>>, usize) {
+    ) -> Read {
         let mut results = Vec::with_capacity(partitions.len());
         let mut total = 0;
+        let granted = self.room_for(request, partitions);
+        let is_cut = matches!(granted, Room::None);
+        let bytes_max = if is_cut { CONNECTION_BYTES_FREE } else { request.bytes_max };
         for (item, partition) in request.items.iter().zip(partitions) {
-            let room = request.bytes_max.saturating_sub(total).min(item.bytes_max);
+            let room = bytes_max.saturating_sub(total).min(item.bytes_max);
             let read = match partition {
                 Err(error) => Err(error.clone()),
                 // The first batch comes whatever its size, or a consumer could never pass it;
@@ -138,7 +161,35 @@ impl Broker {
             }
             results.push(read);
         }
-        (results, total)
+        if total > CONNECTION_BYTES_FREE {
+            let share = match granted {
+                Room::Share(share) => share,
+                Room::Free | Room::None => self.budgets().answers.share(),
+            };
+            hold(share, total, &mut results);
+        }
+        Read { results, bytes: total, is_cut }
+    }
+
+    /// The room that an answer may take. While other answers take all there is, it stays small:
+    /// every reader goes on, with little at a time.
+    fn room_for(
+        &self,
+        request: &FetchRequest,
+        partitions: &[Result<Arc<Partition>, Error>],
+    ) -> Room {
+        let expected = request.items.iter().zip(partitions).map(|(item, partition)| {
+            let behind = partition
+                .as_ref()
+                .is_ok_and(|partition| item.offset < partition.high_watermark().as_i64());
+            if behind { item.bytes_max } else { 0 }
+        });
+        let expected = expected.fold(0, usize::saturating_add).min(request.bytes_max);
+        if expected <= CONNECTION_BYTES_FREE {
+            return Room::Free;
+        }
+        let mut share = self.budgets().answers.share();
+        if share.try_grow(expected) { Room::Share(share) } else { Room::None }
     }
 
     /// Looks an offset up.
@@ -165,6 +216,15 @@ impl Broker {
             timestamp: Some(found.timestamp),
             leader_epoch,
         }))
+    }
+}
+
+/// Keeps the share until the last of the bytes are let go: answers are sent in order.
+fn hold(mut share: Share, bytes: usize, results: &mut [Result<Fetched, Error>]) {
+    share.charge(bytes);
+    let pieces = results.iter_mut().filter_map(|result| result.as_mut().ok());
+    if let Some(last) = pieces.rev().find_map(|fetched| fetched.pieces.last_mut()) {
+        *last = share.hold(std::mem::take(last));
     }
 }
 

@@ -21,7 +21,7 @@ pub use request::{
     MemberRef, OffsetCommit, Sync, Synced,
 };
 
-use crate::{Error, GroupOptions};
+use crate::{Budget, Error, GroupOptions, Share};
 use offsets::{Change, Occupancy, Offsets};
 use parking_lot::Mutex;
 use state::{Answer, Rules, State, Step};
@@ -52,6 +52,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     log_ids: Arc<Counter>,
     options: GroupOptions,
+    /// What the members take in memory.
+    budget: Arc<Budget>,
     groups: Mutex<HashMap<GroupId, Arc<Group>>>,
     timers: Timers,
 }
@@ -70,6 +72,8 @@ struct Cell {
     state: State,
     offsets: Offsets,
     log: Option<LogId>,
+    /// What the members take of the budget.
+    held: Share,
     joins: HashMap<MemberId, oneshot::Sender<Result<Joined, JoinError>>>,
     syncs: HashMap<MemberId, oneshot::Sender<Result<Synced, Error>>>,
     /// The earliest entry of this group among the timers.
@@ -83,13 +87,14 @@ impl Groups {
         store: Arc<dyn LogStore>,
         clock: Arc<dyn Clock>,
         log_ids: Arc<Counter>,
-        options: GroupOptions,
+        (options, budget): (GroupOptions, Arc<Budget>),
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             store,
             clock,
             log_ids,
             options,
+            budget,
             groups: Mutex::new(HashMap::new()),
             timers: Timers::new(),
         });
@@ -118,6 +123,9 @@ impl Groups {
         let step = self.shared.step(&group, |cell| {
             if cell.state.phase() == GroupPhase::Dead {
                 return Err(refuse(Error::UnknownMember));
+            }
+            if !cell.held.fits(join.held_bytes()) {
+                return Err(refuse(Error::Busy("the members of consumer groups".to_owned())));
             }
             let step = cell.state.handle_join(now, join, fresh);
             if let Ok(Step::Wait(member)) = &step {
@@ -263,6 +271,7 @@ impl Shared {
             state: State::new(rules),
             offsets,
             log,
+            held: self.budget.share(),
             joins: HashMap::new(),
             syncs: HashMap::new(),
             scheduled: None,
@@ -277,6 +286,8 @@ impl Shared {
             group.settle(&mut cell);
             let result = step(&mut cell);
             cell.answer();
+            let held_bytes = cell.state.held_bytes();
+            cell.held.charge(held_bytes);
             self.note_occupancy(group, &mut cell);
             (result, cell.deadline_to_schedule())
         };

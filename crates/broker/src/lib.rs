@@ -3,6 +3,7 @@
 
 mod admin;
 mod broker;
+mod budget;
 mod clock;
 mod collect;
 mod error;
@@ -22,6 +23,7 @@ mod upkeep;
 
 pub use admin::{Mode, NewTopic, SettingChange};
 pub use broker::Broker;
+pub use budget::{Budget, Budgets, MemoryOptions, Share};
 pub use clock::SystemClock;
 pub use error::Error;
 pub use fetch::{FetchItem, FetchRequest, Fetched, Found, Position};

@@ -1,5 +1,6 @@
 //! What the operator may set.
 
+use crate::MemoryOptions;
 use std::time::Duration;
 use tramline_catalog::TopicDefaults;
 
@@ -18,6 +19,8 @@ pub struct Options {
     pub producer_id_expiration: Duration,
     /// Consumer groups.
     pub groups: GroupOptions,
+    /// What connections and groups may take in memory.
+    pub memory: MemoryOptions,
 }
 
 /// Settings of consumer groups.
@@ -47,6 +50,7 @@ impl Default for Options {
             retention_check_interval: Duration::from_secs(30),
             producer_id_expiration: Duration::from_secs(24 * 3600),
             groups: GroupOptions::default(),
+            memory: MemoryOptions::default(),
         }
     }
 }

@@ -36,9 +36,8 @@ pub async fn serve(
     let is_loopback = listener.local_addr()?.ip().is_loopback();
     let places = Arc::new(Semaphore::new(options.connections_max));
     let metrics = Metrics::new(&broker);
-    let bodies = Arc::new(Semaphore::new(options.bodies_bytes_max.min(Semaphore::MAX_PERMITS)));
     let options = Arc::new(options);
-    let cx = Context { broker, options, metrics, bodies, shutdown, is_loopback };
+    let cx = Context { broker, options, metrics, shutdown, is_loopback };
     let service = TowerToHyperService::new(routes::router(cx.clone()));
     let mut connections = JoinSet::new();
     let mut stopping = pin!(cx.stopping());

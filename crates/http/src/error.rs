@@ -201,6 +201,7 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
         E::NonEmptyGroup => (StatusCode::CONFLICT, "stop its consumers, then retry"),
         E::OffsetMetadataTooLarge => (StatusCode::BAD_REQUEST, "shorten the metadata"),
         E::Queue(error) => advise_queue(error),
+        E::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "retry in a moment"),
         E::Closed => (StatusCode::SERVICE_UNAVAILABLE, "the broker is stopping: retry elsewhere"),
     }
 }

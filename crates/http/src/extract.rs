@@ -3,15 +3,15 @@
 
 use crate::{Context, error::Error};
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::request::Parts,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tramline_broker::Share;
 use tramline_types::limits;
 
 /// The query parameters.
@@ -60,24 +60,31 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Context> for Names<T> {
 /// A whole body, and its share of the budget for as long as it is worked on.
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _share: OwnedSemaphorePermit,
+    _share: Share,
 }
 
-/// The whole body, bounded in size and time, and with all other bodies together in memory: what
-/// has arrived counts, not what was announced.
+/// The whole body, bounded in size and time, and in memory together with everything else that the
+/// broker receives: what has arrived counts, not what was announced. Where there is no room the
+/// client is not read on, and refused only when its time is over.
 pub(crate) async fn receive(body: Body, cx: &Context) -> Result<Received, Error> {
     let clock = cx.broker.clock();
     let deadline = clock.monotonic().plus(limits::REQUEST_READ_MAX);
+    let is_waiting = AtomicBool::new(false);
     tokio::select! {
         biased; // What has arrived counts, however late it is looked at.
-        received = collect(body, cx) => received,
-        () = clock.sleep_until(Some(deadline)) => Err(Error::BodyTooSlow),
+        received = collect(body, cx, &is_waiting) => received,
+        () = clock.sleep_until(Some(deadline)) => {
+            let busy = is_waiting.load(Ordering::Relaxed);
+            Err(if busy { Error::Busy } else { Error::BodyTooSlow })
+        }
     }
 }
 
-async fn collect(body: Body, cx: &Context) -> Result<Received, Error> {
+async fn collect(body: Body, cx: &Context, is_waiting: &AtomicBool) -> Result<Received, Error> {
     let bytes_max = cx.options.body_bytes_max;
-    let mut share = take_share(cx, 0)?;
+    let announced = body.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    let whole = announced.unwrap_or(bytes_max).min(bytes_max);
+    let mut share = cx.broker.budgets().received.share();
     let mut bytes = BytesMut::new();
     let mut stream = body.into_data_stream();
     while let Some(piece) = stream.next().await {
@@ -87,15 +94,17 @@ async fn collect(body: Body, cx: &Context) -> Result<Received, Error> {
         if bytes.len() + piece.len() > bytes_max {
             return Err(Error::BodyTooLarge(bytes_max));
         }
-        share.merge(take_share(cx, piece.len())?);
+        // The first piece is free: most bodies have no other.
+        let held = bytes.len() + piece.len();
+        if held > limits::CONNECTION_BYTES_FREE.max(share.bytes()) {
+            is_waiting.store(true, Ordering::Relaxed);
+            let missing = held - share.bytes();
+            share.grow(missing, whole.saturating_sub(share.bytes())).await;
+            is_waiting.store(false, Ordering::Relaxed);
+        }
         bytes.extend_from_slice(&piece);
     }
     Ok(Received { bytes: bytes.freeze(), _share: share })
-}
-
-fn take_share(cx: &Context, bytes: usize) -> Result<OwnedSemaphorePermit, Error> {
-    let bytes = u32::try_from(bytes).map_err(|_| Error::Busy)?;
-    Arc::clone(&cx.bodies).try_acquire_many_owned(bytes).map_err(|_| Error::Busy)
 }
 
 /// A JSON body. An empty one counts as `{}`.

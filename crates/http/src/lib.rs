@@ -35,8 +35,6 @@ pub struct Options {
     pub wait_max: Duration,
     /// The largest request body.
     pub body_bytes_max: usize,
-    /// What the bodies of all requests under way may take in memory, together.
-    pub bodies_bytes_max: usize,
     /// Open connections.
     pub connections_max: usize,
     /// The version that the landing page shows.
@@ -50,7 +48,6 @@ impl Default for Options {
             heartbeat: Duration::from_secs(15),
             wait_max: Duration::from_secs(30),
             body_bytes_max: limits::HTTP_BODY_BYTES_MAX,
-            bodies_bytes_max: limits::MEMORY_BUDGET / 4,
             connections_max: limits::CONNECTIONS_MAX,
             version: env!("CARGO_PKG_VERSION"),
         }
@@ -63,8 +60,6 @@ pub(crate) struct Context {
     broker: Broker,
     options: std::sync::Arc<Options>,
     metrics: metrics::Metrics,
-    /// What is left for bodies, in bytes.
-    bodies: std::sync::Arc<tokio::sync::Semaphore>,
     shutdown: tokio::sync::watch::Receiver<bool>,
     /// The listener is on a loopback address, so host names are checked.
     is_loopback: bool,

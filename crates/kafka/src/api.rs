@@ -30,6 +30,7 @@ use crate::context::{Call, Context};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
+use tramline_types::limits::CONNECTION_BYTES_FREE;
 use tramline_wire::{
     DecodeError, EncodeError, Reader,
     kafka::{
@@ -77,7 +78,8 @@ macro_rules! apis {
                     let cx = Arc::clone(cx);
                     let answer = async move {
                         let response = $module::handle(&cx, &call, request).await;
-                        encode(&call, &response).map(Outcome::Answer)
+                        let chunks = encode(&call, &response)?;
+                        Ok(Outcome::Answer(counted(&cx, &call, chunks)))
                     };
                     Ok((HangUp::$hang_up, Box::pin(answer)))
                 })*
@@ -133,6 +135,21 @@ pub(crate) fn start(cx: &Arc<Context>, frame: Bytes) -> Result<Started, DecodeEr
     };
     cx.metrics().requested(api);
     Ok(started)
+}
+
+/// Takes the room of a large answer from the budget, until it is written. Records bring their own
+/// share.
+fn counted(cx: &Context, call: &Call, mut chunks: Vec<Bytes>) -> Vec<Bytes> {
+    let bytes: usize = chunks.iter().map(Bytes::len).sum();
+    if call.api != ApiKey::Fetch
+        && bytes > CONNECTION_BYTES_FREE
+        && let Some(last) = chunks.pop()
+    {
+        let mut share = cx.broker().budgets().answers.share();
+        share.charge(bytes);
+        chunks.push(share.hold(last));
+    }
+    chunks
 }
 
 fn encode(call: &Call, response: &impl KafkaMessage) -> Result<Vec<Bytes>, EncodeError> {

@@ -9,9 +9,10 @@ use crate::{
     api::{self, HangUp, Outcome},
     context::Context,
     outbox::{Outbox, SLICES_MAX},
+    room::{Room, Wish},
     session::{Activity, Session, Violation},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use std::{
     collections::VecDeque,
@@ -28,7 +29,7 @@ use tokio::{
 };
 use tramline_types::{
     Clock, Monotonic,
-    limits::{ANSWERS_UNSENT_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX},
+    limits::{ANSWERS_UNSENT_BYTES_MAX, CONNECTION_BYTES_FREE, REQUESTS_IN_FLIGHT_MAX},
 };
 use tramline_wire::{DecodeError, EncodeError};
 
@@ -54,7 +55,15 @@ pub(crate) enum Error {
 /// An answer in its place in the order.
 enum Answer {
     Ready(Vec<Bytes>),
-    Pending(BoxFuture<'static, Result<Vec<Bytes>, EncodeError>>),
+    /// With the size of the request, whose bytes stay in memory until then.
+    Pending(BoxFuture<'static, Result<Vec<Bytes>, EncodeError>>, usize),
+}
+
+/// The request that is being applied.
+struct Current {
+    hang_up: HangUp,
+    applying: BoxFuture<'static, Result<Outcome, EncodeError>>,
+    bytes: usize,
 }
 
 /// One client's connection.
@@ -65,8 +74,9 @@ pub(crate) struct Connection {
     received: BytesMut,
     read_bytes: usize,
     peer_closed: bool,
-    current: Option<(HangUp, BoxFuture<'static, Result<Outcome, EncodeError>>)>,
+    current: Option<Current>,
     answers: VecDeque<Answer>,
+    room: Room,
     outbox: Outbox,
     /// What the peer did wrong: the connection ends when earlier requests are answered.
     failed: Option<Error>,
@@ -84,25 +94,32 @@ impl Connection {
         Self {
             session: Session::new(now, cx.options().request_bytes_max),
             stream,
-            cx: Arc::new(cx),
             received: BytesMut::new(),
             read_bytes: READ_BYTES_MIN,
             peer_closed: false,
             current: None,
             answers: VecDeque::new(),
+            room: Room::new(Arc::clone(&cx.broker().budgets().received)),
             outbox: Outbox::default(),
             failed: None,
             stopping,
             timer: None,
+            cx: Arc::new(cx),
         }
     }
 
     /// Serves the connection to its end.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         let result = poll_fn(|task| self.poll(task)).await;
-        if let Some((HangUp::Finishes, current)) = self.current.take() {
+        if let Some(current) = self.current.take()
+            && current.hang_up == HangUp::Finishes
+        {
             // A half-done change must not be left: it ends without its client.
-            tokio::spawn(current);
+            let room = self.room;
+            tokio::spawn(async move {
+                drop(current.applying.await);
+                drop(room);
+            });
         }
         result
     }
@@ -127,7 +144,7 @@ impl Connection {
     }
 
     fn is_done(&self) -> bool {
-        let finishing = matches!(self.current, Some((HangUp::Finishes, _)));
+        let finishing = self.is_finishing();
         if self.peer_closed {
             return !finishing;
         }
@@ -137,9 +154,15 @@ impl Connection {
             && self.outbox.is_empty()
     }
 
+    fn is_finishing(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.hang_up == HangUp::Finishes)
+    }
+
     fn activity(&self) -> Activity {
         Activity {
-            mid_frame: !self.received.is_empty() && self.wants_bytes().unwrap_or(false),
+            mid_frame: !self.received.is_empty()
+                && !self.room.is_waiting()
+                && self.wants_bytes().unwrap_or(false),
             unsent: !self.outbox.is_empty(),
             working: self.current.is_some() || !self.answers.is_empty(),
         }
@@ -148,6 +171,7 @@ impl Connection {
     /// Takes what the peer sends, until it does something wrong.
     fn poll_peer(&mut self, task: &mut Task<'_>, now: Monotonic) -> bool {
         if self.failed.is_some() {
+            self.room.stop_waiting();
             return false;
         }
         let read = self.poll_read(task, now);
@@ -166,15 +190,23 @@ impl Connection {
 
     fn poll_read(&mut self, task: &mut Task<'_>, now: Monotonic) -> Result<bool, Error> {
         if !self.wants_bytes()? {
+            self.room.stop_waiting();
             return Ok(false);
         }
         if self.received.capacity() - self.received.len() < self.read_bytes / 4 {
             self.received.reserve(self.read_bytes);
         }
         let room = self.received.capacity() - self.received.len();
-        let read = pin!(self.stream.read_buf(&mut self.received)).poll(task);
+        let Poll::Ready(granted) = self.poll_room(task, room)? else { return Ok(false) };
+        let mut limited = (&mut self.received).limit(granted);
+        let read = pin!(self.stream.read_buf(&mut limited)).poll(task);
         match read {
-            Poll::Pending => Ok(false),
+            Poll::Pending => {
+                if self.received.is_empty() && self.received.capacity() > CONNECTION_BYTES_FREE {
+                    self.received = BytesMut::new(); // Whoever is idle keeps little.
+                }
+                Ok(false)
+            }
             Poll::Ready(Ok(0)) => {
                 self.peer_closed = true;
                 Ok(true)
@@ -194,33 +226,68 @@ impl Connection {
         }
     }
 
+    /// How much may be read, where all that other connections have received leaves room.
+    fn poll_room(&mut self, task: &mut Task<'_>, room: usize) -> Result<Poll<usize>, Error> {
+        let received = self.received.len();
+        if self.room.is_free(received + room) {
+            self.room.stop_waiting();
+            return Ok(Poll::Ready(room));
+        }
+        // Room is asked for bytes that are there, or who is silent would take it from others.
+        if self.stream.poll_read_ready(task)?.is_pending() {
+            return Ok(Poll::Pending);
+        }
+        let needed = self.session.bytes_missing(&self.received)?;
+        Ok(self.room.poll_read(task, received, Wish { wanted: room, needed }))
+    }
+
     fn poll_requests(&mut self, task: &mut Task<'_>) -> Result<bool, Error> {
         let mut moved = false;
         loop {
-            if let Some((_, current)) = &mut self.current {
-                let Poll::Ready(outcome) = current.as_mut().poll(task) else { return Ok(moved) };
+            if let Some(current) = &mut self.current {
+                let applied = current.applying.as_mut().poll(task);
+                let Poll::Ready(outcome) = applied else { return Ok(moved) };
+                let bytes = current.bytes;
                 self.current = None;
                 moved = true;
                 match outcome? {
-                    Outcome::Answer(chunks) => self.answers.push_back(Answer::Ready(chunks)),
-                    Outcome::Later(answer) => self.answers.push_back(Answer::Pending(answer)),
-                    Outcome::Silent => {}
-                    Outcome::Close => return Err(Error::SilentFailure),
+                    Outcome::Later(answer) => {
+                        self.answers.push_back(Answer::Pending(answer, bytes));
+                    }
+                    outcome => {
+                        self.room.handle_done(self.received.len(), bytes);
+                        match outcome {
+                            Outcome::Answer(chunks) => {
+                                self.answers.push_back(Answer::Ready(chunks));
+                            }
+                            Outcome::Close => return Err(Error::SilentFailure),
+                            Outcome::Silent | Outcome::Later(_) => {}
+                        }
+                    }
                 }
             }
-            if self.session.is_draining()
-                || self.answers.len() >= REQUESTS_IN_FLIGHT_MAX
-                || self.outbox.len() >= ANSWERS_UNSENT_BYTES_MAX
-            {
+            if self.is_full() {
                 return Ok(moved);
             }
             let Some(frame) = self.session.poll_frame(&mut self.received)? else {
                 return Ok(moved);
             };
             self.session.handle_frame();
-            self.current = Some(api::start(&self.cx, frame)?);
+            let bytes = frame.len();
+            let (hang_up, applying) = api::start(&self.cx, frame)?;
+            self.room.handle_frame(bytes);
+            self.current = Some(Current { hang_up, applying, bytes });
             self.session.handle_valid_request();
         }
+    }
+
+    /// Whether no further request is begun: too much waits to be answered or taken.
+    fn is_full(&self) -> bool {
+        let unsent = self.outbox.len();
+        self.session.is_draining()
+            || self.answers.len() >= REQUESTS_IN_FLIGHT_MAX
+            || unsent >= ANSWERS_UNSENT_BYTES_MAX
+            || unsent >= CONNECTION_BYTES_FREE && self.cx.broker().budgets().answers.is_used_up()
     }
 
     fn poll_answers(&mut self, task: &mut Task<'_>) -> Result<bool, Error> {
@@ -228,8 +295,11 @@ impl Connection {
         while let Some(front) = self.answers.front_mut() {
             let chunks = match front {
                 Answer::Ready(chunks) => std::mem::take(chunks),
-                Answer::Pending(answer) => match answer.as_mut().poll(task) {
-                    Poll::Ready(chunks) => chunks?,
+                Answer::Pending(answer, bytes) => match answer.as_mut().poll(task) {
+                    Poll::Ready(chunks) => {
+                        self.room.handle_done(self.received.len(), *bytes);
+                        chunks?
+                    }
                     Poll::Pending => break,
                 },
             };

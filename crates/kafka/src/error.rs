@@ -60,6 +60,8 @@ impl From<&broker::Error> for ErrorCode {
             E::OffsetMetadataTooLarge => 12,
             // What Kafka says to a producer of one of its internal topics.
             E::InvalidTopicName(_) | E::OrderedView { .. } => 17,
+            // Retriable, and only ever said to members of groups.
+            E::Busy(_) => 15,
             E::IllegalGeneration => 22,
             E::InconsistentProtocol => 23,
             E::InvalidGroup(_) => 24,

@@ -95,6 +95,12 @@ impl Session {
         Ok(self.frame_size(buf)?.is_some_and(|size| buf.len() - 4 >= size))
     }
 
+    /// How many bytes the first frame still needs, as far as it is known.
+    pub(crate) fn bytes_missing(&self, buf: &[u8]) -> Result<usize, Violation> {
+        let size = self.frame_size(buf)?.unwrap_or(0);
+        Ok((size + 4).saturating_sub(buf.len()))
+    }
+
     /// Splits the first whole frame off, without its size, without copying.
     pub(crate) fn poll_frame(&self, buf: &mut BytesMut) -> Result<Option<Bytes>, Violation> {
         match self.frame_size(buf)? {

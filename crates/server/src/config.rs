@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tramline_broker::{GroupOptions, Options, TopicDefaults};
+use tramline_broker::{GroupOptions, MemoryOptions, Options, TopicDefaults};
 use tramline_store::DiskOptions;
 use tramline_types::limits;
 
@@ -235,6 +235,7 @@ impl Config {
                 offsets_retention: self.groups.offsets_retention.0,
                 offset_metadata_bytes_max: self.groups.offset_metadata_max.as_usize(),
             },
+            memory: MemoryOptions::of(self.memory_budget.as_usize()),
         })
     }
 
@@ -268,7 +269,6 @@ impl Config {
         tramline_http::Options {
             hosts_allowed: self.http.hosts_allowed.clone(),
             connections_max: self.http.connections_max,
-            bodies_bytes_max: self.memory_budget.as_usize() / 4,
             ..tramline_http::Options::default()
         }
     }

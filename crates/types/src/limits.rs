@@ -18,6 +18,9 @@ pub const FIRST_REQUEST_BYTES_MAX: usize = 64 * 1024;
 pub const FIRST_REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Answers that one connection may hold unsent before it is not read any further.
 pub const ANSWERS_UNSENT_BYTES_MAX: usize = 1024 * 1024;
+/// What one connection may hold of received bytes, and again of unsent answers, without taking
+/// from the budget that all connections share.
+pub const CONNECTION_BYTES_FREE: usize = 64 * 1024;
 /// Open connections per listener.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// An established connection that sends nothing for so long is closed (Kafka

@@ -97,6 +97,13 @@ pub struct Join {
     pub leader_return: LeaderReturn,
 }
 
+impl Join {
+    /// What the member takes in memory by what it says about itself.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum()
+    }
+}
+
 /// The generation that a join led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {

@@ -99,6 +99,8 @@ pub(crate) struct State {
     unsynced: BTreeSet<MemberId>,
     sync_deadline: Option<Monotonic>,
     answers: VecDeque<Answer>,
+    /// What the members' metadata and assignments take.
+    held_bytes: usize,
 }
 
 impl State {
@@ -120,6 +122,7 @@ impl State {
             unsynced: BTreeSet::new(),
             sync_deadline: None,
             answers: VecDeque::new(),
+            held_bytes: 0,
         }
     }
 
@@ -142,6 +145,11 @@ impl State {
     /// The strategy of this generation.
     pub(crate) const fn protocol(&self) -> Option<&Arc<str>> {
         self.protocol.as_ref()
+    }
+
+    /// What the members' metadata and assignments take in memory.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Nobody is here, nor on the way.

@@ -6,7 +6,7 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
 };
-use tramline_broker::Options as BrokerOptions;
+use tramline_broker::{MemoryOptions, Options as BrokerOptions};
 use tramline_http::Options;
 
 #[test]
@@ -68,32 +68,54 @@ fn bodies_above_the_limit_are_refused() {
     assert_eq!(publish(1_001), 413);
 }
 
-#[test]
-fn bodies_of_all_requests_share_a_budget_that_is_given_back() {
-    let options = Options { bodies_bytes_max: 1_500, ..Options::default() };
-    let server = Server::start_with(BrokerOptions::default(), options);
-    let publish =
-        |bytes: usize| server.request("POST", "/v1/topics/t/messages").send(&vec![b'x'; bytes]);
-    // Half a body lies here, and keeps its share.
+/// Sends the head and a part of a body, and waits until the part is accounted for.
+fn half_sent(server: &Server, of: usize, part: usize) -> TcpStream {
+    let budget = &server.memory.broker.budgets().received;
+    let before = budget.used();
     let mut socket = TcpStream::connect(server.address).unwrap();
-    let mut half =
-        b"POST /v1/topics/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900\r\n\r\n"
-            .to_vec();
-    half.resize(half.len() + 800, b'x');
-    let sleepers = server.memory.clock.sleepers();
-    socket.write_all(&half).unwrap();
-    while server.memory.clock.sleepers() == sleepers {
+    let head = format!(
+        "POST /v1/topics/t/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: {of}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    socket.write_all(&vec![b'x'; part]).unwrap();
+    while budget.used() < before + part {
         std::thread::yield_now();
     }
-    let refused = publish(1_000);
+    socket
+}
+
+#[test]
+fn bodies_wait_for_room_in_the_budget_and_are_refused_only_when_their_time_is_over() {
+    let memory = MemoryOptions { received_bytes: 150_000, ..MemoryOptions::default() };
+    let broker = BrokerOptions { memory, ..BrokerOptions::default() };
+    let server = Server::start_with(broker, Options::default());
+    let publish =
+        |bytes: usize| server.request("POST", "/v1/topics/t/messages").send(&vec![b'x'; bytes]);
+    // One half body fits, the next one may be finished beyond the capacity.
+    let mut one = half_sent(&server, 120_000, 100_000);
+    let mut two = half_sent(&server, 120_000, 100_000);
+    assert_eq!(publish(50_000).status, 200, "small bodies need no room");
+    let third = server.while_waiting(
+        || publish(100_000),
+        || {
+            one.write_all(&[b'x'; 20_000]).unwrap();
+            two.write_all(&[b'x'; 20_000]).unwrap();
+        },
+    );
+    assert_eq!(third.status, 200);
+    for mut socket in [one, two] {
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+    }
+    let budget = &server.memory.broker.budgets().received;
+    assert_eq!(budget.used(), 0);
+    let (mut held, mut privileged) = (budget.share(), budget.share());
+    held.charge(150_000);
+    server.runtime.block_on(privileged.grow(1, 1));
+    let refused = server.while_time_passes(|| publish(100_000));
     assert_eq!((refused.error().0, refused.error().1), (503, "UNAVAILABLE"));
     assert_eq!(refused.headers["retry-after"], "1");
-    assert_eq!(publish(500).status, 200);
-    socket.write_all(&[b'x'; 100]).unwrap();
-    let mut answer = [0; 12];
-    socket.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
-    assert_eq!(publish(1_000).status, 200);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod connections;
 mod fetch;
 mod groups;
 mod hostile;
+mod memory;
 mod metadata;
 mod produce;
 mod support;

@@ -95,6 +95,7 @@ impl State {
 
     pub(super) fn insert(&mut self, now: Monotonic, id: MemberId, mut member: Member) {
         self.count_protocols(&member.protocols, 1);
+        self.held_bytes += member.assignment.len();
         if let Some(instance) = &member.instance_id {
             self.statics.insert(instance.clone(), id.clone());
         }
@@ -112,6 +113,7 @@ impl State {
     ) -> Option<Member> {
         let member = self.members.remove(id)?;
         self.count_protocols(&member.protocols, -1);
+        self.held_bytes -= member.assignment.len();
         self.expiries.remove(&(member.expires_at, id.clone()));
         self.unsynced.remove(id);
         if self.unsynced.is_empty() {
@@ -136,7 +138,10 @@ impl State {
     }
 
     pub(super) fn count_protocols(&mut self, protocols: &[(Arc<str>, Bytes)], by: isize) {
-        for (name, _) in protocols {
+        for (name, metadata) in protocols {
+            let bytes = isize::try_from(name.len() + metadata.len()).expect("memory is smaller");
+            let held = self.held_bytes.checked_add_signed(by * bytes);
+            self.held_bytes = held.expect("what goes was counted when it came");
             let count = self.supported.entry(name.clone()).or_default();
             *count = count.checked_add_signed(by).expect("each strategy is counted once a member");
             if *count == 0 {

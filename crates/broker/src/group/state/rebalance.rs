@@ -79,7 +79,7 @@ impl State {
         for id in self.unsynced.clone() {
             let member = self.members.get_mut(&id).expect("`unsynced` was made from the members");
             member.is_new = false;
-            member.assignment = Bytes::new();
+            self.held_bytes -= std::mem::take(&mut member.assignment).len();
             let waited = std::mem::replace(&mut member.waiting, Waiting::No) == Waiting::Join;
             if waited {
                 self.n_joining -= 1;
@@ -104,7 +104,8 @@ impl State {
     pub(super) fn propagate(&mut self, now: Monotonic, assignments: Vec<(MemberId, Bytes)>) {
         for (id, assignment) in assignments {
             if let Some(member) = self.members.get_mut(&id) {
-                member.assignment = assignment;
+                self.held_bytes += assignment.len();
+                self.held_bytes -= std::mem::replace(&mut member.assignment, assignment).len();
             }
         }
         self.phase = Phase::Stable;

@@ -1,0 +1,176 @@
+//! What many connections hold together stays within the budget, and nobody is stuck.
+
+use crate::support::{Client, Node, batch, message, options, produce, within};
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tramline_broker::MemoryOptions;
+use tramline_wire::kafka::{
+    fetch::{FetchPartition, FetchRequest, FetchTopic},
+    join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
+    metadata::MetadataRequest,
+    produce::ProduceRequest,
+};
+
+const MIB: usize = 1024 * 1024;
+
+async fn node_with(memory: MemoryOptions) -> Node {
+    let broker = tramline_broker::Options { memory, ..options() };
+    Node::start_with(broker, tramline_kafka::Options::default()).await
+}
+
+fn megabyte() -> Bytes {
+    batch(&[message(&"x".repeat(1_000_000), 1)])
+}
+
+/// The most that was held while `work` ran.
+async fn most_used(node: &Node, work: impl Future<Output = ()>) -> usize {
+    let mut most = 0;
+    let watch = async {
+        loop {
+            most = most.max(node.broker.budgets().received.used());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = watch => {}
+    }
+    most
+}
+
+#[tokio::test]
+async fn many_large_requests_wait_for_room_and_all_are_answered() {
+    let node =
+        node_with(MemoryOptions { received_bytes: 2 * MIB, ..MemoryOptions::default() }).await;
+    node.client().await.create("t", 1, &[]).await;
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = node.client().await;
+        client.call(12, &MetadataRequest::default()).await;
+        clients.push(client);
+    }
+    // Everybody is in the middle of a request before anybody may finish one.
+    let mut rests = Vec::new();
+    for client in &mut clients {
+        let frame = client.frame(12, &produce("t", 0, Some(megabyte())));
+        within(client.stream.write_all(&frame[..200_000])).await.unwrap();
+        rests.push(frame[200_000..].to_vec());
+    }
+    let work = within(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (mut client, rest) in clients.into_iter().zip(rests) {
+            tasks.spawn(async move {
+                client.stream.write_all(&rest).await.unwrap();
+                let (_, answer) = client.receive::<ProduceRequest>(12).await;
+                assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+    });
+    let most = most_used(&node, work).await;
+    assert!(most > MIB, "only {most} bytes were ever counted");
+    assert!(most <= 3 * MIB, "{most} bytes are more than the budget and one request");
+    assert_eq!(node.broker.budgets().received.used(), 0);
+}
+
+#[tokio::test]
+async fn request_larger_than_the_whole_budget_goes_through() {
+    let node = node_with(MemoryOptions { received_bytes: 1000, ..MemoryOptions::default() }).await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    for offset in 0..3 {
+        assert_eq!(client.produce(12, "t", megabyte()).await.base_offset, offset);
+    }
+    assert_eq!(node.broker.budgets().received.used(), 0);
+}
+
+#[tokio::test]
+async fn connection_that_goes_away_half_way_gives_its_room_back() {
+    let node = node_with(MemoryOptions { received_bytes: 1000, ..MemoryOptions::default() }).await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    for _ in 0..5 {
+        let mut half = node.client().await;
+        half.call(12, &MetadataRequest::default()).await;
+        let frame = half.frame(12, &produce("t", 0, Some(megabyte())));
+        within(half.stream.write_all(&frame[..500_000])).await.unwrap();
+    }
+    assert_eq!(client.produce(12, "t", megabyte()).await.error_code, 0);
+}
+
+fn fetch_all() -> FetchRequest {
+    let partition = FetchPartition {
+        partition_max_bytes: i32::try_from(16 * MIB).unwrap(),
+        ..FetchPartition::default()
+    };
+    let topic =
+        FetchTopic { topic: "t".into(), partitions: vec![partition], ..FetchTopic::default() };
+    FetchRequest { topics: vec![topic], max_wait_ms: 500, ..FetchRequest::default() }
+}
+
+#[tokio::test]
+async fn answers_nobody_takes_leave_the_others_small_ones() {
+    let node =
+        node_with(MemoryOptions { answers_bytes: 20 * MIB, ..MemoryOptions::default() }).await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    for _ in 0..20 {
+        client.produce(12, "t", megabyte()).await;
+    }
+    let answers = &node.broker.budgets().answers;
+    let whole = client.call(12, &fetch_all()).await;
+    let size = |answer: &tramline_wire::kafka::fetch::FetchResponse| {
+        answer.responses[0].partitions[0].records.as_ref().unwrap().total_bytes()
+    };
+    assert!(size(&whole) > 15_000_000, "{}", size(&whole));
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        let mut client = node.client().await;
+        client.send(12, &fetch_all()).await;
+        silent.push(client);
+    }
+    within(async {
+        while answers.used() < 5 * MIB {
+            tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>())
+                .await
+                .unwrap_err();
+        }
+    })
+    .await;
+    let small = client.call(12, &fetch_all()).await;
+    assert!((1_000_000..1_100_000).contains(&size(&small)), "{}", size(&small));
+    drop(silent);
+    within(async {
+        while answers.used() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(size(&client.call(12, &fetch_all()).await), size(&whole));
+}
+
+async fn join(client: &mut Client, group: &str, metadata: usize) -> i16 {
+    let protocol =
+        JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::from(vec![0; metadata]) };
+    let request = JoinGroupRequest {
+        group_id: crate::support::text(group),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".into(),
+        protocols: vec![protocol],
+        ..JoinGroupRequest::default()
+    };
+    client.call(3, &request).await.error_code
+}
+
+#[tokio::test]
+async fn members_of_all_groups_share_a_budget_and_come_again_when_it_is_used_up() {
+    let node = node_with(MemoryOptions { groups_bytes: 100_000, ..MemoryOptions::default() }).await;
+    let mut client = node.client().await;
+    assert_eq!(join(&mut client, "one", 60_000).await, 0);
+    assert_eq!(join(&mut client, "two", 60_000).await, 15);
+    assert_eq!(join(&mut client, "three", 30_000).await, 0);
+}
