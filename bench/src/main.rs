@@ -4,6 +4,7 @@ mod connection;
 mod figures;
 mod load;
 mod peer;
+mod queues;
 mod report;
 mod sink;
 mod streams;
@@ -34,6 +35,24 @@ enum Command {
         /// How long a run takes, in seconds
         #[arg(long, default_value_t = 4)]
         seconds: u64,
+        /// Only the loads whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Tramline beside RabbitMQ and NATS; writes docs/benchmarks/queues.md
+    Queues {
+        /// The `tramline` binary
+        #[arg(long)]
+        tramline: PathBuf,
+        /// How often each load runs on each broker
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long a run takes, in seconds
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Messages of the backlog
+        #[arg(long, default_value_t = 1_000_000)]
+        backlog: u64,
         /// Only the loads whose name contains this
         #[arg(long)]
         only: Option<String>,
@@ -94,17 +113,26 @@ enum Command {
     },
 }
 
+/// Beside the binary: on the disk that the project is on, not in memory.
+fn directory() -> anyhow::Result<tempfile::TempDir> {
+    let binary = std::env::current_exe()?;
+    let beside = binary.parent().unwrap_or(std::path::Path::new("."));
+    Ok(tempfile::tempdir_in(beside)?)
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Streams { tramline, jars, rounds, seconds, only } => {
-            // Beside the binary: on the disk that the project is on, not in memory.
-            let binary = std::env::current_exe()?;
-            let beside = binary.parent().unwrap_or(std::path::Path::new("."));
-            let dir = tempfile::tempdir_in(beside)?;
+            let dir = directory()?;
             let time = Duration::from_secs(seconds);
             let dir = dir.path().to_owned();
             streams::run(streams::Settings { tramline, jars, rounds, time, only, dir }).await
+        }
+        Command::Queues { tramline, rounds, seconds, backlog, only } => {
+            let dir = directory()?;
+            let (time, dir) = (Duration::from_secs(seconds), dir.path().to_owned());
+            queues::run(&queues::Settings { tramline, rounds, time, backlog, only, dir })
         }
         Command::Produce {
             address,

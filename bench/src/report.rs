@@ -26,6 +26,27 @@ pub(crate) struct Probe {
     cores: usize,
 }
 
+impl std::fmt::Display for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+        write!(
+            f,
+            "{} cores; synced 4 KiB write p50 {:.2} ms, p99 {:.2} ms; sequential write {:.0} \
+             MB/s; loopback round trip {:.0} µs",
+            self.cores,
+            millis(self.disk.sync_p50),
+            millis(self.disk.sync_p99),
+            self.disk.sequential_mb_per_s,
+            self.round_trip_micros
+        )
+    }
+}
+
+/// Prints a page.
+pub(crate) fn print(page: &str) {
+    println!("{page}");
+}
+
 /// Measures the disk and the loopback.
 pub(crate) fn probe(dir: &Path) -> anyhow::Result<Probe> {
     let clock = tramline_broker::SystemClock::new();
@@ -110,7 +131,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-const NOTES: &str = "<!-- notes -->\n";
+pub(crate) const NOTES: &str = "<!-- notes -->\n";
 
 fn page(probe: &Probe, idle: &[Row], rows: &[Row], rounds: usize) -> anyhow::Result<String> {
     let mut page = String::new();
@@ -124,17 +145,7 @@ fn page(probe: &Probe, idle: &[Row], rows: &[Row], rounds: usize) -> anyhow::Res
          shares the machine's cores with the broker. A row within 20 % of what the generator \
          reaches against a sink that does nothing is marked *client-bound*.\n"
     )?;
-    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
-    writeln!(
-        page,
-        "Machine: {} cores; synced 4 KiB write p50 {:.2} ms, p99 {:.2} ms; sequential write \
-         {:.0} MB/s; loopback round trip {:.0} µs.\n",
-        probe.cores,
-        millis(probe.disk.sync_p50),
-        millis(probe.disk.sync_p99),
-        probe.disk.sequential_mb_per_s,
-        probe.round_trip_micros
-    )?;
+    writeln!(page, "Machine: {probe}.\n")?;
     writeln!(
         page,
         "| work | unit | Tramline | Kafka | ratio | Kafka, synced | ratio | generator |"
@@ -165,7 +176,7 @@ fn page(probe: &Probe, idle: &[Row], rows: &[Row], rounds: usize) -> anyhow::Res
     Ok(page)
 }
 
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value.is_nan() {
         "–".to_owned()
     } else if value >= 100.0 {
@@ -183,7 +194,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn times(ratio: f64) -> String {
+pub(crate) fn times(ratio: f64) -> String {
     if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}×") }
 }
 

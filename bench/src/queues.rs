@@ -1,0 +1,345 @@
+//! `queues`: Tramline beside RabbitMQ and NATS JetStream, same machine, same run, alternating,
+//! medians.
+
+mod amqp;
+mod load;
+mod nats;
+mod server;
+mod sink;
+
+use crate::{
+    figures::median,
+    report::{NOTES, number, probe, progress, times},
+};
+use load::{Load, Rates, millis};
+use server::{SYSTEMS, Server, System};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What the command line sets.
+pub(crate) struct Settings {
+    pub(crate) tramline: PathBuf,
+    pub(crate) rounds: usize,
+    pub(crate) time: Duration,
+    /// Messages of the backlog row.
+    pub(crate) backlog: u64,
+    pub(crate) only: Option<String>,
+    pub(crate) dir: PathBuf,
+}
+
+/// One line of the table: a value for each of [`SYSTEMS`].
+struct Row {
+    name: String,
+    unit: &'static str,
+    values: [f64; 3],
+    higher_is_better: bool,
+    ceiling: Option<f64>,
+}
+
+impl Row {
+    fn new(name: &str, unit: &'static str, values: [f64; 3]) -> Self {
+        Self { name: name.to_owned(), unit, values, higher_is_better: false, ceiling: None }
+    }
+}
+
+/// One kind of load, and which of its rates the row shows.
+struct Work {
+    name: &'static str,
+    load: Load,
+    shows: Shows,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    Consumed,
+    Published,
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("bench-{index}")).collect()
+}
+
+fn works(time: Duration) -> Vec<Work> {
+    let one = Load {
+        queues: names(1),
+        exchange: None,
+        publishers: 1,
+        consumers: 1,
+        body_bytes: 1024,
+        persistent: true,
+        window: Some(1000),
+        prefetch: Some(1000),
+        time,
+    };
+    let work = |name, shows, load| Work { name, load, shows };
+    let transient =
+        Load { body_bytes: 16, persistent: false, window: None, prefetch: None, ..one.clone() };
+    vec![
+        work("persistent 1 KiB, confirms, acks, 1 × 1", Shows::Consumed, one.clone()),
+        work(
+            "publish alone, persistent 1 KiB, confirms",
+            Shows::Published,
+            Load { consumers: 0, ..one.clone() },
+        ),
+        work(
+            "the same, 10 × 10 on 10 queues",
+            Shows::Consumed,
+            Load { queues: names(10), publishers: 10, consumers: 10, ..one.clone() },
+        ),
+        work(
+            "100 queues × 1 producer, publish",
+            Shows::Published,
+            Load { queues: names(100), publishers: 100, consumers: 0, ..one.clone() },
+        ),
+        work("1 confirm in flight", Shows::Published, Load { window: Some(1), ..one }),
+        work("16 B transient, no confirms, no acks", Shows::Consumed, transient),
+    ]
+}
+
+/// Measures and writes the page.
+pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
+    let probe = probe(&settings.dir)?;
+    let mut rows = Vec::new();
+    for work in works(settings.time) {
+        if wanted(settings, work.name) {
+            rows.extend(throughput(settings, &work)?);
+        }
+    }
+    for (name, bindings) in
+        [("fan-out to 10 queues", 10), ("topic exchange, 10,000 bindings", 10_000)]
+    {
+        if wanted(settings, name) {
+            rows.push(routed(settings, name, bindings)?);
+        }
+    }
+    if wanted(settings, "latency at 1,000/s") {
+        rows.extend(latency(settings)?);
+    }
+    if wanted(settings, "backlog") {
+        rows.extend(backlog(settings)?);
+    }
+    if wanted(settings, "idle") {
+        rows.extend(idle(settings)?);
+    }
+    write_page(&probe.to_string(), &rows, settings.rounds)
+}
+
+fn wanted(settings: &Settings, name: &str) -> bool {
+    settings.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+}
+
+/// A value of each system, the median of all rounds; systems take turns.
+fn rounds(
+    settings: &Settings,
+    name: &str,
+    mut measure: impl FnMut(System, &Server) -> anyhow::Result<Vec<f64>>,
+) -> anyhow::Result<Vec<[f64; 3]>> {
+    let mut all: [Vec<Vec<f64>>; 3] = Default::default();
+    for round in 0..settings.rounds {
+        for (place, system) in SYSTEMS.into_iter().enumerate() {
+            progress(name, round, system.name());
+            let dir = settings.dir.join(format!("{}-{round}", system.name().replace(' ', "-")));
+            let server = Server::start(system, &settings.tramline, &dir)?;
+            all[place].push(measure(system, &server)?);
+            drop(server);
+            fs::remove_dir_all(&dir)?;
+        }
+    }
+    let width = all.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    let value = |place: usize, column: usize| {
+        let of = all[place].iter().filter_map(|values| values.get(column).copied());
+        median(of.collect())
+    };
+    Ok((0..width).map(|column| std::array::from_fn(|place| value(place, column))).collect())
+}
+
+fn throughput(settings: &Settings, work: &Work) -> anyhow::Result<Vec<Row>> {
+    let main = work.name.starts_with("persistent");
+    let values = rounds(settings, work.name, |system, server| {
+        if system == System::Nats {
+            let window = work.load.window.unwrap_or(0);
+            if !main {
+                return Ok(vec![f64::NAN]);
+            }
+            let cpu = server.cpu_seconds()?;
+            let rates = nats::run(&server.address, work.load.body_bytes, window, settings.time)?;
+            return Ok(figures(rates, work.shows, server.cpu_seconds()? - cpu, settings.time));
+        }
+        let cpu = server.cpu_seconds()?;
+        let rates = load::run(&server.address, &work.load)?;
+        Ok(figures(rates, work.shows, server.cpu_seconds()? - cpu, settings.time))
+    })?;
+    let sink = sink::serve(work.load.body_bytes)?;
+    let ceiling = load::run(&sink, &work.load).map(|rates| shown(rates, work.shows)).ok();
+    let mut rows = vec![Row {
+        higher_is_better: true,
+        ceiling,
+        ..Row::new(work.name, "messages/s", values[0])
+    }];
+    if main {
+        rows.push(Row::new("broker CPU per message of that", "µs", values[1]));
+    }
+    Ok(rows)
+}
+
+fn shown(rates: Rates, shows: Shows) -> f64 {
+    if shows == Shows::Consumed { rates.consumed } else { rates.published }
+}
+
+/// The rate, and the processor time per message, warm-up and clean-up included on both sides.
+fn figures(rates: Rates, shows: Shows, cpu: f64, time: Duration) -> Vec<f64> {
+    let messages = rates.published.max(rates.consumed) * (time.as_secs_f64() + 0.7);
+    vec![shown(rates, shows), cpu / messages * 1e6]
+}
+
+/// Messages through an exchange to ten queues: what arrives in all.
+fn routed(settings: &Settings, name: &str, bindings: usize) -> anyhow::Result<Row> {
+    let queues = names(10);
+    let (kind, key) = if bindings == 10 { ("fanout", "") } else { ("topic", "a.7.c") };
+    let load = Load {
+        queues: queues.clone(),
+        exchange: Some(("bench".to_owned(), key.to_owned())),
+        publishers: 1,
+        consumers: 10,
+        body_bytes: 1024,
+        persistent: true,
+        window: Some(1000),
+        prefetch: Some(1000),
+        time: settings.time,
+    };
+    let values = rounds(settings, name, |system, server| {
+        if system == System::Nats {
+            return Ok(vec![f64::NAN]);
+        }
+        let mut admin = amqp::Client::connect(&server.address)?;
+        admin.declare_exchange("bench", kind)?;
+        for queue in &queues {
+            admin.declare(queue, true)?;
+        }
+        for index in 0..bindings {
+            // Of the patterns of a topic exchange, one in a thousand matches: ten of 10,000.
+            let pattern = format!("a.{}.*", index / 10);
+            let key = if kind == "topic" { pattern.as_str() } else { "" };
+            admin.bind(&queues[index % 10], "bench", key)?;
+        }
+        let rates = load::drive(&server.address, &load)?;
+        for queue in &queues {
+            admin.delete(queue)?;
+        }
+        admin.delete_exchange("bench")?;
+        Ok(vec![rates.consumed])
+    })?;
+    Ok(Row { higher_is_better: true, ..Row::new(name, "deliveries/s", values[0]) })
+}
+
+fn latency(settings: &Settings) -> anyhow::Result<Vec<Row>> {
+    let values = rounds(settings, "latency at 1,000/s", |system, server| {
+        if system == System::Nats {
+            return Ok(vec![f64::NAN; 4]);
+        }
+        let mut admin = amqp::Client::connect(&server.address)?;
+        admin.declare("bench", true)?;
+        let times = load::latency(&server.address, "bench", 1000, settings.time)?;
+        admin.delete("bench")?;
+        let of = |times: &[u64]| [millis(times, 500), millis(times, 990)];
+        Ok([of(&times.confirm), of(&times.end_to_end)].concat())
+    })?;
+    let name = ["confirm p50", "confirm p99", "end to end p50", "end to end p99"];
+    let row = |(name, values): (&str, &[f64; 3])| {
+        Row::new(&format!("{name} at 1,000/s, persistent 1 KiB"), "ms", *values)
+    };
+    Ok(name.into_iter().zip(&values).map(row).collect())
+}
+
+/// Fills a queue, looks at the memory, starts again on it, and drains it.
+fn backlog(settings: &Settings) -> anyhow::Result<Vec<Row>> {
+    let mut columns: [[f64; 3]; 4] = [[f64::NAN; 3]; 4];
+    for (place, system) in SYSTEMS.into_iter().enumerate().take(2) {
+        progress("backlog", 0, system.name());
+        let dir = settings.dir.join("backlog");
+        let server = Server::start(system, &settings.tramline, &dir)?;
+        amqp::Client::connect(&server.address)?.declare("bench", true)?;
+        load::fill(&server.address, "bench", 1024, settings.backlog)?;
+        columns[1][place] = server.resident_mib()?;
+        drop(server);
+        let server = Server::start(system, &settings.tramline, &dir)?;
+        columns[2][place] = server.ready.as_secs_f64() * 1000.0;
+        columns[3][place] = server.resident_mib()?;
+        columns[0][place] = load::drain(&server.address, "bench", settings.backlog)?;
+        drop(server);
+        fs::remove_dir_all(&dir)?;
+    }
+    let count = number(f64::from(u32::try_from(settings.backlog).unwrap_or(u32::MAX)));
+    let [drained, filled, ready, after] = columns;
+    Ok(vec![
+        Row {
+            higher_is_better: true,
+            ..Row::new(&format!("drain of {count} with acks"), "messages/s", drained)
+        },
+        Row::new("resident with that backlog", "MiB", filled),
+        Row::new("ready again on that backlog", "ms", ready),
+        Row::new("resident after that start", "MiB", after),
+    ])
+}
+
+fn idle(settings: &Settings) -> anyhow::Result<Vec<Row>> {
+    let values = rounds(settings, "idle", |_, server| {
+        load::sleep(Duration::from_secs(1));
+        Ok(vec![server.ready.as_secs_f64() * 1000.0, server.resident_mib()?])
+    })?;
+    let names = [("ready, empty directory", "ms"), ("idle resident memory", "MiB")];
+    Ok(names.into_iter().zip(&values).map(|((name, unit), v)| Row::new(name, unit, *v)).collect())
+}
+
+fn write_page(probe: &str, rows: &[Row], rounds: usize) -> anyhow::Result<()> {
+    let path = Path::new("docs/benchmarks/queues.md");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let notes = text.split_once(NOTES).map_or("", |(_, notes)| notes);
+    let page = page(probe, rows, rounds)?;
+    crate::report::print(&page);
+    fs::create_dir_all("docs/benchmarks")?;
+    Ok(fs::write(path, format!("{page}\n{NOTES}{notes}"))?)
+}
+
+fn page(probe: &str, rows: &[Row], rounds: usize) -> anyhow::Result<String> {
+    let mut page = String::new();
+    writeln!(page, "# Queues: Tramline beside RabbitMQ and NATS JetStream\n")?;
+    writeln!(
+        page,
+        "`cargo xtask bench queues`: the brokers on one machine in one run, taking turns, medians \
+         of {rounds}. Tramline on its defaults: synced before each confirm. RabbitMQ 3.10 from \
+         Debian on its defaults: classic queues, which sync in batches before the confirm. NATS \
+         2.9 from Debian, JetStream work queue with the file store, which syncs every two \
+         minutes. The load generator is native (raw frames made beforehand, the same for \
+         Tramline and RabbitMQ) and shares the machine's cores with the broker. A row within \
+         20 % of what the generator reaches against a broker that does nothing is marked \
+         *client-bound*.\n\nMachine: {probe}.\n"
+    )?;
+    writeln!(page, "| work | unit | Tramline | RabbitMQ | ratio | NATS | ratio | generator |")?;
+    writeln!(page, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+    for row in rows {
+        let [ours, rabbitmq, nats] = row.values;
+        let ratio = |peer: f64| if row.higher_is_better { ours / peer } else { peer / ours };
+        let ceiling = row.ceiling.map_or_else(String::new, |ceiling| {
+            let bound = if ours > ceiling * 0.8 { " *client-bound*" } else { "" };
+            format!("{}{bound}", number(ceiling))
+        });
+        writeln!(
+            page,
+            "| {} | {} | {} | {} | {} | {} | {} | {ceiling} |",
+            row.name,
+            row.unit,
+            number(ours),
+            number(rabbitmq),
+            times(ratio(rabbitmq)),
+            number(nats),
+            times(ratio(nats)),
+        )?;
+    }
+    writeln!(page, "\nA ratio above 1 means that Tramline is ahead.")?;
+    Ok(page)
+}
