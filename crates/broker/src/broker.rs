@@ -38,6 +38,7 @@ struct Shared {
     admin: tokio::sync::Mutex<()>,
     groups: Groups,
     exchanges: Exchanges,
+    connections: Arc<Connections>,
     log_ids: Arc<Counter>,
     producer_ids: Counter,
     round_robin: AtomicU32,
@@ -67,6 +68,7 @@ impl Broker {
         let shared = Shared {
             groups,
             exchanges: Exchanges::load(&*store)?,
+            connections: Arc::default(),
             log_ids,
             producer_ids: Counter::producer_ids(&*store),
             metrics: Metrics::new(),
@@ -110,6 +112,11 @@ impl Broker {
     /// Consumer groups.
     pub fn groups(&self) -> &Groups {
         &self.shared.groups
+    }
+
+    /// Which client connections are open.
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.shared.connections
     }
 
     /// What is counted.

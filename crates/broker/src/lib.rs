@@ -6,6 +6,7 @@ mod broker;
 mod budget;
 mod clock;
 mod collect;
+mod connection;
 mod error;
 mod exchange;
 mod fetch;
@@ -25,6 +26,7 @@ pub use admin::{Mode, NewTopic, SettingChange};
 pub use broker::Broker;
 pub use budget::{Budget, Budgets, MemoryOptions, Share};
 pub use clock::SystemClock;
+pub use connection::{ConnectionInfo, Connections, Registration};
 pub use error::Error;
 pub use fetch::{FetchItem, FetchRequest, Fetched, Found, Position};
 pub use group::{
