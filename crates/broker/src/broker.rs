@@ -1,7 +1,7 @@
 //! The broker's handle: what is shared between all front-ends, and how it starts and stops.
 
 use crate::{
-    Budgets, Error, Groups, Metrics, Options, Topic,
+    Budgets, Connections, Error, Groups, Metrics, Options, Topic,
     collect::Figures,
     exchange::Exchanges,
     ordered::{follow, ordered_settings},
