@@ -2,29 +2,40 @@
 //!
 //! Each suite gives a [`Tally`] or says why it cannot run here. On a developer's machine such a
 //! suite is skipped with the reason; under CI a skip is a failure, and so is a count below the
-//! one in `conformance/counts.toml`.
+//! one in `conformance/counts.toml`. What the suites need is made before the first one runs;
+//! those that wait more than they work then run side by side.
 
 mod broker;
 mod counts;
+mod go;
 mod java;
+mod node;
 mod python;
+mod report;
 mod rust;
 mod system;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
-use crate::project::Project;
+use crate::{process, project::Project};
 use counts::{Counts, Expected};
+use report::Row;
 
 /// What to run.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Runs one suite alone (`--only list` names them).
+    /// Runs these suites alone (`--only list` names them).
     #[arg(long, value_name = "SUITE")]
-    only: Option<String>,
+    only: Vec<String>,
+    /// Tests this binary instead of building one.
+    #[arg(long, value_name = "PATH")]
+    broker: Option<PathBuf>,
     /// How often the crash suite kills the broker.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
@@ -41,6 +52,37 @@ struct Context<'a> {
     rounds: u32,
     /// What the suite must leave out, and its count so far.
     expected: Expected,
+    /// Where the suite's output goes, unless it is shown as it comes.
+    log: Option<PathBuf>,
+}
+
+impl Context<'_> {
+    /// Runs one of the suite's programs.
+    fn status(&self, command: &mut Command, limit: Duration) -> Result<ExitStatus> {
+        if let Some(log) = &self.log {
+            log_to(command, log)?;
+        }
+        process::status(command, limit)
+    }
+
+    /// Where the suites' reports and logs are.
+    fn reports(&self) -> Result<PathBuf> {
+        reports(self.project)
+    }
+}
+
+/// Sends what a program prints to the end of a file.
+fn log_to<'a>(command: &'a mut Command, log: &Path) -> Result<&'a mut Command> {
+    let open = std::fs::OpenOptions::new().create(true).append(true).open(log);
+    let log = open.with_context(|| format!("cannot write `{}`", log.display()))?;
+    Ok(command.stdout(log.try_clone()?).stderr(log))
+}
+
+fn reports(project: &Project) -> Result<PathBuf> {
+    let directory = project.target().join("conformance");
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make `{}`", directory.display()))?;
+    Ok(directory)
 }
 
 /// How many tests of a suite ended how.
@@ -66,149 +108,175 @@ enum Outcome {
     Skipped(String),
 }
 
+/// Whether a suite's needs are there, or why they cannot be had on this machine.
+enum SetUp {
+    Ready,
+    Missing(String),
+}
+
+impl From<Option<String>> for SetUp {
+    fn from(missing: Option<String>) -> Self {
+        missing.map_or(Self::Ready, Self::Missing)
+    }
+}
+
 /// A part of the tests with a count of its own.
 struct Suite {
     name: &'static str,
-    needs_broker: bool,
-    run: fn(&Context) -> Result<Outcome>,
+    kind: Kind,
 }
 
+/// What makes a suite ready and runs it.
+enum Kind {
+    /// The workspace's own tests, which use the whole machine.
+    Rust,
+    /// Kills and power cuts, which use the whole machine too.
+    Crash,
+    Python(python::Run),
+    Java(java::Run),
+    Node,
+    /// A package of the Go module.
+    Go(&'static str),
+}
+
+impl Kind {
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Rust | Self::Crash)
+    }
+
+    fn set_up(&self, cx: &Context) -> Result<SetUp> {
+        match self {
+            Self::Rust => Ok(SetUp::Ready),
+            Self::Crash => python::newest_environment(cx).map(|python| python.err().into()),
+            Self::Python(run) => python::set_up(cx, run),
+            Self::Java(_) => java::set_up(cx),
+            Self::Node => node::set_up(cx),
+            Self::Go(package) => go::set_up(cx, package),
+        }
+    }
+
+    fn run(&self, cx: &Context) -> Result<Tally> {
+        match self {
+            Self::Rust => rust::run(cx),
+            Self::Crash => rust::crash(cx),
+            Self::Python(run) => python::run(cx, run),
+            Self::Java(run) => java::run(cx, run),
+            Self::Node => node::run(cx),
+            Self::Go(package) => go::run(cx, package),
+        }
+    }
+}
+
+/// In the order of their start: of those that run side by side, the long ones first.
 const SUITES: &[Suite] = &[
-    Suite { name: "rust", needs_broker: false, run: rust::run },
-    Suite { name: "crash", needs_broker: true, run: rust::crash },
-    Suite { name: "confluent-kafka", needs_broker: true, run: python::newest },
-    Suite { name: "confluent-kafka-2.0", needs_broker: true, run: python::oldest },
-    Suite { name: "kcat", needs_broker: true, run: python::kcat },
-    Suite { name: "readme", needs_broker: true, run: python::readme },
-    Suite { name: "network", needs_broker: true, run: python::network },
-    Suite { name: "kafka-clients", needs_broker: true, run: java::run },
+    Suite { name: "rust", kind: Kind::Rust },
+    Suite { name: "crash", kind: Kind::Crash },
+    Suite { name: "kafka-clients", kind: Kind::Java(java::CLIENTS) },
+    Suite { name: "confluent-kafka", kind: Kind::Python(python::NEWEST) },
+    Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
+    Suite { name: "kafkajs", kind: Kind::Node },
+    Suite { name: "franz-go", kind: Kind::Go("franz") },
+    Suite { name: "kcat", kind: Kind::Python(python::KCAT) },
+    Suite { name: "readme", kind: Kind::Python(python::README) },
+    Suite { name: "network", kind: Kind::Python(python::NETWORK) },
 ];
 
-/// A suite's row in the closing table.
-struct Row {
-    name: &'static str,
-    outcome: Result<Outcome>,
-    excluded: usize,
-    expected_run: u32,
-    took: Duration,
-}
+/// How many suites run side by side: they wait for time-outs more than for the processor.
+const SUITES_AT_ONCE: usize = 3;
 
 /// Builds, runs the suites, prints the table and the closing line.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
-    let suites = chosen(options.only.as_deref())?;
+    let suites = chosen(&options.only)?;
     let counts_path = project.root().join("conformance/counts.toml");
     let mut counts = Counts::read(&counts_path)?;
     let started = Instant::now();
-    let broker = broker::path(project);
-    if suites.iter().any(|suite| suite.needs_broker) {
+    let broker = match &options.broker {
+        Some(broker) => std::path::absolute(broker)?,
+        None => broker::path(project),
+    };
+    if options.broker.is_none() && suites.iter().any(|suite| !matches!(suite.kind, Kind::Rust)) {
         broker::build(project)?;
     }
-    if suites.iter().any(|suite| ["rust", "crash"].contains(&suite.name)) {
+    if suites.iter().any(|suite| suite.kind.is_alone()) {
         rust::build(project)?;
+    }
+    let context = |suite: &Suite| -> Result<Context> {
+        let expected = counts.expected(suite.name);
+        let log = reports(project)?.join(format!("{}.log", suite.name));
+        let _ = std::fs::remove_file(&log);
+        let log = (!suite.kind.is_alone()).then_some(log);
+        let broker = broker.clone();
+        Ok(Context { project, broker, rounds: options.rounds, expected, log })
+    };
+    let mut ready = Vec::new();
+    let mut rows = Vec::new();
+    for suite in suites {
+        let cx = context(suite)?;
+        match suite.kind.set_up(&cx) {
+            Ok(SetUp::Ready) => ready.push((suite, cx)),
+            Ok(SetUp::Missing(why)) => rows.push(Row::new(suite, &cx, Ok(Outcome::Skipped(why)))),
+            Err(error) => rows.push(Row::new(suite, &cx, Err(error))),
+        }
     }
     let built = started.elapsed();
     println!("built in {:.0} s", built.as_secs_f64());
-
-    let mut rows = Vec::new();
-    for suite in suites {
-        println!("\n== {} ==", suite.name);
-        let expected = counts.expected(suite.name);
-        let excluded = expected.excluded.len();
-        let expected_run = expected.run;
-        let broker = broker.clone();
-        let cx = Context { project, broker, rounds: options.rounds, expected };
-        let suite_started = Instant::now();
-        let outcome = (suite.run)(&cx);
-        let took = suite_started.elapsed();
-        rows.push(Row { name: suite.name, outcome, excluded, expected_run, took });
-    }
+    rows.extend(run_all(ready));
     if options.record {
-        for row in &rows {
-            if let Ok(Outcome::Ran(tally)) = row.outcome {
-                counts.set_run(row.name, tally.passed + tally.failed);
-            }
-        }
-        counts.write(&counts_path)?;
+        report::record(&rows, &mut counts, &counts_path)?;
     }
-    report(project, rows, options.record, started.elapsed().saturating_sub(built))
+    rows.sort_by_key(|row| SUITES.iter().position(|suite| suite.name == row.name));
+    report::print(project, rows, options.record, started.elapsed().saturating_sub(built))
 }
 
-fn chosen(only: Option<&str>) -> Result<Vec<&'static Suite>> {
-    let Some(only) = only else {
+/// First those that need the machine for themselves, then the others side by side.
+fn run_all(suites: Vec<(&Suite, Context)>) -> Vec<Row> {
+    let (alone, together): (Vec<_>, Vec<_>) =
+        suites.into_iter().partition(|(suite, _)| suite.kind.is_alone());
+    let mut rows = Vec::new();
+    for (suite, cx) in alone {
+        println!("\n== {} ==", suite.name);
+        rows.push(run_one(suite, &cx));
+    }
+    let waiting = Mutex::new(together.into_iter());
+    let rows = Mutex::new(rows);
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
+    std::thread::scope(|scope| {
+        for _ in 0..SUITES_AT_ONCE {
+            scope.spawn(|| {
+                while let Some((suite, cx)) = next() {
+                    let row = run_one(suite, &cx);
+                    report::print_one(&row, cx.log.as_deref());
+                    if let Ok(mut rows) = rows.lock() {
+                        rows.push(row);
+                    }
+                }
+            });
+        }
+    });
+    rows.into_inner().unwrap_or_default()
+}
+
+fn run_one(suite: &Suite, cx: &Context) -> Row {
+    let started = Instant::now();
+    let outcome = suite.kind.run(cx).map(Outcome::Ran);
+    Row::new(suite, cx, outcome).after(started.elapsed())
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Suite>> {
+    if only.is_empty() {
         return Ok(SUITES.iter().collect());
-    };
-    let chosen: Vec<_> = SUITES.iter().filter(|suite| suite.name == only).collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
-        bail!("there is no suite `{only}`; there are: {}", names.join(", "));
     }
-    Ok(chosen)
+    let names: BTreeSet<_> = SUITES.iter().map(|suite| suite.name).collect();
+    if let Some(unknown) = only.iter().find(|name| !names.contains(name.as_str())) {
+        let names: Vec<_> = names.into_iter().collect();
+        bail!("there is no suite `{unknown}`; there are: {}", names.join(", "));
+    }
+    Ok(SUITES.iter().filter(|suite| only.iter().any(|name| name == suite.name)).collect())
 }
 
-/// Prints what ran, fails where something failed, and leaves the closing line in a file for
-/// `.ci/run`.
-fn report(project: &Project, rows: Vec<Row>, is_recorded: bool, took: Duration) -> Result<()> {
-    let mut faults = Vec::new();
-    let mut total = Tally::default();
-    let heads = ("suite", "run", "failed", "skipped", "excluded", "seconds");
-    println!(
-        "\n{:<22}{:>7}{:>8}{:>9}{:>10}{:>9}",
-        heads.0, heads.1, heads.2, heads.3, heads.4, heads.5
-    );
-    for row in rows {
-        let tally = judge(&row, is_recorded, &mut faults);
-        let (run, seconds) = (tally.passed + tally.failed, row.took.as_secs_f64());
-        let name = row.name;
-        println!(
-            "{name:<22}{run:>7}{:>8}{:>9}{:>10}{seconds:>9.1}",
-            tally.failed, tally.skipped, row.excluded
-        );
-        total.add(tally);
-    }
-    for fault in &faults {
-        println!("- {fault}");
-    }
-    let line =
-        format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
-    let summary = project.target().join("test-summary.txt");
-    std::fs::write(&summary, format!("{line}\n"))
-        .with_context(|| format!("cannot write `{}`", summary.display()))?;
-    println!("tests took {:.0} s\n{line}", took.as_secs_f64());
-    ensure!(faults.is_empty(), "the tests failed");
-    Ok(())
-}
-
-/// A row's tally; whatever makes the run fail is added to `faults`.
-fn judge(row: &Row, is_recorded: bool, faults: &mut Vec<String>) -> Tally {
-    let name = row.name;
-    let tally = match &row.outcome {
-        Err(error) => {
-            faults.push(format!("{name}: {error:#}"));
-            return Tally { failed: 1, ..Tally::default() };
-        }
-        Ok(Outcome::Skipped(reason)) => {
-            let reason = format!("{name}: skipped: {reason}");
-            if system::is_ci() {
-                faults.push(reason);
-            } else {
-                println!("{reason}");
-            }
-            return Tally { skipped: 1, ..Tally::default() };
-        }
-        Ok(Outcome::Ran(tally)) => *tally,
-    };
-    let run = tally.passed + tally.failed;
-    if tally.failed > 0 {
-        faults.push(format!("{name}: {} of {run} tests failed", tally.failed));
-    }
-    if tally.skipped > 0 && system::is_ci() {
-        faults.push(format!("{name}: {} tests skipped under CI", tally.skipped));
-    }
-    if !is_recorded && run + tally.skipped < row.expected_run {
-        faults.push(format!(
-            "{name}: {run} tests ran, {} stand in `conformance/counts.toml`",
-            row.expected_run
-        ));
-    }
-    tally
+/// The lines at the end of a file.
+fn tail(path: &Path, n_lines: usize) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(n_lines)..].join("\n")
 }

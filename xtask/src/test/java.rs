@@ -1,4 +1,4 @@
-//! The suite written in Java: Apache Kafka's own client, by Maven.
+//! The suites written in Java: Apache Kafka's own client and what is built on it, by Maven.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,42 +6,62 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Context, Outcome, Tally, system};
+use super::{Context, SetUp, Tally, system};
 use crate::process;
 
 /// What `conformance/java/pom.xml` compiles for.
 const JAVA_MIN: u32 = 17;
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Builds the Maven project and runs its tests.
-pub(super) fn run(cx: &Context) -> Result<Outcome> {
+/// The tests of one client.
+pub(super) struct Run {
+    report: &'static str,
+    /// The test classes, as Surefire takes them.
+    tests: &'static str,
+}
+
+/// Apache Kafka's own client.
+pub(super) const CLIENTS: Run = Run { report: "java-clients", tests: "*Test" };
+
+/// Builds the Maven project and its tests.
+pub(super) fn set_up(cx: &Context) -> Result<SetUp> {
     if let Some(reason) = system::need("javac", "-version", "openjdk-17-jdk-headless") {
-        return Ok(Outcome::Skipped(reason));
+        return Ok(SetUp::Missing(reason));
     }
     let version = process::output(Command::new("javac").arg("-version"))?;
     if major(&version).is_none_or(|major| major < JAVA_MIN) {
-        return Ok(Outcome::Skipped(format!("`{}`: Java {JAVA_MIN} is needed", version.trim())));
+        return Ok(SetUp::Missing(format!("`{}`: Java {JAVA_MIN} is needed", version.trim())));
     }
     if let Some(reason) = system::need("mvn", "-v", "maven") {
-        return Ok(Outcome::Skipped(reason));
+        return Ok(SetUp::Missing(reason));
     }
-    let project = cx.project.root().join("conformance/java");
-    let build = cx.project.target().join("conformance/java");
-    let reports = build.join("surefire-reports");
+    process::run(maven(cx)?.arg("test-compile"), LIMIT)?;
+    Ok(SetUp::Ready)
+}
+
+/// Runs the tests of one client.
+pub(super) fn run(cx: &Context, run: &Run) -> Result<Tally> {
+    let reports = cx.reports()?.join(run.report);
     let _ = std::fs::remove_dir_all(&reports);
-    let mut command = Command::new("mvn");
-    command.current_dir(project).args(["--batch-mode", "--no-transfer-progress", "--quiet"]);
-    command.arg(format!("-Dtests.directory={}", build.display()));
-    let excluded: Vec<_> = cx.expected.excluded.keys().map(|name| format!("!{name}")).collect();
-    if !excluded.is_empty() {
-        command.arg(format!("-Dtest={}", excluded.join(",")));
-    }
-    command.arg("test").env("TRAMLINE_BINARY", &cx.broker);
-    let status = process::status(&mut command, LIMIT)?;
+    let mut command = maven(cx)?;
+    let excluded = cx.expected.excluded.keys().map(|name| format!(",!{name}"));
+    let excluded: String = excluded.collect();
+    command.arg(format!("-Dtest={}{excluded}", run.tests));
+    command.arg(format!("-Dtests.reports={}", reports.display()));
+    command.arg("surefire:test").env("TRAMLINE_BINARY", &cx.broker);
+    let status = cx.status(&mut command, LIMIT)?;
     let tally = read_reports(&reports)?;
     ensure!(status.success() || tally.failed > 0, "Maven failed: {status}");
     ensure!(tally != Tally::default(), "Maven ran no test");
-    Ok(Outcome::Ran(tally))
+    Ok(tally)
+}
+
+fn maven(cx: &Context) -> Result<Command> {
+    let mut command = Command::new("mvn");
+    command.current_dir(cx.project.root().join("conformance/java"));
+    command.args(["--batch-mode", "--no-transfer-progress", "--quiet"]);
+    command.arg(format!("-Dtests.directory={}", cx.reports()?.join("java").display()));
+    Ok(command)
 }
 
 /// The first number of `javac 17.0.15`.

@@ -9,68 +9,65 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Context, Outcome, Tally, java, system};
+use super::{Context, SetUp, Tally, java, system};
 use crate::process;
 
 const SET_UP_LIMIT: Duration = Duration::from_secs(10 * 60);
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// confluent-kafka, the newest version.
-pub(super) fn newest(cx: &Context) -> Result<Outcome> {
-    run(cx, &Run { requirements: "newest", tests: "confluent", report: "confluent-kafka" })
-}
-
+pub(super) const NEWEST: Run = Run::new("newest", "confluent", "confluent-kafka");
 /// confluent-kafka, the 2.0 line.
-pub(super) fn oldest(cx: &Context) -> Result<Outcome> {
-    run(cx, &Run { requirements: "2.0", tests: "confluent", report: "confluent-kafka-2.0" })
-}
-
+pub(super) const OLDEST: Run = Run::new("2.0", "confluent", "confluent-kafka-2.0");
 /// Debian's kcat.
-pub(super) fn kcat(cx: &Context) -> Result<Outcome> {
-    if let Some(reason) = system::need("kcat", "-V", "kcat") {
-        return Ok(Outcome::Skipped(reason));
-    }
-    run(cx, &Run { requirements: "newest", tests: "kcat", report: "kcat" })
-}
-
+pub(super) const KCAT: Run =
+    Run { needs: Some(("kcat", "-V", "kcat")), ..Run::new("newest", "kcat", "kcat") };
 /// The README's own commands.
-pub(super) fn readme(cx: &Context) -> Result<Outcome> {
-    if let Some(reason) = system::need("kcat", "-V", "kcat") {
-        return Ok(Outcome::Skipped(reason));
-    }
-    run(cx, &Run { requirements: "newest", tests: "readme", report: "readme" })
-}
-
+pub(super) const README: Run =
+    Run { needs: Some(("kcat", "-V", "kcat")), ..Run::new("newest", "readme", "readme") };
 /// A forwarded port, and a client in another network namespace.
-pub(super) fn network(cx: &Context) -> Result<Outcome> {
-    if let Some(reason) = system::need("ip", "-V", "iproute2") {
-        return Ok(Outcome::Skipped(reason));
-    }
-    run(cx, &Run { requirements: "newest", tests: "network", report: "network" })
-}
+pub(super) const NETWORK: Run =
+    Run { needs: Some(("ip", "-V", "iproute2")), ..Run::new("newest", "network", "network") };
 
 /// A Python with the newest confluent-kafka, or why there is none.
 pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
     environment(cx.project.root(), "newest")
 }
 
-struct Run {
+/// A suite run by pytest.
+pub(super) struct Run {
+    /// Names the environment's file of requirements.
     requirements: &'static str,
     /// The directory of tests.
     tests: &'static str,
     report: &'static str,
+    /// A program, its version flag and Debian's package that has it.
+    needs: Option<(&'static str, &'static str, &'static str)>,
 }
 
-fn run(cx: &Context, run: &Run) -> Result<Outcome> {
-    let python = match environment(cx.project.root(), run.requirements)? {
-        Ok(python) => python,
-        Err(reason) => return Ok(Outcome::Skipped(reason)),
-    };
-    let report = cx.project.target().join(format!("conformance/{}.xml", run.report));
-    std::fs::create_dir_all(report.parent().context("the report has no directory")?)?;
+impl Run {
+    const fn new(requirements: &'static str, tests: &'static str, report: &'static str) -> Self {
+        Self { requirements, tests, report, needs: None }
+    }
+}
+
+/// Makes the environment.
+pub(super) fn set_up(cx: &Context, run: &Run) -> Result<SetUp> {
+    if let Some((program, flag, package)) = run.needs
+        && let Some(reason) = system::need(program, flag, package)
+    {
+        return Ok(SetUp::Missing(reason));
+    }
+    Ok(environment(cx.project.root(), run.requirements)?.err().into())
+}
+
+/// Runs pytest on the suite's directory.
+pub(super) fn run(cx: &Context, run: &Run) -> Result<Tally> {
+    let root = cx.project.root();
+    let report = cx.reports()?.join(format!("{}.xml", run.report));
     let _ = std::fs::remove_file(&report);
-    let mut command = Command::new(python);
-    command.current_dir(cx.project.root().join("conformance/python"));
+    let mut command = Command::new(python_of(root, run.requirements));
+    command.current_dir(root.join("conformance/python"));
     command.args(["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]);
     command.arg(format!("--junitxml={}", report.display())).arg(run.tests);
     for excluded in cx.expected.excluded.keys() {
@@ -78,13 +75,17 @@ fn run(cx: &Context, run: &Run) -> Result<Outcome> {
     }
     command.env("TRAMLINE_BINARY", &cx.broker);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
-    let status = process::status(&mut command, LIMIT)?;
+    let status = cx.status(&mut command, LIMIT)?;
     let text = std::fs::read_to_string(&report);
     let text = text.with_context(|| format!("pytest left no report: {status}"))?;
     let tally = java::tally(&text).context("pytest's report has no counts")?;
     ensure!(status.success() || tally.failed > 0, "pytest failed: {status}");
     ensure!(tally != Tally::default(), "pytest ran no test");
-    Ok(Outcome::Ran(tally))
+    Ok(tally)
+}
+
+fn python_of(root: &Path, name: &str) -> PathBuf {
+    root.join(format!(".test-env/python-{name}/bin/python"))
 }
 
 /// The environment's Python, or why there is none.
@@ -93,7 +94,7 @@ fn environment(root: &Path, name: &str) -> Result<Result<PathBuf, String>> {
         return Ok(Err("`python3` is missing: sudo apt-get install python3-venv".to_owned()));
     }
     let directory = root.join(format!(".test-env/python-{name}"));
-    let python = directory.join("bin/python");
+    let python = python_of(root, name);
     let requirements = root.join(format!("conformance/python/requirements-{name}.txt"));
     let wanted = std::fs::read_to_string(&requirements).context("no requirements")?;
     let stamp = directory.join("installed.txt");

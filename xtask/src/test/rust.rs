@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Context, Outcome, Tally, python};
+use super::{Context, Tally, python};
 use crate::{process, project::Project};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -20,7 +20,7 @@ pub(super) fn build(project: &Project) -> Result<()> {
 }
 
 /// Runs every crate's tests, those after a failed one too.
-pub(super) fn run(cx: &Context) -> Result<Outcome> {
+pub(super) fn run(cx: &Context) -> Result<Tally> {
     let args = ["test", "--workspace", "--locked", "--no-fail-fast"];
     counted(&mut cx.project.cargo(&args))
 }
@@ -29,22 +29,20 @@ pub(super) fn run(cx: &Context) -> Result<Outcome> {
 const CRASH: &[&str] = &["--workspace", "--test", "crash"];
 
 /// Kills, cuts off, fills up and damages real brokers under load; one test at a time.
-pub(super) fn crash(cx: &Context) -> Result<Outcome> {
+pub(super) fn crash(cx: &Context) -> Result<Tally> {
     let mut command = cx.project.cargo(&["test", "--locked"]);
     command.args(CRASH).args(["--", "--test-threads=1", "--nocapture"]);
     command.env("TRAMLINE_BIN", &cx.broker).env("TRAMLINE_ROUNDS", cx.rounds.to_string());
-    match python::newest_environment(cx)? {
-        Ok(python) => command.env("TRAMLINE_PYTHON", python),
-        Err(reason) => return Ok(Outcome::Skipped(reason)),
-    };
+    let python = python::newest_environment(cx)?.map_err(anyhow::Error::msg)?;
+    command.env("TRAMLINE_PYTHON", python);
     counted(&mut command)
 }
 
-fn counted(command: &mut Command) -> Result<Outcome> {
+fn counted(command: &mut Command) -> Result<Tally> {
     let (status, lines) = process::status_and_lines(command, LIMIT)?;
     let tally = tally(lines.iter().map(String::as_str));
     ensure!(status.success() || tally.failed > 0, "`cargo test` failed: {status}");
-    Ok(Outcome::Ran(tally))
+    Ok(tally)
 }
 
 /// Sums up the lines that close each test binary's run.

@@ -1,0 +1,110 @@
+//! The suite written in JavaScript: kafkajs, by npm and Node's own test runner.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Context, SetUp, Tally, system};
+use crate::process;
+
+/// What the suite's `package.json` says.
+const NODE_MIN: u32 = 20;
+const SET_UP_LIMIT: Duration = Duration::from_secs(10 * 60);
+const LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// Installs the packages of the lock file, in a copy, so that the checkout stays as it is.
+pub(super) fn set_up(cx: &Context) -> Result<SetUp> {
+    if let Some(reason) = system::need("node", "--version", "nodejs") {
+        return Ok(SetUp::Missing(reason));
+    }
+    let version = process::output(Command::new("node").arg("--version"))?;
+    if major(&version).is_none_or(|major| major < NODE_MIN) {
+        return Ok(SetUp::Missing(format!("Node {}: {NODE_MIN} is needed", version.trim())));
+    }
+    if let Some(reason) = system::need("npm", "--version", "npm") {
+        return Ok(SetUp::Missing(reason));
+    }
+    let (source, directory) = directories(cx);
+    std::fs::create_dir_all(&directory)?;
+    let stamp = directory.join("installed.json");
+    let wanted = std::fs::read_to_string(source.join("package-lock.json"))?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(SetUp::Ready);
+    }
+    println!("installing kafkajs");
+    for file in ["package.json", "package-lock.json"] {
+        std::fs::copy(source.join(file), directory.join(file))?;
+    }
+    let mut install = Command::new("npm");
+    install.current_dir(&directory).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    if let Err(error) = process::run(&mut install, SET_UP_LIMIT) {
+        return Ok(SetUp::Missing(format!("kafkajs cannot be installed here: {error:#}")));
+    }
+    std::fs::write(&stamp, wanted)?;
+    Ok(SetUp::Ready)
+}
+
+/// Runs every test file, two at a time; each has a broker of its own.
+pub(super) fn run(cx: &Context) -> Result<Tally> {
+    let (source, directory) = directories(cx);
+    let report = cx.reports()?.join("kafkajs.tap");
+    let _ = std::fs::remove_file(&report);
+    let mut command = Command::new("node");
+    command.current_dir(source).args(["--test", "--test-concurrency=2"]);
+    command.args(["--test-reporter=tap", "--test-reporter-destination"]).arg(&report);
+    command.args(["--test-reporter=spec", "--test-reporter-destination=stdout", "test/"]);
+    command.env("NODE_PATH", directory.join("node_modules")).env("TRAMLINE_BINARY", &cx.broker);
+    let excluded: Vec<_> = cx.expected.excluded.keys().map(String::as_str).collect();
+    command.env("TRAMLINE_EXCLUDED", excluded.join("\n"));
+    let status = cx.status(&mut command, LIMIT)?;
+    let text = std::fs::read_to_string(&report);
+    let text = text.with_context(|| format!("Node left no report: {status}"))?;
+    let tally = tally(&text).context("Node's report has no counts")?;
+    ensure!(status.success() || tally.failed > 0, "Node's test runner failed: {status}");
+    ensure!(tally != Tally::default(), "Node ran no test");
+    Ok(tally)
+}
+
+fn directories(cx: &Context) -> (PathBuf, PathBuf) {
+    let root = cx.project.root();
+    (root.join("conformance/node"), root.join(".test-env/node"))
+}
+
+/// The first number of `v20.20.2`.
+fn major(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// The counts that close a report in TAP.
+fn tally(tap: &str) -> Option<Tally> {
+    let count = |name: &str| -> Option<u32> {
+        let line = tap.lines().rev().find_map(|line| line.strip_prefix(&format!("# {name} ")));
+        line?.trim().parse().ok()
+    };
+    Some(Tally {
+        passed: count("pass")?,
+        failed: count("fail")? + count("cancelled")?,
+        skipped: count("skipped")? + count("todo")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, major, tally};
+
+    #[test]
+    fn the_major_version_of_node_is_read() {
+        assert_eq!(major("v20.20.2\n"), Some(20));
+        assert_eq!(major(""), None);
+    }
+
+    #[test]
+    fn a_cancelled_test_counts_as_failed() {
+        let tap = "ok 1 - a\n# tests 12\n# suites 0\n# pass 8\n# fail 1\n# cancelled 2\n\
+            # skipped 1\n# todo 0\n# duration_ms 7.5\n";
+        assert_eq!(tally(tap), Some(Tally { passed: 8, failed: 3, skipped: 1 }));
+        assert_eq!(tally("TAP version 13\n"), None);
+    }
+}
