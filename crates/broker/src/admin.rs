@@ -70,9 +70,11 @@ impl Broker {
             }
         }
         let settings = TopicSettings::new(overrides, &self.options().topic_defaults)?;
-        let (ordered, mut ops) = self.new_ordered(&new.name, &settings, partitions)?;
-        let (partitions, more) = self.new_partitions(partitions, &settings, ordered.as_ref());
-        ops.extend(more);
+        let ordered = self.new_ordered(&new.name, &settings, partitions)?;
+        let (ordered, ops_of_ordered) = ordered.unzip();
+        let ordered = ordered.map(Arc::new);
+        let (partitions, mut ops) = self.new_partitions(partitions, &settings, ordered.as_ref());
+        ops.extend(ops_of_ordered.into_iter().flatten());
         let new_id = || TopicId(uuid::Uuid::new_v4().into_bytes());
         let mut topic = Topic::new(new.name, new_id(), self.clock().now(), settings, partitions);
         if let Some(ordered) = ordered {
@@ -213,17 +215,16 @@ impl Broker {
         name: &TopicName,
         settings: &TopicSettings,
         partitions: u32,
-    ) -> Result<(Option<Arc<Partition>>, SmallVec<[Op; 1]>), Error> {
+    ) -> Result<Option<(Partition, [Op; 2])>, Error> {
         if !settings.is_total_order {
-            return Ok((None, SmallVec::new()));
+            return Ok(None);
         }
         let view = view_name(name)?;
         if self.topic(&view).is_ok() {
             return Err(Error::TopicExists(view.to_string()));
         }
         let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
-        let (ordered, ops) = self.new_partition(ordered_settings(settings, partitions));
-        Ok((Some(Arc::new(ordered)), SmallVec::from_iter(ops)))
+        Ok(Some(self.new_partition(ordered_settings(settings, partitions))))
     }
 
     fn check_partitions(&self, current: u32, total: u32) -> Result<(), Error> {
