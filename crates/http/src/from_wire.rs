@@ -7,7 +7,7 @@ use crate::{Context, error::Error, time};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use tramline_broker::{Change, Mode, NewTopic, Position, SettingChange, Topic};
 use tramline_types::{Message, Timestamp, TopicName};
 
@@ -213,6 +213,31 @@ impl Start {
         };
         Ok(offset.map_or(0, tramline_types::Offset::as_i64))
     }
+}
+
+/// The topic of this name to read from; its ordered view where everything is wanted in one order.
+pub(crate) fn topic_to_read(cx: &Context, name: &str, ordered: bool) -> Result<Arc<Topic>, Error> {
+    let topic = cx.broker.topic(&TopicName::parse(name)?)?;
+    if !ordered {
+        return Ok(topic);
+    }
+    topic.ordered_view().cloned().ok_or_else(|| {
+        Error::malformed(
+            format!("`{name}` has an order within each partition only"),
+            "leave `ordered` out, or create a topic with `order=total`",
+        )
+    })
+}
+
+/// Refuses a partition where everything is wanted in one order.
+pub(crate) fn no_partition(ordered: bool, partition: Option<u32>) -> Result<(), Error> {
+    if ordered && partition.is_some() {
+        return Err(Error::malformed(
+            "`ordered` and `partition` are both given",
+            "the one order is over all partitions: leave one of them out",
+        ));
+    }
+    Ok(())
 }
 
 /// The partition asked for; the only one, where the topic has one and none is named.

@@ -27,6 +27,12 @@ pub(crate) struct TopicSummary {
     /// How many copies there really are.
     copies: u32,
     internal: bool,
+    /// `total` where there is one order over all partitions, else `partition`.
+    order: &'static str,
+    /// The read-only topic to read in that order.
+    ordered_view: Option<String>,
+    /// The topic that this is the ordered view of.
+    view_of: Option<String>,
     /// Milliseconds since the Unix epoch.
     created: i64,
 }
@@ -67,6 +73,9 @@ pub(crate) fn topic_summary(topic: &Topic) -> TopicSummary {
         partitions: topic.partition_count(),
         copies: 1,
         internal: topic.is_internal(),
+        order: if topic.settings().is_total_order { "total" } else { "partition" },
+        ordered_view: topic.ordered_view().map(|view| view.name().to_string()),
+        view_of: topic.view_of().map(ToString::to_string),
         created: topic.created().as_millis(),
     }
 }

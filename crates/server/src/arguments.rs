@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 pub(crate) use group::{GroupCommand, GroupReset};
 pub(crate) use message::{Pub, Sub, SubOutput};
-pub(crate) use topic::{TopicAlter, TopicCommand, TopicCreate};
+pub(crate) use topic::{Order, TopicAlter, TopicCommand, TopicCreate};
 
 /// One broker for queues, streams and realtime messages.
 #[derive(Parser)]

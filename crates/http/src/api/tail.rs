@@ -10,7 +10,7 @@ use crate::{
     Context,
     error::Error,
     extract::{Names, Params},
-    from_wire::{Start, one_partition},
+    from_wire::{Start, no_partition, one_partition, topic_to_read},
     to_wire::{self, Limit},
 };
 use axum::{
@@ -25,7 +25,6 @@ use positions::Positions;
 use serde::Deserialize;
 use std::{convert::Infallible, fmt::Write, sync::Arc};
 use tramline_broker::{self as broker, FetchItem, FetchRequest, Fetched, Position, Topic};
-use tramline_types::TopicName;
 
 /// Partitions that one tail may follow: each event's id names all of them.
 const PARTITIONS_MAX: usize = 1_000;
@@ -47,6 +46,9 @@ pub(crate) struct Query {
     from: Option<String>,
     offset: Option<i64>,
     time: Option<String>,
+    /// In the one order over all partitions, where the topic has it.
+    #[serde(default)]
+    ordered: bool,
 }
 
 pub(crate) async fn handle(
@@ -55,7 +57,8 @@ pub(crate) async fn handle(
     Params(query): Params<Query>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let topic = cx.broker.topic(&TopicName::parse(&name)?)?;
+    no_partition(query.ordered, query.partition)?;
+    let topic = topic_to_read(&cx, &name, query.ordered)?;
     let start = Start::parse(&cx, query.from, query.offset, query.time)?.unwrap_or(Start::LATEST);
     let only = match start {
         Start::Offset(_) => Some(one_partition(&topic, query.partition)?),

@@ -7,6 +7,7 @@ mod groups;
 mod guard;
 mod messages;
 mod openapi;
+mod ordered;
 mod schema;
 mod server;
 mod tail;

@@ -17,6 +17,7 @@ Examples:
   tramline sub greetings --from-beginning --count 1
   tramline sub orders --from-time -1h --output json
   tramline sub orders --partition 2 --from-offset 1000
+  tramline sub ledger --ordered                  one order over all partitions
   tramline sub orders --output value > values    values alone, one per line";
 
 /// `tramline pub`.
@@ -68,6 +69,9 @@ pub(crate) struct Sub {
     /// Follow this partition only
     #[arg(long, short)]
     pub(crate) partition: Option<u32>,
+    /// Follow all partitions in their one order: for topics created with `--order total`
+    #[arg(long, conflicts_with = "partition")]
+    pub(crate) ordered: bool,
     /// End after so many messages
     #[arg(long, short, value_name = "N")]
     pub(crate) count: Option<u64>,

@@ -1,7 +1,7 @@
 //! `tramline topic`.
 
 use super::{Client, Output, Pair};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 /// What to do with topics.
 #[derive(Subcommand)]
@@ -11,6 +11,7 @@ pub(crate) enum TopicCommand {
 Examples:
   tramline topic create orders
   tramline topic create orders --partitions 6 --set retention.ms=86400000
+  tramline topic create ledger --partitions 8 --order total
   tramline topic create orders --if-not-exists")]
     Create(TopicCreate),
     /// List the topics
@@ -80,6 +81,9 @@ pub(crate) struct TopicCreate {
     /// A setting, such as retention.ms=86400000; may be given more than once
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub(crate) settings: Vec<Pair>,
+    /// How far the messages' order goes: within each partition, or over all of them
+    #[arg(long, value_enum, value_name = "ORDER")]
+    pub(crate) order: Option<Order>,
     /// Succeed when the topic exists already
     #[arg(long)]
     pub(crate) if_not_exists: bool,
@@ -91,6 +95,15 @@ pub(crate) struct TopicCreate {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
+}
+
+/// How far the messages' order goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// Within each partition
+    Partition,
+    /// Over all partitions: `tramline sub --ordered` and the topic `<name>.ordered` show it
+    Total,
 }
 
 /// `tramline topic alter`.

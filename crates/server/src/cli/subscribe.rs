@@ -47,6 +47,9 @@ fn path(arguments: &Sub) -> String {
     if let Some(partition) = arguments.partition {
         query.push(format!("partition={partition}"));
     }
+    if arguments.ordered {
+        query.push("ordered=true".to_owned());
+    }
     if arguments.from_beginning {
         query.push("from=earliest".to_owned());
     }

@@ -6,7 +6,7 @@ use super::{
     table::{Table, cell, list, print, show},
     time,
 };
-use crate::arguments::{Output, TopicAlter, TopicCommand, TopicCreate};
+use crate::arguments::{Order, Output, TopicAlter, TopicCommand, TopicCreate};
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
@@ -31,11 +31,16 @@ pub(crate) fn run(command: TopicCommand) -> anyhow::Result<()> {
 }
 
 fn create(arguments: &TopicCreate) -> anyhow::Result<()> {
-    let settings: Map<String, Value> = arguments
+    let mut settings: Map<String, Value> = arguments
         .settings
         .iter()
         .map(|pair| (pair.name.clone(), Value::from(pair.value.clone())))
         .collect();
+    match arguments.order {
+        None => {}
+        Some(Order::Partition) => drop(settings.insert("order".to_owned(), "partition".into())),
+        Some(Order::Total) => drop(settings.insert("order".to_owned(), "total".into())),
+    }
     let body = json!({
         "name": arguments.topic,
         "partitions": arguments.partitions,
@@ -86,12 +91,18 @@ fn describe_text(topic: &Value, all: bool) -> String {
         }
     }
     let created = time::format(topic["created"].as_i64().unwrap_or(-1));
-    let head = format!(
+    let mut head = format!(
         "topic {}\nid {}, created {created}, copies: {}\n",
         cell(&topic["name"]),
         cell(&topic["id"]),
         topic["copies"],
     );
+    if let Some(view) = topic["ordered_view"].as_str() {
+        head.push_str(&format!("in one order over all partitions as {view}\n"));
+    }
+    if let Some(of) = topic["view_of"].as_str() {
+        head.push_str(&format!("read-only: the ordered view of {of}\n"));
+    }
     let settings = match count {
         0 => "every setting has its default; --all shows them\n".to_owned(),
         _ => settings.render(),

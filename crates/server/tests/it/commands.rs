@@ -102,6 +102,25 @@ fn topics_are_created_listed_described_altered_and_deleted() {
 }
 
 #[test]
+fn a_topic_in_total_order_is_made_and_read_in_it() {
+    let broker = Broker::start();
+    broker.run(&["topic", "create", "ledger", "-p", "4", "--order", "total"]);
+    for (value, partition) in [("a", "3"), ("b", "0"), ("c", "3"), ("d", "1")] {
+        broker.run(&["pub", "ledger", value, "--partition", partition]);
+    }
+    let read = ["sub", "ledger", "--ordered", "-b", "--count", "4"];
+    assert_eq!(broker.run(&read), "0/0  a\n0/1  b\n0/2  c\n0/3  d\n");
+    let described = broker.run(&["topic", "describe", "ledger"]);
+    assert!(described.contains("as ledger.ordered"), "{described}");
+    let view = broker.run(&["topic", "describe", "ledger.ordered"]);
+    assert!(view.contains("the ordered view of ledger"), "{view}");
+    assert!(broker.refused(&["pub", "ledger.ordered", "x"]).contains("read-only"));
+    assert!(broker.refused(&["sub", "ledger", "--ordered", "-p", "1"]).contains("--partition"));
+    broker.run(&["topic", "create", "plain", "--order", "partition"]);
+    assert!(broker.refused(&["sub", "plain", "--ordered"]).contains("order=total"));
+}
+
+#[test]
 fn groups_are_prepared_described_and_deleted() {
     let broker = Broker::start();
     broker.run(&["pub", "t", "a", "b", "c"]);

@@ -12,7 +12,6 @@ use axum::{Json, extract::State};
 use serde::Deserialize;
 use std::time::Duration;
 use tramline_broker::{FetchItem, FetchRequest};
-use tramline_types::TopicName;
 
 const MESSAGES_DEFAULT: usize = 100;
 /// Messages of one answer.
@@ -30,6 +29,9 @@ pub(crate) struct Query {
     time: Option<String>,
     limit: Option<usize>,
     wait_ms: Option<u64>,
+    /// In the one order over all partitions, where the topic has it.
+    #[serde(default)]
+    ordered: bool,
 }
 
 pub(crate) async fn handle(
@@ -37,7 +39,8 @@ pub(crate) async fn handle(
     Names(name): Names<String>,
     Params(query): Params<Query>,
 ) -> Result<Json<MessageRun>, Error> {
-    let topic = cx.broker.topic(&TopicName::parse(&name)?)?;
+    from_wire::no_partition(query.ordered, query.partition)?;
+    let topic = from_wire::topic_to_read(&cx, &name, query.ordered)?;
     let partition = from_wire::one_partition(&topic, query.partition)?;
     let start = Start::parse(&cx, query.from, query.offset, query.time)?;
     let offset = start.unwrap_or(Start::EARLIEST).offset(&cx, &topic, partition).await?;
