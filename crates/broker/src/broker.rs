@@ -2,7 +2,7 @@
 
 use crate::{
     Budgets, Connections, Error, Groups, Metrics, Options, Topic,
-    collect::Figures,
+    collect::{Figures, groups::GroupFigures},
     exchange::Exchanges,
     ordered::{follow, ordered_settings},
     topic::{Topics, partition_settings},
@@ -33,7 +33,7 @@ struct Shared {
     options: Options,
     cluster_id: String,
     leader_epoch: i32,
-    topics: RwLock<Topics>,
+    topics: Arc<RwLock<Topics>>,
     /// Held while a topic is created, changed or deleted: one such change at a time.
     admin: tokio::sync::Mutex<()>,
     groups: Groups,
@@ -55,7 +55,7 @@ impl Broker {
         options: Options,
     ) -> Result<Self, Error> {
         let (cluster_id, leader_epoch) = identity(&*store).await?;
-        let topics = load_topics(&store, leader_epoch, &options)?;
+        let topics = Arc::new(RwLock::new(load_topics(&store, leader_epoch, &options)?));
         let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
         let log_ids = Arc::new(Counter::log_ids(&*store, used_max));
         let budgets = Budgets::new(&options.memory);
@@ -64,6 +64,7 @@ impl Broker {
             Arc::clone(&clock),
             Arc::clone(&log_ids),
             (options.groups.clone(), Arc::clone(&budgets.groups)),
+            Arc::clone(&topics),
         )?;
         let shared = Shared {
             groups,
@@ -72,7 +73,7 @@ impl Broker {
             log_ids,
             producer_ids: Counter::producer_ids(&*store),
             metrics: Metrics::new(),
-            topics: RwLock::new(topics),
+            topics,
             admin: tokio::sync::Mutex::new(()),
             round_robin: AtomicU32::new(0),
             budgets,
@@ -86,9 +87,13 @@ impl Broker {
         let broker = Self { shared: Arc::new(shared) };
         let figures = Arc::downgrade(&broker.shared);
         let read = move || figures.upgrade().map(|shared| Self { shared });
+        let groups = read.clone();
         broker
             .metrics()
             .register(|registry| registry.register_collector(Box::new(Figures::new(read))));
+        broker.metrics().register_foreign(|registry| {
+            registry.register_collector(Box::new(GroupFigures::new(groups)));
+        });
         broker.groups().retain_topics(|name| broker.topic(name).is_ok()).await?;
         tokio::spawn(upkeep::run(broker.clone()));
         Ok(broker)

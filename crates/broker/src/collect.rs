@@ -1,4 +1,6 @@
-//! Figures read when the metrics are asked for: the store, the topics, the groups' lag.
+//! Figures read when the metrics are asked for: the store and the topics.
+
+pub(crate) mod groups;
 
 use crate::Broker;
 use prometheus_client::{
@@ -8,6 +10,7 @@ use prometheus_client::{
 };
 use std::fmt;
 use tramline_store::Stats;
+use tramline_types::limits::METRIC_SERIES_MAX;
 
 /// Reads the figures of one broker. Holds no handle that would keep the broker alive: the
 /// registry that it is in belongs to the broker.
@@ -101,6 +104,9 @@ fn encode_topics(encoder: &mut DescriptorEncoder, broker: &Broker) -> Result<(),
     let mut starts = Vec::new();
     for topic in &topics {
         for (index, partition) in topic.partitions().iter().enumerate() {
+            if starts.len() == METRIC_SERIES_MAX {
+                break;
+            }
             let labels = [("topic", topic.name().to_string()), ("partition", index.to_string())];
             starts.push((labels, partition.log_start().get(), partition.high_watermark().get()));
         }
@@ -113,32 +119,6 @@ fn encode_topics(encoder: &mut DescriptorEncoder, broker: &Broker) -> Result<(),
         for (labels, start, next) in &starts {
             let value = i64::try_from(if end { *next } else { *start }).unwrap_or(i64::MAX);
             ConstGauge::new(value).encode(family.encode_family(labels)?)?;
-        }
-    }
-    encode_lag(encoder, broker)
-}
-
-fn encode_lag(encoder: &mut DescriptorEncoder, broker: &Broker) -> Result<(), fmt::Error> {
-    let name = ("group_lag_records", "Records between a group's committed offset and the end");
-    let mut family = encoder.encode_descriptor(name.0, name.1, None, MetricType::Gauge)?;
-    for group in broker.groups().list() {
-        for committed in broker.groups().fetch_offsets(&group.group, None).unwrap_or_default() {
-            let partition = broker
-                .topic(&committed.topic)
-                .and_then(|topic| topic.partition(committed.partition));
-            let (Ok(partition), Some(offset)) =
-                (partition, committed.committed.map(|kept| kept.offset))
-            else {
-                continue;
-            };
-            let lag = partition.high_watermark().get().saturating_sub(offset.get());
-            let labels = [
-                ("group", group.group.to_string()),
-                ("topic", committed.topic.to_string()),
-                ("partition", committed.partition.to_string()),
-            ];
-            let lag = i64::try_from(lag).unwrap_or(i64::MAX);
-            ConstGauge::new(lag).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@
 //! removal; in that instant it answers like a group that does not know the member.
 
 mod commit;
+mod judge;
 mod offsets;
 mod request;
 mod state;
@@ -21,9 +22,9 @@ pub use request::{
     MemberRef, OffsetCommit, Sync, Synced,
 };
 
-use crate::{Budget, Error, GroupOptions, Share};
-use offsets::{Change, Occupancy, Offsets};
-use parking_lot::Mutex;
+use crate::{Budget, Error, GroupOptions, Share, lag::Window, topic::Topics};
+use offsets::{Change, Occupancy, Offsets, Place};
+use parking_lot::{Mutex, RwLock};
 use state::{Answer, Rules, State, Step};
 use std::{
     collections::HashMap,
@@ -56,6 +57,9 @@ struct Shared {
     budget: Arc<Budget>,
     groups: Mutex<HashMap<GroupId, Arc<Group>>>,
     timers: Timers,
+    topics: Arc<RwLock<Topics>>,
+    /// Counts the windows by which lag is judged.
+    windows: Arc<()>,
 }
 
 struct Group {
@@ -71,6 +75,8 @@ struct Group {
 struct Cell {
     state: State,
     offsets: Offsets,
+    /// How the commits move, by partition.
+    windows: HashMap<Place, Window>,
     log: Option<LogId>,
     /// What the members take of the budget.
     held: Share,
@@ -88,6 +94,7 @@ impl Groups {
         clock: Arc<dyn Clock>,
         log_ids: Arc<Counter>,
         (options, budget): (GroupOptions, Arc<Budget>),
+        topics: Arc<RwLock<Topics>>,
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             store,
@@ -97,6 +104,8 @@ impl Groups {
             budget,
             groups: Mutex::new(HashMap::new()),
             timers: Timers::new(),
+            topics,
+            windows: Arc::new(()),
         });
         shared.recover()?;
         let timer_task = tokio::spawn(timers::run(shared.clone()));
@@ -270,6 +279,7 @@ impl Shared {
         let cell = Cell {
             state: State::new(rules),
             offsets,
+            windows: HashMap::new(),
             log,
             held: self.budget.share(),
             joins: HashMap::new(),

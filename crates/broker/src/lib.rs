@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod fetch;
 mod group;
+mod lag;
 mod metrics;
 mod options;
 mod ordered;
@@ -34,6 +35,7 @@ pub use group::{
     GroupPhase, Groups, Join, JoinError, Joined, JoinedMember, LeaderReturn, MemberDescription,
     MemberId, MemberRef, OffsetCommit, Sync, Synced,
 };
+pub use lag::{GroupLag, LagState, PartitionLag};
 pub use metrics::Metrics;
 pub use options::{GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};

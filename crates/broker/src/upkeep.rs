@@ -1,6 +1,6 @@
 //! What is done from time to time: retention, and checkpoints of the producers' state.
 
-use crate::{Broker, Error};
+use crate::{Broker, Error, lag};
 use std::{sync::Arc, time::Duration};
 use tramline_log::Partition;
 use tramline_store::Purpose;
@@ -12,6 +12,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) async fn run(broker: Broker) {
     let mut retention_due =
         broker.clock().monotonic().plus(broker.options().retention_check_interval);
+    let mut lag_turn = None;
     loop {
         let interval = CHECKPOINT_INTERVAL.min(broker.options().retention_check_interval);
         let wake = broker.clock().monotonic().plus(interval);
@@ -20,6 +21,7 @@ pub(crate) async fn run(broker: Broker) {
             () = broker.closed() => return,
         }
         broker.checkpoint_producers().await;
+        lag::refresh(&broker, &mut lag_turn).await;
         let now = broker.clock().monotonic();
         if now >= retention_due {
             broker.apply_retention().await;

@@ -57,6 +57,7 @@ fn routes() -> Vec<Route> {
         route(M::GET, "/v1/groups", group::list),
         route(M::GET, "/v1/groups/{group}", group::describe),
         route(M::DELETE, "/v1/groups/{group}", group::delete),
+        route(M::GET, "/v1/groups/{group}/lag", group::lag::handle),
         route(M::POST, "/v1/groups/{group}/offsets", offsets::reset),
     ]
 }

@@ -42,6 +42,14 @@ pub const RECORD_HEADERS_MAX: usize = 10_000;
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
 /// Consumer groups of one node.
 pub const GROUPS_MAX: usize = 100_000;
+/// Commits by which a group's lag in one partition is judged.
+pub const LAG_WINDOW_COMMITS: usize = 10;
+/// Pairs of group and partition whose lag is judged; those beyond have no state.
+pub const LAG_WINDOWS_MAX: usize = 200_000;
+/// Looks at batch headers for the lag in seconds, in one round of the upkeep.
+pub const LAG_LOOKS_MAX: usize = 1_000;
+/// Series of one metric that has one per partition, or per group and partition.
+pub const METRIC_SERIES_MAX: usize = 20_000;
 /// Metadata kept with one committed offset (Kafka `offset.metadata.max.bytes`).
 pub const OFFSET_METADATA_BYTES_MAX: usize = 4096;
 /// Producer ids remembered per partition (Kafka keeps them by time; this bounds the memory).

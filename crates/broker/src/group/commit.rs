@@ -2,7 +2,7 @@
 
 use super::{
     Cell, Change, CommitOffsets, Committed, CommittedOffset, Group, GroupPhase, Groups, KEY_PREFIX,
-    Occupancy, Offsets, Shared, offsets::Place,
+    Occupancy, Offsets, Place, Shared,
 };
 use crate::Error;
 use bytes::Bytes;
@@ -56,8 +56,13 @@ impl Groups {
             return Ok(results);
         }
         let reservation = shared.store.reserve(Purpose::Upkeep, bytes, OPS_MAX).wait().await?;
+        let moves = shared.moves(&entries);
         let durable = shared.step(&group, |cell| {
             check(cell)?;
+            shared.note_moves(cell, moves);
+            for place in &forgotten {
+                cell.windows.remove(place);
+            }
             let mut changes = Vec::new();
             if cell.log.is_none() {
                 changes.push(Change::Occupancy(cell.offsets.occupancy()));
@@ -180,6 +185,7 @@ impl Shared {
                 error!(group = %id, detail, "committed offsets are damaged: reset them");
             }
             let group = self.new_group(id.clone(), Some(log), offsets, lost);
+            self.begin_windows(&group);
             self.groups.lock().insert(id, group);
         }
         Ok(())
@@ -224,6 +230,9 @@ impl Shared {
         let bytes = places.iter().map(size).sum();
         let reservation = self.store.reserve(Purpose::Upkeep, bytes, OPS_MAX).wait().await?;
         let durable = self.step(group, |cell| {
+            for place in &places {
+                cell.windows.remove(place);
+            }
             let removed = vec![Change::Removed(places)];
             (cell.state.phase() != GroupPhase::Dead && cell.log.is_some())
                 .then(|| self.submit(group, cell, removed, reservation))

@@ -17,7 +17,9 @@ fn open(store: Arc<MemoryStore>, clock: FakeClock) -> Fixture {
     let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
     let log_ids = Arc::new(Counter::log_ids(&*store, used_max));
     let options = (GroupOptions::default(), Budget::new(10_000));
-    let groups = Groups::start(store.clone(), Arc::new(clock.clone()), log_ids, options).unwrap();
+    let topics = Arc::default();
+    let clock_of_groups = Arc::new(clock.clone());
+    let groups = Groups::start(store.clone(), clock_of_groups, log_ids, options, topics).unwrap();
     Fixture { groups, clock, store }
 }
 

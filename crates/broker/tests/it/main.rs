@@ -4,6 +4,7 @@
 
 mod durability;
 mod fetching;
+mod lag;
 mod ordered;
 mod support;
 mod topics;

@@ -186,7 +186,7 @@ async fn groups_commit_on_the_view_and_all_goes_with_the_topic() {
     let commit = |topic: &TopicName| OffsetCommit {
         topic: topic.clone(),
         partition: 0,
-        offset: Some(Offset::new(2).unwrap()),
+        offset: Offset::new(2),
         leader_epoch: None,
         metadata: "".into(),
     };

@@ -1,10 +1,15 @@
 //! `/v1/groups`: lists, describes and deletes consumer groups.
 
+pub(crate) mod lag;
+
 use crate::{Context, error::Error, extract::Names, to_wire::assignment};
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
-use tramline_broker::{self as broker, Committed, GroupDescription, GroupPhase, MemberDescription};
-use tramline_types::{GroupId, TopicName};
+use std::time::Duration;
+use tramline_broker::{
+    self as broker, GroupDescription, GroupPhase, LagState, MemberDescription, PartitionLag,
+};
+use tramline_types::{GroupId, Offset};
 
 /// The answer of GET `/v1/groups`.
 #[derive(Serialize)]
@@ -29,7 +34,11 @@ pub(crate) struct GroupAnswer {
     members: Vec<Member>,
     offsets: Vec<GroupOffset>,
     /// The sum over all partitions where it is known.
-    lag: i64,
+    lag: u64,
+    /// The longest of all partitions.
+    lag_seconds: Option<f64>,
+    /// The gravest of all partitions.
+    lag_state: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -59,7 +68,11 @@ struct GroupOffset {
     /// `null` when the topic is gone.
     log_start: Option<i64>,
     high_watermark: Option<i64>,
-    lag: Option<i64>,
+    lag: Option<u64>,
+    /// From the first record that is not committed to the newest.
+    lag_seconds: Option<f64>,
+    /// What the movement of the commits says.
+    lag_state: Option<&'static str>,
 }
 
 /// GET `/v1/groups`.
@@ -95,19 +108,17 @@ pub(crate) async fn describe(
     Names(name): Names<String>,
 ) -> Result<Json<GroupAnswer>, Error> {
     let description = existing(&cx, &GroupId::parse(&name)?)?;
-    let committed = cx.broker.groups().fetch_offsets(&description.group, None)?;
-    let offsets: Vec<GroupOffset> = committed
-        .into_iter()
-        .filter_map(|kept| Some(offset(&cx, &kept.topic, kept.partition, kept.committed?)))
-        .collect();
+    let lag = cx.broker.group_lag(&description.group).await?;
     Ok(Json(GroupAnswer {
         group: description.group.to_string(),
         state: state(description.phase),
         protocol_type: description.protocol_type.map(|text| text.to_string()),
         protocol: description.protocol.map(|text| text.to_string()),
         members: description.members.into_iter().map(member).collect(),
-        lag: offsets.iter().filter_map(|offset| offset.lag).sum(),
-        offsets,
+        lag: lag.total(),
+        lag_seconds: seconds(lag.behind()),
+        lag_state: lag.state().map(LagState::as_str),
+        offsets: lag.partitions.into_iter().map(offset).collect(),
     }))
 }
 
@@ -136,22 +147,24 @@ fn member(member: MemberDescription) -> Member {
     }
 }
 
-fn offset(cx: &Context, topic: &TopicName, partition: u32, kept: Committed) -> GroupOffset {
-    let owner = cx.broker.topic(topic).and_then(|topic| topic.partition(partition)).ok();
-    let committed = kept.offset.as_i64();
-    let log_start = owner.as_ref().map(|owner| owner.log_start().as_i64());
-    let high_watermark = owner.as_ref().map(|owner| owner.high_watermark().as_i64());
+fn offset(of: PartitionLag) -> GroupOffset {
     GroupOffset {
-        topic: topic.to_string(),
-        partition,
-        committed,
-        metadata: kept.metadata.to_string(),
-        committed_at: kept.at.as_millis(),
-        log_start,
-        high_watermark,
-        // What retention took cannot be read any more, so it is not behind.
-        lag: log_start.zip(high_watermark).map(|(start, end)| (end - committed.max(start)).max(0)),
+        topic: of.topic.to_string(),
+        partition: of.partition,
+        committed: of.committed.offset.as_i64(),
+        metadata: of.committed.metadata.to_string(),
+        committed_at: of.committed.at.as_millis(),
+        log_start: of.log_start.map(Offset::as_i64),
+        high_watermark: of.high_watermark.map(Offset::as_i64),
+        lag: of.lag,
+        lag_seconds: seconds(of.behind),
+        lag_state: of.state.map(LagState::as_str),
     }
+}
+
+/// A span in seconds, to the millisecond.
+fn seconds(span: Option<Duration>) -> Option<f64> {
+    span.map(|span| span.as_secs_f64())
 }
 
 /// DELETE `/v1/groups/{group}`, with its committed offsets.

@@ -128,3 +128,42 @@ fn members_are_shown_with_what_they_read_and_protect_their_offsets() {
     let answer = server.request("DELETE", "/v1/groups/g").send(b"");
     assert_eq!(answer.error().0, 409);
 }
+
+#[test]
+fn lag_is_told_in_messages_seconds_and_by_the_movement_of_commits() {
+    let server = Server::start();
+    server.create("t", 2);
+    for (value, timestamp) in [("a", 1_000), ("b", 5_000), ("c", 65_500)] {
+        let message = json!([{ "value": value, "timestamp": timestamp, "partition": 0 }]);
+        server.publish("t", &message);
+    }
+    reset(&server, &json!({ "topic": "t", "offset": 1, "partitions": [0] }));
+    let lag = server.get("/v1/groups/g/lag").body;
+    assert_eq!((&lag["lag"], &lag["lag_seconds"]), (&json!(2), &json!(60.5)));
+    let expected = json!({
+        "topic": "t", "partition": 0, "client_id": null, "committed": 1,
+        "committed_at": 1_700_000_000_000_i64, "log_start": 0, "high_watermark": 3, "lag": 2,
+        "lag_seconds": 60.5, "lag_state": "OK", "commits": 1,
+    });
+    assert_eq!(lag["partitions"], json!([expected]));
+    server.memory.clock.advance(Duration::from_secs(11));
+    for path in ["/v1/groups/g/lag", "/v1/groups/g"] {
+        let stopped = server.get(path).body;
+        assert_eq!((&stopped["lag_state"], &stopped["lag"]), (&json!("STOP"), &json!(2)), "{path}");
+    }
+}
+
+#[test]
+fn what_is_read_without_a_commit_is_shown_with_its_reader() {
+    let server = server();
+    reset(&server, &json!({ "topic": "t", "to": "earliest", "partitions": [1] }));
+    join(&server);
+    let lag = server.get("/v1/groups/g/lag").body;
+    assert_eq!((&lag["members"], &lag["lag"]), (&json!(1), &json!(3)));
+    let of = |number: usize| {
+        let of = &lag["partitions"][number];
+        (of["partition"].clone(), of["client_id"].clone(), of["committed"].clone())
+    };
+    assert_eq!(of(0), (json!(0), json!("client"), Value::Null));
+    assert_eq!(of(1), (json!(1), json!("client"), json!(0)));
+}

@@ -98,6 +98,9 @@ fn every_operation_answers_as_described() {
     checked.call(("GET", "/v1/groups", "/v1/groups"), &none, 200);
     let group = "/v1/groups/{group}";
     checked.call(("GET", group, "/v1/groups/billing"), &none, 200);
+    let lag = "/v1/groups/{group}/lag";
+    checked.call(("GET", lag, "/v1/groups/billing/lag"), &none, 200);
+    checked.call(("GET", lag, "/v1/groups/none/lag"), &none, 404);
     checked.call(("DELETE", group, "/v1/groups/billing"), &none, 204);
     checked.call(("GET", group, "/v1/groups/billing"), &none, 404);
 

@@ -31,6 +31,23 @@ Example:
         #[arg(long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
+    /// Show how far behind a group is, and what the movement of its commits says
+    #[command(after_help = "\
+Examples:
+  tramline group lag billing
+  tramline group lag billing --output json
+
+States: OK, WARN (falls behind at every step), STALL (commits, but does not move),
+STOP (does not commit any more), REWIND (went back).")]
+    Lag {
+        /// The group
+        group: String,
+        #[command(flatten)]
+        client: Client,
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
     /// Move the committed offsets of a group without members
     #[command(after_help = "\
 Examples:

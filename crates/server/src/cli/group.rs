@@ -1,4 +1,4 @@
-//! `tramline group`: list, describe, reset-offsets, delete.
+//! `tramline group`: list, describe, lag, reset-offsets, delete.
 
 use super::{
     client::{Client, escape},
@@ -20,6 +20,11 @@ pub(crate) fn run(command: GroupCommand) -> anyhow::Result<()> {
             let description = Client::new(&client)?.get(&path)?;
             show(output, &description, describe_text)
         }
+        GroupCommand::Lag { group, client, output } => {
+            let path = format!("/v1/groups/{}/lag", escape(&group));
+            let lag = Client::new(&client)?.get(&path)?;
+            show(output, &lag, lag_text)
+        }
         GroupCommand::ResetOffsets(arguments) => reset(&arguments),
         GroupCommand::Delete { groups, yes, client, output } => {
             let client = Client::new(&client)?;
@@ -38,11 +43,11 @@ fn list_table(groups: &Value) -> String {
 
 fn describe_text(group: &Value) -> String {
     let head = format!(
-        "group {}\nstate {}, strategy {}, lag {}\n",
+        "group {}\nstate {}, strategy {}, {}\n",
         cell(&group["group"]),
         cell(&group["state"]),
         cell(&group["protocol"]),
-        group["lag"],
+        lag_in_short(group),
     );
     let mut members = Table::new(["member", "client", "host", "assignment"]);
     for member in list(group, "members") {
@@ -60,10 +65,17 @@ fn describe_text(group: &Value) -> String {
             if assigned.is_empty() { "-".to_owned() } else { assigned.join(" ") },
         ]);
     }
-    let mut offsets = Table::new(["topic", "partition", "committed", "high watermark", "lag"]);
+    let mut offsets = Table::new([
+        "topic",
+        "partition",
+        "committed",
+        "high watermark",
+        "lag",
+        "seconds",
+        "lag state",
+    ]);
     for offset in list(group, "offsets") {
-        let names = ["topic", "partition", "committed", "high_watermark", "lag"];
-        offsets.row(names.map(|name| cell(&offset[name])));
+        offsets.row(OFFSET_FIELDS.map(|name| cell(&offset[name])));
     }
     let section = |rows: &str, table: &Table, none: &str| match list(group, rows) {
         [] => format!("{none}\n"),
@@ -74,6 +86,48 @@ fn describe_text(group: &Value) -> String {
         section("members", &members, "no members"),
         section("offsets", &offsets, "no committed offsets"),
     )
+}
+
+const OFFSET_FIELDS: [&str; 7] =
+    ["topic", "partition", "committed", "high_watermark", "lag", "lag_seconds", "lag_state"];
+
+/// `lag 5, 12.5 s, WARN`, as far as it is known.
+fn lag_in_short(group: &Value) -> String {
+    let mut text = format!("lag {}", group["lag"]);
+    if let Some(seconds) = group["lag_seconds"].as_f64() {
+        text.push_str(&format!(", {seconds} s"));
+    }
+    if let Some(state) = group["lag_state"].as_str() {
+        text.push_str(&format!(", {state}"));
+    }
+    text
+}
+
+fn lag_text(lag: &Value) -> String {
+    let head = format!(
+        "group {}\nstate {}, members {}, {}\n",
+        cell(&lag["group"]),
+        cell(&lag["state"]),
+        lag["members"],
+        lag_in_short(lag),
+    );
+    let mut table = Table::new([
+        "topic",
+        "partition",
+        "client",
+        "committed",
+        "high watermark",
+        "lag",
+        "seconds",
+        "lag state",
+    ]);
+    for partition in list(lag, "partitions") {
+        let [topic, number, rest @ ..] = OFFSET_FIELDS;
+        let [committed, end, records, seconds, state] = rest;
+        let fields = [topic, number, "client_id", committed, end, records, seconds, state];
+        table.row(fields.map(|name| cell(&partition[name])));
+    }
+    format!("{head}\n{}", table.render())
 }
 
 fn reset(arguments: &GroupReset) -> anyhow::Result<()> {

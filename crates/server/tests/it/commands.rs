@@ -132,6 +132,10 @@ fn groups_are_prepared_described_and_deleted() {
     with(&["--to-offset", "1"]);
     let group = json(&broker.run(&["group", "describe", "g", "--output", "json"]));
     assert_eq!((&group["lag"], &group["offsets"][0]["committed"]), (&json!(2), &json!(1)));
+    let lag = broker.run(&["group", "lag", "g"]);
+    assert!(lag.contains("lag 2") && lag.contains("OK") && lag.contains("LAG STATE"), "{lag}");
+    let lag = json(&broker.run(&["group", "lag", "g", "--output", "json"]));
+    assert_eq!((&lag["lag"], &lag["partitions"][0]["commits"]), (&json!(2), &json!(1)));
     with(&["--to-latest"]);
     let described = broker.run(&["group", "describe", "g"]);
     assert!(described.contains("lag 0") && described.contains("no members"), "{described}");
