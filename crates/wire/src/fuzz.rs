@@ -27,10 +27,17 @@ pub fn fuzz_request(data: &[u8]) {
         check_produce_view(&request, body, version);
     }
     let Ok(request) = request else { return };
-    let mut writer = Writer::with_capacity(data.len());
+    let written = write(&request, version);
+    let again = decode_any_request(api_key, version, written.clone());
+    let again = again.expect("what was written can be read");
+    // Bytes, because a number that is none does not equal itself.
+    assert_eq!(write(&again, version), written);
+}
+
+fn write(request: &AnyRequest, version: i16) -> Bytes {
+    let mut writer = Writer::new();
     request.encode_into(&mut writer, version).expect("what was read in a version fits into it");
-    let again = Bytes::from(writer.into_chunks().concat());
-    assert_eq!(decode_any_request(api_key, version, again), Ok(request));
+    Bytes::from(writer.into_chunks().concat())
 }
 
 /// The flat view of a Produce request reads what the derived decoder reads, and refuses what it

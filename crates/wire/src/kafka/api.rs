@@ -149,12 +149,21 @@ apis! {
         OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
     DescribeConfigs = 32 in describe_configs: DescribeConfigsRequest, DescribeConfigsResponse;
     AlterConfigs = 33 in alter_configs: AlterConfigsRequest, AlterConfigsResponse;
+    DescribeLogDirs = 35 in describe_log_dirs: DescribeLogDirsRequest, DescribeLogDirsResponse;
     CreatePartitions = 37 in create_partitions: CreatePartitionsRequest, CreatePartitionsResponse;
     DeleteGroups = 42 in delete_groups: DeleteGroupsRequest, DeleteGroupsResponse;
+    ElectLeaders = 43 in elect_leaders: ElectLeadersRequest, ElectLeadersResponse;
     IncrementalAlterConfigs = 44 in incremental_alter_configs:
         IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
+    ListPartitionReassignments = 46 in list_partition_reassignments: ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
     OffsetDelete = 47 in offset_delete: OffsetDeleteRequest, OffsetDeleteResponse;
+    DescribeClientQuotas = 48 in describe_client_quotas: DescribeClientQuotasRequest, DescribeClientQuotasResponse;
+    AlterClientQuotas = 49 in alter_client_quotas: AlterClientQuotasRequest, AlterClientQuotasResponse;
+    DescribeQuorum = 55 in describe_quorum: DescribeQuorumRequest, DescribeQuorumResponse;
     DescribeCluster = 60 in describe_cluster: DescribeClusterRequest, DescribeClusterResponse;
+    DescribeProducers = 61 in describe_producers: DescribeProducersRequest, DescribeProducersResponse;
+    ListConfigResources = 74 in list_config_resources: ListConfigResourcesRequest, ListConfigResourcesResponse;
+    DescribeTopicPartitions = 75 in describe_topic_partitions: DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
 }
 
 impl ApiKey {

@@ -38,7 +38,8 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
 
 public class Golden {
     static final short[] API_KEYS = {
-        0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 37, 42, 44, 47, 60
+        0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20, 21, 22, 23, 32, 33, 35, 37, 42, 43, 44,
+        46, 47, 48, 49, 55, 60, 61, 74, 75
     };
 
     /** Makes every value of a message different. */
@@ -129,12 +130,14 @@ public class Golden {
         counter++;
         if (kind == boolean.class) {
             return counter % 2 == 0;
-        } else if (kind == byte.class) {
+        } else if (kind == byte.class || kind == Byte.class) {
             return (byte) counter;
         } else if (kind == short.class) {
             return (short) (counter + 0x100);
         } else if (kind == int.class || kind == Integer.class) {
             return counter + 0x10000;
+        } else if (kind == double.class) {
+            return counter + 0.5;
         } else if (kind == long.class) {
             return counter + 0x100000000L;
         } else if (kind == String.class) {

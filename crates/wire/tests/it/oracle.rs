@@ -11,8 +11,12 @@ use tramline_wire::kafka::ApiKey;
 use crate::sample::{Direction, Sample};
 
 /// Versions that the other codec lists (its table is newer than its messages) or lacks.
-const UNKNOWN_TO_THEM: [(ApiKey, i16); 3] =
-    [(ApiKey::ListOffsets, 11), (ApiKey::OffsetCommit, 10), (ApiKey::OffsetFetch, 10)];
+const UNKNOWN_TO_THEM: [(ApiKey, i16); 4] = [
+    (ApiKey::ListOffsets, 11),
+    (ApiKey::OffsetCommit, 10),
+    (ApiKey::OffsetFetch, 10),
+    (ApiKey::DescribeLogDirs, 5),
+];
 
 /// A message of the other codec: its text, and its bytes when encoded again.
 struct Theirs {
@@ -47,7 +51,9 @@ fn normal(text: &str) -> String {
     const WRAPPERS: [&str; 6] =
         ["BrokerId(", "GroupId(", "ProducerId(", "Records([", "TopicName(", "TransactionalId("];
     /// Tagged fields that nobody knows, if there are none, and fields of an unstable version.
-    const DROPPED: [&str; 3] = [
+    const DROPPED: [&str; 4] = [
+        // Of a version that the other codec lacks, false in those that it has.
+        ", is_cordoned: false",
         ", unknown_tagged_fields: {}",
         ", enable_2_pc: false, keep_prepared_txn: false",
         ", ongoing_txn_producer_id: -1, ongoing_txn_producer_epoch: -1",
@@ -87,6 +93,8 @@ fn normal(text: &str) -> String {
         }
         rest = &rest[taken..];
     }
+    // A word of Rust's own.
+    let out = out.replace(" _match: ", " match: ");
     out.replace("Some(\"\")", "None").replace("Some([])", "None")
 }
 
