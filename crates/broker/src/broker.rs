@@ -177,6 +177,11 @@ impl Broker {
         drop(closing.wait_for(|closing| *closing).await);
     }
 
+    /// The epoch of the leader of every partition: one higher at each start.
+    pub fn leader_epoch(&self) -> i32 {
+        self.shared.leader_epoch
+    }
+
     pub(crate) fn topics_map(&self) -> &RwLock<Topics> {
         &self.shared.topics
     }

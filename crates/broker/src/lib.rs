@@ -12,6 +12,7 @@ mod exchange;
 mod fetch;
 mod group;
 mod lag;
+mod inspect;
 mod metrics;
 mod options;
 mod ordered;
@@ -36,6 +37,7 @@ pub use group::{
     MemberId, MemberRef, OffsetCommit, Sync, Synced,
 };
 pub use lag::{GroupLag, LagState, PartitionLag};
+pub use inspect::StorageDescription;
 pub use metrics::Metrics;
 pub use options::{GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
@@ -49,7 +51,7 @@ pub use topic::Topic;
 pub use tramline_catalog::Change;
 pub use tramline_catalog::TopicDefaults;
 pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
-pub use tramline_log::Partition;
+pub use tramline_log::{EpochEnd, Partition, ProducerDescription};
 pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
 pub use tramline_routing::{
     Arguments, Binding, Destination, Exchange, ExchangeKind, ExchangeSettings, Message as RoutedBy,

@@ -17,6 +17,8 @@ pub struct Options {
     pub retention_check_interval: Duration,
     /// A producer that sends nothing for so long is forgotten (`producer.id.expiration.ms`).
     pub producer_id_expiration: Duration,
+    /// The directory that the store lives in, to be told to tools.
+    pub data_dir: String,
     /// Consumer groups.
     pub groups: GroupOptions,
     /// What connections and groups may take in memory.
@@ -49,6 +51,7 @@ impl Default for Options {
             topic_defaults: TopicDefaults::default(),
             retention_check_interval: Duration::from_secs(30),
             producer_id_expiration: Duration::from_secs(24 * 3600),
+            data_dir: "memory".to_owned(),
             groups: GroupOptions::default(),
             memory: MemoryOptions::default(),
         }

@@ -2,14 +2,21 @@
 //!
 //! What ApiVersions shows comes from this table alone.
 
+mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -17,12 +24,15 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
@@ -105,13 +115,23 @@ apis! {
     ApiVersions in api_versions, Abandons;
     CreateTopics in create_topics, Finishes;
     DeleteTopics in delete_topics, Finishes;
+    DeleteRecords in delete_records, Finishes;
     InitProducerId in init_producer_id, Finishes;
+    OffsetForLeaderEpoch in offset_for_leader_epoch, Abandons;
     DescribeConfigs in describe_configs, Abandons;
+    AlterConfigs in alter_configs, Finishes;
+    DescribeLogDirs in describe_log_dirs, Abandons;
     CreatePartitions in create_partitions, Finishes;
     DeleteGroups in delete_groups, Finishes;
+    ElectLeaders in elect_leaders, Abandons;
     IncrementalAlterConfigs in incremental_alter_configs, Finishes;
+    ListPartitionReassignments in list_partition_reassignments, Abandons;
     OffsetDelete in offset_delete, Finishes;
+    DescribeQuorum in describe_quorum, Abandons;
     DescribeCluster in describe_cluster, Abandons;
+    DescribeProducers in describe_producers, Abandons;
+    ListConfigResources in list_config_resources, Abandons;
+    DescribeTopicPartitions in describe_topic_partitions, Abandons;
 }
 
 /// Understands a frame and starts on it. An error closes the connection, as in Kafka.

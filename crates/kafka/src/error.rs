@@ -9,7 +9,9 @@ pub(crate) struct ErrorCode(i16);
 
 impl ErrorCode {
     pub(crate) const NONE: i16 = 0;
+    pub(crate) const OFFSET_OUT_OF_RANGE: Self = Self(1);
     pub(crate) const CORRUPT_MESSAGE: Self = Self(2);
+    pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: Self = Self(3);
     pub(crate) const MESSAGE_TOO_LARGE: Self = Self(10);
     pub(crate) const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
     pub(crate) const INVALID_TOPIC_EXCEPTION: Self = Self(17);
@@ -23,11 +25,13 @@ impl ErrorCode {
     pub(crate) const INVALID_REQUEST: Self = Self(42);
     pub(crate) const UNSUPPORTED_FOR_MESSAGE_FORMAT: Self = Self(43);
     pub(crate) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Self = Self(53);
+    pub(crate) const KAFKA_STORAGE_ERROR: Self = Self(56);
     pub(crate) const GROUP_ID_NOT_FOUND: Self = Self(69);
     pub(crate) const FETCH_SESSION_ID_NOT_FOUND: Self = Self(70);
     pub(crate) const FENCED_LEADER_EPOCH: Self = Self(74);
     pub(crate) const UNKNOWN_LEADER_EPOCH: Self = Self(75);
     pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: Self = Self(76);
+    pub(crate) const ELECTION_NOT_NEEDED: Self = Self(84);
     pub(crate) const INVALID_RECORD: Self = Self(87);
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: Self = Self(114);
 

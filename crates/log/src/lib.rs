@@ -3,6 +3,7 @@
 //! A [`Partition`] assigns offsets, keeps what idempotent producers sent last, and knows how far
 //! its log is durable: the high watermark, above which nothing is ever shown.
 
+mod epochs;
 mod error;
 mod partition;
 mod producers;
@@ -11,9 +12,10 @@ mod state;
 mod timestamps;
 mod watch;
 
+pub use epochs::EpochEnd;
 pub use error::Error;
 pub use partition::{Appended, Durability, Partition, PartitionSettings, Reading, TimestampRule};
-pub use producers::SEQUENCES_KEPT;
+pub use producers::{ProducerDescription, SEQUENCES_KEPT};
 pub use retention::Retention;
 pub use timestamps::FoundTimestamp;
 pub use watch::Watcher;

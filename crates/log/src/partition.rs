@@ -6,7 +6,7 @@
 //! whoever waits.
 
 use crate::{
-    Error, Retention, Watcher,
+    Error, ProducerDescription, Retention, Watcher,
     state::{State, Step, check_batch},
     watch::Watchers,
 };
@@ -367,6 +367,11 @@ impl Partition {
         });
         self.store
             .submit(Commit { ops: smallvec![Op::Trim(self.log, to)], on_durable }, reservation);
+    }
+
+    /// The idempotent producers that are remembered, by id.
+    pub fn producers(&self) -> Vec<ProducerDescription> {
+        self.state.lock().describe_producers()
     }
 
     /// How many bytes a due checkpoint of the producers' state takes, if one is due.

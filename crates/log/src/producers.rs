@@ -30,6 +30,19 @@ pub(crate) struct Entry {
     pub(crate) at: Timestamp,
 }
 
+/// An idempotent producer, as tools see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerDescription {
+    /// Its id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+    /// The sequence number of its last record, where one is remembered.
+    pub last_sequence: Option<i32>,
+    /// When it last sent.
+    pub seen: Timestamp,
+}
+
 /// What a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -123,6 +136,19 @@ impl Producers {
         if let Some(id) = oldest {
             self.by_id.remove(&id);
         }
+    }
+
+    /// Everyone, by id.
+    pub(crate) fn describe(&self) -> Vec<ProducerDescription> {
+        let describe = |(id, producer): (&i64, &Producer)| ProducerDescription {
+            producer_id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map(|(_, last, _)| *last),
+            seen: producer.seen,
+        };
+        let mut all: Vec<_> = self.by_id.iter().map(describe).collect();
+        all.sort_unstable_by_key(|producer| producer.producer_id);
+        all
     }
 
     /// Drops who has sent nothing since `before`.

@@ -5,7 +5,7 @@
 
 use crate::{
     Error, PartitionSettings, TimestampRule,
-    producers::{ENTRY_BYTES, Entry, Producers, Verdict},
+    producers::{ENTRY_BYTES, Entry, ProducerDescription, Producers, Verdict},
 };
 use tramline_record::BatchHeader;
 use tramline_store::Target;
@@ -91,6 +91,11 @@ impl State {
         let target = Target { log, base: self.next, leader_epoch: self.leader_epoch };
         self.next = self.next.plus(u64::from(offsets));
         (target, self.next)
+    }
+
+    /// The producers that are remembered.
+    pub(crate) fn describe_producers(&self) -> Vec<ProducerDescription> {
+        self.producers.describe()
     }
 
     /// How many bytes a due checkpoint takes, if one is due.

@@ -218,6 +218,12 @@ impl Config {
         Ok(config)
     }
 
+    /// The data directory as tools are told it.
+    fn data_dir_absolute(&self) -> String {
+        let path = std::path::absolute(&self.data_dir);
+        path.unwrap_or_else(|_| self.data_dir.clone()).display().to_string()
+    }
+
     /// The broker's part.
     pub(crate) fn broker_options(&self) -> anyhow::Result<Options> {
         let defaults = self.topics.defaults.clone();
@@ -235,6 +241,7 @@ impl Config {
                 offsets_retention: self.groups.offsets_retention.0,
                 offset_metadata_bytes_max: self.groups.offset_metadata_max.as_usize(),
             },
+            data_dir: self.data_dir_absolute(),
             memory: MemoryOptions::of(self.memory_budget.as_usize()),
         })
     }

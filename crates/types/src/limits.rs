@@ -32,6 +32,8 @@ pub const REQUEST_READ_MAX: Duration = Duration::from_secs(30);
 pub const RESPONSE_WRITE_MAX: Duration = Duration::from_secs(60);
 /// Partitions of one topic.
 pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
+/// Partitions of one answer that comes in pages (Kafka `max.request.partition.size.limit`).
+pub const PARTITIONS_PER_ANSWER_MAX: usize = 2000;
 /// Partitions of one node.
 pub const PARTITIONS_MAX: usize = 200_000;
 /// What record batches may grow to when the broker has to open one.

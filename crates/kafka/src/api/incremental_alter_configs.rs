@@ -24,7 +24,7 @@ use tramline_wire::{
 
 pub(super) const VERSIONS: VersionRange = VersionRange::new(0, 1);
 
-type Refusal = (ErrorCode, Option<KafkaStr>);
+pub(super) type Refusal = (ErrorCode, Option<KafkaStr>);
 
 pub(super) async fn handle(
     cx: &Context,
@@ -49,18 +49,32 @@ pub(super) async fn handle(
 }
 
 async fn alter(cx: &Context, wanted: &AlterConfigsResource, mode: Mode) -> Result<(), Refusal> {
-    match wanted.resource_type {
-        TOPIC => {}
-        BROKER => return Err(invalid("the broker's settings live in its configuration file")),
-        _ => return Err(invalid("only topics have settings that can be changed")),
-    }
+    check_resource(wanted.resource_type)?;
     let mut names = HashSet::new();
     if !wanted.configs.iter().all(|config| names.insert(config.name.as_str())) {
         return Err(invalid("a setting is in the request twice"));
     }
-    let refuse = |error: Error| (ErrorCode::from(&error), to_wire::message(&error));
-    let name = TopicName::parse(&wanted.resource_name).map_err(|error| refuse(error.into()))?;
     let changes = wanted.configs.iter().map(change).collect::<Result<_, _>>()?;
+    apply(cx, &wanted.resource_name, (changes, mode)).await
+}
+
+/// Whether a resource's settings can be changed here.
+pub(super) fn check_resource(resource_type: i8) -> Result<(), Refusal> {
+    match resource_type {
+        TOPIC => Ok(()),
+        BROKER => Err(invalid("the broker's settings live in its configuration file")),
+        _ => Err(invalid("only topics have settings that can be changed")),
+    }
+}
+
+/// Changes a topic's settings, all or none.
+pub(super) async fn apply(
+    cx: &Context,
+    topic: &str,
+    (changes, mode): (Vec<SettingChange>, Mode),
+) -> Result<(), Refusal> {
+    let refuse = |error: Error| (ErrorCode::from(&error), to_wire::message(&error));
+    let name = TopicName::parse(topic).map_err(|error| refuse(error.into()))?;
     cx.broker().alter_topic(&name, changes, mode).await.map_err(refuse)
 }
 
@@ -80,6 +94,6 @@ fn change(config: &AlterableConfig) -> Result<SettingChange, Refusal> {
     Ok(SettingChange { name: config.name.to_string(), change })
 }
 
-fn invalid(message: &'static str) -> Refusal {
+pub(super) fn invalid(message: &'static str) -> Refusal {
     (ErrorCode::INVALID_REQUEST, Some(KafkaStr::from_static(message)))
 }

@@ -11,4 +11,5 @@ mod memory;
 mod metadata;
 mod produce;
 mod support;
+mod tools;
 mod versions;

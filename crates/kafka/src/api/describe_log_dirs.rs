@@ -1,0 +1,82 @@
+//! DescribeLogDirs (key 35, v1-5): the one data directory, and how many bytes each partition
+//! stores in it.
+//!
+//! v2 is flexible, v3 adds a top-level error, v4 the free space, v5 cordoned directories. The size
+//! of the whole volume is not told (-1).
+
+use crate::{
+    context::{Call, Context},
+    error::ErrorCode,
+    from_wire,
+    to_wire::{self, text},
+};
+use std::sync::Arc;
+use tramline_broker::Topic;
+use tramline_wire::kafka::{
+    VersionRange,
+    describe_log_dirs::{
+        DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
+        DescribeLogDirsResult, DescribeLogDirsTopic,
+    },
+};
+
+pub(super) const VERSIONS: VersionRange = VersionRange::new(1, 5);
+
+pub(super) async fn handle(
+    cx: &Context,
+    call: &Call,
+    request: DescribeLogDirsRequest,
+) -> DescribeLogDirsResponse {
+    let mut topics = Vec::new();
+    match &request.topics {
+        None => {
+            for topic in cx.broker().topics() {
+                let all: Vec<_> = (0..to_wire::count(topic.partition_count())).collect();
+                topics.push(describe(&topic, &all));
+            }
+        }
+        // What does not exist is left out, as in Kafka.
+        Some(named) => {
+            for wanted in named {
+                if let Ok(topic) = from_wire::topic(cx, &wanted.topic) {
+                    topics.push(describe(&topic, &wanted.partitions));
+                }
+            }
+        }
+    }
+    let failed = topics.iter().any(Option::is_none);
+    let storage = cx.broker().describe_storage();
+    let result = DescribeLogDirsResult {
+        error_code: if failed {
+            cx.refuse(call.api, ErrorCode::KAFKA_STORAGE_ERROR)
+        } else {
+            ErrorCode::NONE
+        },
+        log_dir: text(&storage.directory),
+        topics: topics.into_iter().flatten().collect(),
+        usable_bytes: storage
+            .free_bytes
+            .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        ..DescribeLogDirsResult::default()
+    };
+    DescribeLogDirsResponse { results: vec![result], ..DescribeLogDirsResponse::default() }
+}
+
+/// `None` when the store cannot tell.
+fn describe(topic: &Arc<Topic>, partitions: &[i32]) -> Option<DescribeLogDirsTopic> {
+    let mut described = Vec::with_capacity(partitions.len());
+    for index in partitions {
+        let Ok(partition) =
+            from_wire::partition(topic, *index).and_then(|index| topic.partition(index))
+        else {
+            continue;
+        };
+        described.push(DescribeLogDirsPartition {
+            partition_index: *index,
+            partition_size: i64::try_from(partition.bytes().ok()?).unwrap_or(i64::MAX),
+            offset_lag: 0,
+            is_future_key: false,
+        });
+    }
+    Some(DescribeLogDirsTopic { name: text(topic.name().as_str()), partitions: described })
+}
