@@ -176,6 +176,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
     Suite { name: "kafkajs", kind: Kind::Node },
     Suite { name: "franz-go", kind: Kind::Go("franz") },
+    Suite { name: "sarama", kind: Kind::Go("sarama") },
     Suite { name: "kcat", kind: Kind::Python(python::KCAT) },
     Suite { name: "readme", kind: Kind::Python(python::README) },
     Suite { name: "network", kind: Kind::Python(python::NETWORK) },
