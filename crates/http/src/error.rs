@@ -51,6 +51,9 @@ pub(crate) enum Error {
     /// The group has members; its offsets are theirs to move.
     #[error("group `{0}` has members")]
     GroupActive(String),
+    /// No open connection has this id.
+    #[error("there is no connection {0}")]
+    UnknownConnection(u64),
 }
 
 impl Error {
@@ -69,7 +72,7 @@ impl Error {
             Self::Busy => ErrorKind::Unavailable,
             Self::BodyTooSlow => ErrorKind::DeadlineExceeded,
             Self::CrossSite | Self::HostRefused(_) => ErrorKind::PermissionDenied,
-            Self::UnknownPath(_) => ErrorKind::NotFound,
+            Self::UnknownPath(_) | Self::UnknownConnection(_) => ErrorKind::NotFound,
             Self::MethodRefused(_) => ErrorKind::Unimplemented,
             Self::GroupActive(_) => ErrorKind::FailedPrecondition,
         }
@@ -99,6 +102,9 @@ impl Error {
                 (StatusCode::METHOD_NOT_ALLOWED, "see `/v1/openapi.json` for its methods")
             }
             Self::GroupActive(_) => (StatusCode::CONFLICT, "stop its consumers, then retry"),
+            Self::UnknownConnection(_) => {
+                (StatusCode::NOT_FOUND, "list the connections to see which are open")
+            }
         }
     }
 

@@ -8,8 +8,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
-use tramline_broker::{Change, Mode, NewTopic, Position, SettingChange, Topic};
-use tramline_types::{Message, Timestamp, TopicName};
+use tramline_broker::{Change, EnqueueOptions, Mode, NewTopic, Position, SettingChange, Topic};
+use tramline_types::{ExchangeName, Message, QueueName, Timestamp, TopicName};
 
 pub(crate) use headers::Headers;
 
@@ -119,6 +119,84 @@ impl PublishMessage {
         };
         Ok((self.partition, message))
     }
+}
+
+/// The JSON body of POST `/v1/queues/{queue}/messages`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnqueueMessages {
+    messages: Vec<EnqueueMessage>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnqueueMessage {
+    key: Option<String>,
+    key_base64: Option<String>,
+    value: Option<String>,
+    value_base64: Option<String>,
+    #[serde(default)]
+    headers: Headers,
+    #[serde(default)]
+    priority: u8,
+    ttl_ms: Option<u64>,
+    delay_ms: Option<u64>,
+    group: Option<String>,
+    deduplication_id: Option<String>,
+}
+
+impl EnqueueMessages {
+    /// Each message, and how it is to be treated.
+    pub(crate) fn into_domain(
+        self,
+        now: Timestamp,
+    ) -> Result<Vec<(Message, EnqueueOptions)>, Error> {
+        if self.messages.is_empty() {
+            return Err(Error::malformed("`messages` is empty", "send at least one message"));
+        }
+        self.messages.into_iter().map(|message| message.into_domain(now)).collect()
+    }
+}
+
+impl EnqueueMessage {
+    fn into_domain(self, now: Timestamp) -> Result<(Message, EnqueueOptions), Error> {
+        let message = Message {
+            key: bytes("key", self.key, self.key_base64)?,
+            value: bytes("value", self.value, self.value_base64)?,
+            headers: self.headers.into_domain()?,
+            timestamp: None,
+        };
+        let delay = |delay_ms: u64| {
+            let millis = i64::try_from(delay_ms).unwrap_or(i64::MAX);
+            Timestamp::from_millis(now.as_millis().saturating_add(millis))
+        };
+        let options = EnqueueOptions {
+            persistent: true,
+            priority: self.priority,
+            ttl_ms: self.ttl_ms,
+            deliver_at: self.delay_ms.map(delay),
+            group: self.group.map(|group| group.into_bytes().into()),
+            deduplication_id: self.deduplication_id.map(|id| id.into_bytes().into()),
+        };
+        Ok((message, options))
+    }
+}
+
+/// A queue's name.
+pub(crate) fn queue_name(text: &str) -> Result<QueueName, Error> {
+    Ok(QueueName::parse(text)?)
+}
+
+/// The name of an exchange that is not the default one.
+pub(crate) fn exchange_name(text: &str) -> Result<ExchangeName, Error> {
+    let name = ExchangeName::parse(text)?;
+    if name.is_default() {
+        return Err(Error::malformed(
+            "the default exchange has no name and binds every queue by its own",
+            "name another exchange",
+        ));
+    }
+    Ok(name)
 }
 
 /// Bytes given as text or as base64, not as both.

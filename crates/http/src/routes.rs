@@ -2,7 +2,10 @@
 
 use crate::{
     Context,
-    api::{group, health, landing, message, metrics, offsets, tail, topic},
+    api::{
+        binding, connection, exchange, group, health, landing, message, metrics, offsets, queue,
+        tail, topic,
+    },
     error::Error,
     guard::guard,
 };
@@ -59,6 +62,23 @@ fn routes() -> Vec<Route> {
         route(M::DELETE, "/v1/groups/{group}", group::delete),
         route(M::GET, "/v1/groups/{group}/lag", group::lag::handle),
         route(M::POST, "/v1/groups/{group}/offsets", offsets::reset),
+        route(M::GET, "/v1/queues", queue::list),
+        route(M::POST, "/v1/queues", queue::declare),
+        route(M::GET, "/v1/queues/{queue}", queue::describe),
+        route(M::DELETE, "/v1/queues/{queue}", queue::delete),
+        route(M::POST, "/v1/queues/{queue}/purge", queue::purge),
+        route(M::POST, "/v1/queues/{queue}/messages", queue::message::enqueue),
+        route(M::POST, "/v1/queues/{queue}/receive", queue::message::receive),
+        route(M::POST, "/v1/queues/{queue}/settle", queue::message::settle),
+        route(M::GET, "/v1/exchanges", exchange::list),
+        route(M::POST, "/v1/exchanges", exchange::declare),
+        route(M::GET, "/v1/exchanges/{exchange}", exchange::describe),
+        route(M::DELETE, "/v1/exchanges/{exchange}", exchange::delete),
+        route(M::GET, "/v1/bindings", binding::list),
+        route(M::POST, "/v1/bindings", binding::bind),
+        route(M::DELETE, "/v1/bindings", binding::unbind),
+        route(M::GET, "/v1/connections", connection::list),
+        route(M::DELETE, "/v1/connections/{connection}", connection::close),
     ]
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tramline_broker::{self as broker, Broker, SettingKind, SettingSource, Topic};
 use tramline_types::{Offset, TopicId};
 
-pub(crate) use message::{Limit, Message, messages};
+pub(crate) use message::{Limit, Message, QueueMessage, messages};
 
 /// The answer of GET `/v1/topics`.
 #[derive(Serialize)]

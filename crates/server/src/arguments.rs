@@ -2,6 +2,7 @@
 
 mod group;
 mod message;
+mod queue;
 mod topic;
 
 use crate::config::{Listen, LogFormat};
@@ -10,6 +11,10 @@ use std::path::PathBuf;
 
 pub(crate) use group::{GroupCommand, GroupReset};
 pub(crate) use message::{Pub, Sub, SubOutput};
+pub(crate) use queue::{
+    Asking, Binding, BindingCommand, ConnectionCommand, ExchangeCommand, QueueCommand, QueueGet,
+    QueuePut,
+};
 pub(crate) use topic::{Order, TopicAlter, TopicCommand, TopicCreate};
 
 /// One broker for queues, streams and realtime messages.
@@ -54,6 +59,18 @@ Stop it with Ctrl-C or SIGTERM. `tramline config print-default` prints all setti
     /// List, describe, reset and delete consumer groups
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Declare, list, describe, fill, read, purge and delete queues
+    #[command(subcommand)]
+    Queue(QueueCommand),
+    /// Declare, list, describe and delete exchanges
+    #[command(subcommand)]
+    Exchange(ExchangeCommand),
+    /// Add, list and remove bindings
+    #[command(subcommand)]
+    Binding(BindingCommand),
+    /// List and close client connections
+    #[command(subcommand)]
+    Connection(ConnectionCommand),
     /// Check this machine: data directory, disk, ports, limits
     #[command(after_help = "\
 Examples:

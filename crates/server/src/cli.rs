@@ -1,8 +1,10 @@
 //! The commands that speak to a running broker, through its HTTP API alone.
 
 pub(crate) mod doctor;
+pub(crate) mod exchange;
 pub(crate) mod group;
 pub(crate) mod publish;
+pub(crate) mod queue;
 pub(crate) mod subscribe;
 pub(crate) mod topic;
 

@@ -34,6 +34,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Pub(arguments) => cli::publish::run(arguments)?,
         Command::Sub(arguments) => cli::subscribe::run(&arguments)?,
         Command::Group(command) => cli::group::run(command)?,
+        Command::Queue(command) => cli::queue::run(command)?,
+        Command::Exchange(command) => cli::exchange::run(command)?,
+        Command::Binding(command) => cli::exchange::run_binding(command)?,
+        Command::Connection(command) => cli::exchange::run_connection(command)?,
         Command::Doctor(arguments) => return cli::doctor::run(&arguments),
         Command::Config(ConfigCommand::PrintDefault) => {
             io::stdout().write_all(config::DEFAULT_TEXT.as_bytes())?;

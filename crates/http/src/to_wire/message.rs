@@ -5,6 +5,7 @@ use crate::error::Error;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use std::sync::Arc;
 use tramline_broker::{self as broker, Fetched};
 use tramline_record::{Batch, Record};
 use tramline_types::{Header, limits::BATCH_BYTES_OPENED_MAX};
@@ -26,6 +27,19 @@ impl Serialize for Message {
         bytes_entry(&mut map, ["key", "key_base64"], self.record.key.as_ref())?;
         bytes_entry(&mut map, ["value", "value_base64"], self.record.value.as_ref())?;
         map.serialize_entry("headers", &HeaderList(&self.record.headers))?;
+        map.end()
+    }
+}
+
+/// A queue's message: its key, value and headers.
+pub(crate) struct QueueMessage(pub(crate) Arc<tramline_types::Message>);
+
+impl Serialize for QueueMessage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        bytes_entry(&mut map, ["key", "key_base64"], self.0.key.as_ref())?;
+        bytes_entry(&mut map, ["value", "value_base64"], self.0.value.as_ref())?;
+        map.serialize_entry("headers", &HeaderList(&self.0.headers))?;
         map.end()
     }
 }

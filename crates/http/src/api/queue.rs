@@ -1,0 +1,151 @@
+//! `/v1/queues`: declares, lists, describes, purges and deletes queues.
+
+pub(crate) mod message;
+
+use crate::{
+    Context,
+    api::{
+        binding::{self, Binding},
+        exchange::created_status,
+    },
+    error::Error,
+    extract::{Json as Body, Names, Params},
+    from_wire::queue_name,
+};
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tramline_broker::{self as broker, Broker, Counts, DeleteOnly, Destination, QueueSettings};
+
+/// The answer of GET `/v1/queues`.
+#[derive(Serialize)]
+pub(crate) struct QueueList {
+    queues: Vec<Queue>,
+}
+
+/// A queue in short.
+#[derive(Serialize)]
+pub(crate) struct Queue {
+    name: String,
+    /// Milliseconds since the Unix epoch.
+    created: i64,
+    durable: bool,
+    exclusive: bool,
+    ready: u64,
+    locked: u64,
+    delayed: u64,
+    deferred: u64,
+    bytes_ready: u64,
+    consumers: u64,
+    /// The time of the oldest message that is not done, where it is known.
+    oldest: Option<i64>,
+}
+
+/// The answer of GET `/v1/queues/{queue}`.
+#[derive(Serialize)]
+pub(crate) struct QueueDescription {
+    #[serde(flatten)]
+    queue: Queue,
+    settings: QueueSettings,
+    bindings: Vec<Binding>,
+}
+
+/// The body of POST `/v1/queues`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeclareQueue {
+    name: String,
+    #[serde(default)]
+    settings: QueueSettings,
+}
+
+fn to_wire(queue: &broker::Queue) -> Queue {
+    let counts: Counts = queue.counts();
+    let settings = queue.settings();
+    Queue {
+        name: queue.name().to_string(),
+        created: queue.created().as_millis(),
+        durable: settings.durability == broker::QueueDurability::Durable,
+        exclusive: settings.owner.is_some(),
+        ready: counts.ready,
+        locked: counts.locked,
+        delayed: counts.delayed,
+        deferred: counts.deferred,
+        bytes_ready: counts.bytes_ready,
+        consumers: counts.consumers,
+        oldest: counts.oldest.map(tramline_types::Timestamp::as_millis),
+    }
+}
+
+/// The queue of this name.
+pub(crate) fn find(broker: &Broker, name: &str) -> Result<Arc<broker::Queue>, Error> {
+    Ok(broker.queue(&queue_name(name)?)?)
+}
+
+/// POST `/v1/queues`: 201 when it is new, 200 when it was there, the same.
+pub(crate) async fn declare(
+    State(cx): State<Context>,
+    Body(request): Body<DeclareQueue>,
+) -> Result<(StatusCode, Json<Queue>), Error> {
+    let name = queue_name(&request.name)?;
+    let (queue, created) = cx.broker.declare_queue(&name, request.settings).await?;
+    Ok((created_status(created), Json(to_wire(&queue))))
+}
+
+/// GET `/v1/queues`.
+pub(crate) async fn list(State(cx): State<Context>) -> Json<QueueList> {
+    let queues = cx.broker.queues();
+    Json(QueueList { queues: queues.iter().map(|queue| to_wire(queue)).collect() })
+}
+
+/// GET `/v1/queues/{queue}`.
+pub(crate) async fn describe(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+) -> Result<Json<QueueDescription>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    let bindings = cx.broker.bindings_to(&Destination::Queue(queue.name().clone()));
+    Ok(Json(QueueDescription {
+        queue: to_wire(&queue),
+        settings: queue.settings().clone(),
+        bindings: binding::sorted(bindings),
+    }))
+}
+
+/// The query of DELETE `/v1/queues/{queue}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeleteQuery {
+    #[serde(default)]
+    if_unused: bool,
+    #[serde(default)]
+    if_empty: bool,
+}
+
+/// How many messages an action was about.
+#[derive(Serialize)]
+pub(crate) struct Messages {
+    pub(crate) messages: u64,
+}
+
+/// DELETE `/v1/queues/{queue}`, with everything in it.
+pub(crate) async fn delete(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+    Params(query): Params<DeleteQuery>,
+) -> Result<Json<Messages>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    queue.check_owner(None)?;
+    let only = DeleteOnly { if_unused: query.if_unused, if_empty: query.if_empty };
+    Ok(Json(Messages { messages: cx.broker.delete_queue(&queue, only).await? }))
+}
+
+/// POST `/v1/queues/{queue}/purge`: drops what is ready.
+pub(crate) async fn purge(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+) -> Result<Json<Messages>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    queue.check_owner(None)?;
+    Ok(Json(Messages { messages: queue.purge().await? }))
+}

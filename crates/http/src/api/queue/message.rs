@@ -1,0 +1,227 @@
+//! `/v1/queues/{queue}/messages`, `/receive`, `/settle`: work with a queue by plain JSON.
+
+use super::find;
+use crate::{
+    Context,
+    error::{Error, ErrorBody},
+    extract::{Json as Body, Names},
+    from_wire::EnqueueMessages,
+    to_wire::QueueMessage,
+};
+use axum::{Json, extract::State, http::StatusCode};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tramline_broker::{self as broker, Enqueue, Lock, LockToken, Outcome, Receive};
+
+/// Messages of one answer or request.
+const MESSAGES_MAX: usize = 10_000;
+/// Bytes of one answer; one message at least.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+const LOCK_DEFAULT: Duration = Duration::from_secs(30);
+/// As long as SQS allows.
+const LOCK_MAX: Duration = Duration::from_secs(12 * 3600);
+
+/// The answer of POST `/v1/queues/{queue}/messages`: one entry per message, in their order.
+#[derive(Serialize)]
+pub(crate) struct Enqueued {
+    messages: Vec<EnqueueResult>,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum EnqueueResult {
+    Enqueued(bool),
+    Error(String),
+}
+
+/// POST `/v1/queues/{queue}/messages`. Answers when every message is durable or refused.
+pub(crate) async fn enqueue(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+    Body(request): Body<EnqueueMessages>,
+) -> Result<(StatusCode, Json<Enqueued>), Error> {
+    let queue = find(&cx.broker, &name)?;
+    queue.check_owner(None)?;
+    let messages = request.into_domain(cx.broker.clock().now())?;
+    if messages.len() > MESSAGES_MAX {
+        return Err(Error::malformed(
+            format!("{} messages are more than {MESSAGES_MAX}", messages.len()),
+            "send fewer messages per request",
+        ));
+    }
+    let enqueue = |(message, options)| Enqueue {
+        targets: std::iter::once(queue.clone()).collect(),
+        message,
+        options,
+    };
+    let results = cx.broker.enqueue(messages.into_iter().map(enqueue).collect()).await.await;
+    let failed = results.iter().filter(|result| result.is_err()).count();
+    let messages = results.into_iter().map(|result| match result {
+        Ok(()) => EnqueueResult::Enqueued(true),
+        Err(error) => EnqueueResult::Error(error.to_string()),
+    });
+    let status = if failed == 0 { StatusCode::OK } else { StatusCode::INSUFFICIENT_STORAGE };
+    Ok((status, Json(Enqueued { messages: messages.collect(), failed })))
+}
+
+/// The body of POST `/v1/queues/{queue}/receive`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReceiveRequest {
+    limit: Option<usize>,
+    wait_ms: Option<u64>,
+    lock_ms: Option<u64>,
+    /// Settled as they are delivered.
+    #[serde(default)]
+    accept: bool,
+}
+
+/// The answer of POST `/v1/queues/{queue}/receive`.
+#[derive(Serialize)]
+pub(crate) struct Received {
+    messages: Vec<Delivery>,
+}
+
+#[derive(Serialize)]
+struct Delivery {
+    /// Names the delivery when it is settled; `null` where it was settled as it was delivered.
+    token: Option<String>,
+    /// Earlier deliveries of the message.
+    deliveries: u32,
+    redelivered: bool,
+    /// Milliseconds since the Unix epoch.
+    enqueued_at: i64,
+    locked_until: Option<i64>,
+    #[serde(flatten)]
+    message: QueueMessage,
+}
+
+/// POST `/v1/queues/{queue}/receive`.
+pub(crate) async fn receive(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+    Body(request): Body<ReceiveRequest>,
+) -> Result<Json<Received>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    let lock = request.lock_ms.map_or(LOCK_DEFAULT, Duration::from_millis).min(LOCK_MAX);
+    let wait = Duration::from_millis(request.wait_ms.unwrap_or(0)).min(cx.options.wait_max);
+    let receive = Receive {
+        n_max: request.limit.unwrap_or(1).clamp(1, MESSAGES_MAX),
+        bytes_max: BYTES_MAX,
+        lock: if request.accept { Lock::None } else { Lock::Timed(lock) },
+        wait,
+        attempt_id: None,
+        connection: None,
+    };
+    let deliveries = tokio::select! {
+        deliveries = queue.receive(receive) => deliveries?,
+        () = cx.stopping() => Vec::new(),
+    };
+    let delivery = |delivery: broker::Delivery| Delivery {
+        token: (!request.accept).then(|| URL_SAFE_NO_PAD.encode(delivery.token.to_bytes())),
+        deliveries: delivery.deliveries,
+        redelivered: delivery.redelivered,
+        enqueued_at: delivery.enqueued_at.as_millis(),
+        locked_until: delivery.locked_until.map(tramline_types::Timestamp::as_millis),
+        message: QueueMessage(delivery.message),
+    };
+    Ok(Json(Received { messages: deliveries.into_iter().map(delivery).collect() }))
+}
+
+/// The body of POST `/v1/queues/{queue}/settle`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SettleRequest {
+    settles: Vec<Settle>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settle {
+    token: String,
+    outcome: OutcomeName,
+    /// With `release`: not to be delivered before this has passed. With `extend`: how long.
+    delay_ms: Option<u64>,
+    /// With `reject`: why.
+    reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OutcomeName {
+    /// Done.
+    Accept,
+    /// Back to its place.
+    Release,
+    /// To the dead-letter target, where there is one.
+    Reject,
+    /// Locked for longer.
+    Extend,
+}
+
+/// The answer of POST `/v1/queues/{queue}/settle`: one entry per delivery, in their order.
+#[derive(Serialize)]
+pub(crate) struct Settled {
+    settles: Vec<SettleResult>,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SettleResult {
+    Settled { settled: bool },
+    Extended { locked_until: i64 },
+    Failed { error: ErrorBody },
+}
+
+/// POST `/v1/queues/{queue}/settle`. Answers when it is durable.
+pub(crate) async fn settle(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+    Body(request): Body<SettleRequest>,
+) -> Result<Json<Settled>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    let (mut results, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    for settle in &request.settles {
+        let token = token(&settle.token)?;
+        let outcome = match settle.outcome {
+            OutcomeName::Accept => Outcome::Accepted,
+            OutcomeName::Release => Outcome::Released { count: true, delay_ms: settle.delay_ms },
+            OutcomeName::Reject => {
+                Outcome::Rejected { dead_letter: true, reason: settle.reason.clone() }
+            }
+            OutcomeName::Extend => {
+                let lock = settle.delay_ms.map_or(LOCK_DEFAULT, Duration::from_millis);
+                let extended = queue.extend(token, lock.min(LOCK_MAX));
+                results.push(match extended {
+                    Ok(until) => SettleResult::Extended { locked_until: until.as_millis() },
+                    Err(error) => SettleResult::Failed { error: Error::from(error).body() },
+                });
+                continue;
+            }
+        };
+        results.push(SettleResult::Settled { settled: true });
+        places.push((token, results.len() - 1));
+        outcomes.push((token, outcome));
+    }
+    let settling = queue.settle(&outcomes);
+    for (token, place) in places {
+        if settling.lost().contains(&token) {
+            let lost = broker::Error::from(broker::QueueError::LockLost);
+            results[place] = SettleResult::Failed { error: Error::from(lost).body() };
+        }
+    }
+    settling.await;
+    let failed = results.iter().filter(|s| matches!(s, SettleResult::Failed { .. })).count();
+    Ok(Json(Settled { settles: results, failed }))
+}
+
+fn token(text: &str) -> Result<LockToken, Error> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let bytes = bytes.and_then(|bytes| <[u8; LockToken::BYTES]>::try_from(bytes).ok());
+    bytes.map(LockToken::from_bytes).ok_or_else(|| {
+        Error::malformed(format!("`{text}` is no token"), "use the `token` of a delivery")
+    })
+}
