@@ -278,8 +278,7 @@ fn load_topics(
         let (name, record) = TopicRecord::decode(&key, &value)?;
         let id = record.topic_id().ok_or(Error::UnknownTopicId)?;
         let settings = TopicSettings::new(record.settings.clone(), &options.topic_defaults)?;
-        let open =
-            |log, settings| Partition::open(Arc::clone(store), LogId(log), leader_epoch, settings);
+        let open = |log, settings| open_partition(store, LogId(log), leader_epoch, settings);
         let of_ordered = ordered_settings(&settings, record.logs.len());
         let ordered = record.ordered.as_ref().map(|ordered| open(ordered.log, of_ordered));
         let ordered = ordered.transpose()?.map(Arc::new);
@@ -297,6 +296,20 @@ fn load_topics(
         topics.insert(Arc::new(topic));
     }
     Ok(topics)
+}
+
+fn open_partition(
+    store: &Arc<dyn LogStore>,
+    log: LogId,
+    leader_epoch: i32,
+    settings: PartitionSettings,
+) -> Result<Partition, Error> {
+    let partition = Partition::open(Arc::clone(store), log, leader_epoch, settings)?;
+    if store.has_lost(log)? {
+        let known = Counter::producer_ids(&**store).bound();
+        partition.doubt_producers(i64::try_from(known).unwrap_or(i64::MAX));
+    }
+    Ok(partition)
 }
 
 #[cfg(test)]

@@ -81,9 +81,6 @@ pub enum Error {
     /// A gap in an idempotent producer's sequence.
     #[error("out of order: {0}")]
     OutOfOrderSequence(String),
-    /// A batch of an idempotent producer that was appended too long ago to say where.
-    #[error("a duplicate of a batch that is no longer remembered")]
-    DuplicateSequence,
     /// A producer that another instance has replaced.
     #[error("fenced: {0}")]
     InvalidProducerEpoch(String),
@@ -169,10 +166,9 @@ impl Error {
             | Self::InvalidGroup(_)
             | Self::OffsetMetadataTooLarge => ErrorKind::InvalidArgument,
             Self::OffsetOutOfRange { .. } => ErrorKind::OutOfRange,
-            Self::OrderedView { .. }
-            | Self::OutOfOrderSequence(_)
-            | Self::DuplicateSequence
-            | Self::NonEmptyGroup => ErrorKind::FailedPrecondition,
+            Self::OrderedView { .. } | Self::OutOfOrderSequence(_) | Self::NonEmptyGroup => {
+                ErrorKind::FailedPrecondition
+            }
             Self::InvalidProducerEpoch(_)
             | Self::UnknownMember
             | Self::IllegalGeneration

@@ -33,6 +33,11 @@ impl Counter {
         Self { key, next: AtomicU64::new(stored.max(used_max) + 1) }
     }
 
+    /// All numbers handed out so far are below this.
+    pub fn bound(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
     /// The next number, and what to commit together with its first use.
     pub fn next(&self) -> (u64, Op) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);

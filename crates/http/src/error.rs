@@ -183,7 +183,7 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
             (StatusCode::BAD_REQUEST, "leave the timestamp out, or correct the sender's clock")
         }
         E::UnsupportedCompression => (StatusCode::BAD_REQUEST, "choose another compression"),
-        E::OutOfOrderSequence(_) | E::DuplicateSequence | E::InvalidProducerEpoch(_) => {
+        E::OutOfOrderSequence(_) | E::InvalidProducerEpoch(_) => {
             (StatusCode::CONFLICT, "start the producer again")
         }
         E::StorageFull => {

@@ -79,7 +79,6 @@ impl From<&broker::Error> for ErrorCode {
             E::InvalidSetting { .. } => 40,
             E::LimitExceeded(_) => 44,
             E::OutOfOrderSequence(_) => 45,
-            E::DuplicateSequence => 46,
             E::InvalidProducerEpoch(_) => 47,
             // Retriable, as a full or failing disk is in Kafka.
             E::StorageFull | E::Storage(_) => 56,

@@ -141,6 +141,12 @@ impl Partition {
         Self { ordered: Some(ordered), ..self }
     }
 
+    /// Where commits were lost to damage, a producer with an id below this, which may have sent
+    /// one of them, is refused once instead of having a retry stored a second time in silence.
+    pub fn doubt_producers(&self, below: i64) {
+        self.state.lock().doubt_producers(below);
+    }
+
     /// The log that it is stored in.
     pub const fn log(&self) -> LogId {
         self.log

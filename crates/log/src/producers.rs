@@ -65,6 +65,10 @@ struct Producer {
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
     by_id: HashMap<i64, Producer>,
+    /// What producers with ids below this sent last may have been lost to damage.
+    doubted_below: i64,
+    /// Of those the epoch in which they were told.
+    told: HashMap<i64, i16>,
 }
 
 impl Producers {
@@ -106,6 +110,27 @@ impl Producers {
                 expected,
             })
         }
+    }
+
+    /// What producers with ids below this sent last may have been lost to damage: what looks like
+    /// their next batch may be one that was stored.
+    pub(crate) const fn doubt(&mut self, below: i64) {
+        self.doubted_below = below;
+    }
+
+    /// Whether a batch that seems to be new may have been stored before. Its producer is told
+    /// once, and begins a new epoch if it goes on.
+    pub(crate) fn is_doubtful(&mut self, header: &BatchHeader) -> bool {
+        if header.producer_id >= self.doubted_below {
+            return false;
+        }
+        if let Some(told) = self.told.get(&header.producer_id) {
+            return header.producer_epoch <= *told;
+        }
+        if self.told.len() < limits::PRODUCERS_PER_PARTITION_MAX {
+            self.told.insert(header.producer_id, header.producer_epoch);
+        }
+        true
     }
 
     /// Remembers a batch.

@@ -55,6 +55,11 @@ impl State {
         }
     }
 
+    /// See [`Producers::doubt`].
+    pub(crate) const fn doubt_producers(&mut self, below: i64) {
+        self.producers.doubt(below);
+    }
+
     /// Judges a batch and gives it its place.
     pub(crate) fn handle_append(
         &mut self,
@@ -72,6 +77,13 @@ impl State {
                 return Ok(Step::Duplicate { base, next: base.plus(offsets) });
             }
             Verdict::Plain => None,
+            Verdict::Next if self.producers.is_doubtful(header) => {
+                return Err(Error::OutOfOrderSequence {
+                    producer_id: header.producer_id,
+                    sequence: header.base_sequence,
+                    expected: 0,
+                });
+            }
             Verdict::Next => {
                 let entry = Entry::of(header, self.next, now);
                 self.producers.record(&entry);

@@ -10,6 +10,7 @@ mod cache;
 mod codec;
 mod committer;
 mod direct;
+mod ends;
 mod extent;
 mod footer;
 mod frame;
@@ -148,6 +149,12 @@ impl LogStore for DiskStore {
         self.inner.log(log).ok_or(Error::UnknownLog(log))?;
         let recovered = self.inner.recovered.lock().remove(&log);
         Ok(recovered.map(|recovered| recovered.state).unwrap_or_default())
+    }
+
+    fn has_lost(&self, log: LogId) -> Result<bool, Error> {
+        let log = self.inner.log(log).ok_or(Error::UnknownLog(log))?;
+        let has_lost = !log.state.lock().lost.is_empty();
+        Ok(has_lost)
     }
 
     fn logs(&self) -> Vec<LogId> {

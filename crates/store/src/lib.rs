@@ -18,6 +18,7 @@ pub use memory::MemoryStore;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use std::sync::Weak;
 use tramline_types::{LogId, Offset, Timestamp};
 
 /// A store of logs. One instance is one shard: every [`Commit`] is atomic within it.
@@ -53,6 +54,11 @@ pub trait LogStore: Send + Sync + 'static {
     /// A log's state as recovered at start: the last checkpoint, if any, and every later delta,
     /// in commit order. Handed out once; later calls give nothing.
     fn take_state(&self, log: LogId) -> Result<RecoveredState, Error>;
+
+    /// Whether commits of a log were lost to damage, with their appends and changes of state,
+    /// and what is missing lies in the log still. Of state that seems never to have been stored
+    /// it cannot be told then.
+    fn has_lost(&self, log: LogId) -> Result<bool, Error>;
 
     /// Every log that exists.
     fn logs(&self) -> Vec<LogId>;
@@ -104,36 +110,42 @@ impl Reserving {
     }
 }
 
+/// Where space was set aside.
+pub trait Reserve: Send + Sync {
+    /// Takes back what was not used.
+    fn give_back(&self, bytes: usize);
+}
+
 /// Space set aside; given back when dropped without a submit.
 #[must_use]
 pub struct Reservation {
     bytes: usize,
-    give_back: Option<Box<dyn FnOnce(usize) + Send>>,
+    from: Option<Weak<dyn Reserve>>,
 }
 
 impl Reservation {
-    /// For back-ends: `bytes` set aside, given back through `give_back`.
-    pub fn new(bytes: usize, give_back: Box<dyn FnOnce(usize) + Send>) -> Self {
-        Self { bytes, give_back: Some(give_back) }
+    /// For back-ends: `bytes` set aside there.
+    pub fn new(bytes: usize, from: Weak<dyn Reserve>) -> Self {
+        Self { bytes, from: Some(from) }
     }
 
     /// For back-ends without bounds.
     pub const fn unbounded() -> Self {
-        Self { bytes: 0, give_back: None }
+        Self { bytes: 0, from: None }
     }
 
     /// For back-ends, at `submit`: the space is now the commit's.
     #[must_use]
     pub fn take(mut self) -> usize {
-        self.give_back = None;
+        self.from = None;
         self.bytes
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(give_back) = self.give_back.take() {
-            give_back(self.bytes);
+        if let Some(from) = self.from.take().and_then(|from| from.upgrade()) {
+            from.give_back(self.bytes);
         }
     }
 }

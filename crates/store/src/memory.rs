@@ -256,6 +256,11 @@ impl LogStore for MemoryStore {
         self.shared.durable.lock().take_state(log)
     }
 
+    fn has_lost(&self, log: LogId) -> Result<bool, Error> {
+        self.ends(log)?;
+        Ok(self.damage().iter().any(|damage| damage.log == Some(log)))
+    }
+
     fn logs(&self) -> Vec<LogId> {
         self.shared.durable.lock().ids()
     }

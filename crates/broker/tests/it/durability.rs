@@ -3,7 +3,7 @@
 use crate::support::{Node, batch_at, idempotent, request, values};
 use std::{sync::Arc, time::Duration};
 use tramline_broker::{Broker, Error, Options, Position, PublishItem};
-use tramline_store::MemoryStore;
+use tramline_store::{Damage, MemoryStore};
 use tramline_testkit::FakeClock;
 
 /// A broker over a store that commits only when it is told to.
@@ -114,6 +114,28 @@ async fn many_batches_checkpoint_the_producers_and_restart_the_same() {
     let topic = again.broker.topics().remove(0);
     let repeated = again.publish(&topic, idempotent(again.now(), 5, 496, "x")).await.unwrap();
     assert_eq!(repeated.base_offset.get(), 496);
+}
+
+#[tokio::test]
+async fn after_damage_a_retry_is_refused_instead_of_stored_twice() {
+    let node = Node::start().await;
+    let topic = node.topic("t", &[]).await;
+    let id = node.broker.allocate_producer_id().await.unwrap().0;
+    for sequence in 0..3 {
+        node.publish(&topic, idempotent(node.now(), id, sequence, "x")).await.unwrap();
+    }
+    let log = topic.partitions()[0].log();
+    let store = Arc::new(node.store.reopen().start());
+    let detail = "commits are missing".to_owned();
+    store.set_damage(vec![Damage { log: Some(log), offsets: None, detail }]);
+    let again = Node::over(store, Options::default()).await;
+    let topic = again.broker.topics().remove(0);
+    let publish = |id, sequence| again.publish(&topic, idempotent(again.now(), id, sequence, "x"));
+    assert_eq!(publish(id, 2).await.unwrap().base_offset.get(), 2, "known: it is there");
+    let refused = publish(id, 3).await;
+    assert!(matches!(refused, Err(Error::OutOfOrderSequence(_))), "{refused:?}");
+    let new = again.broker.allocate_producer_id().await.unwrap().0;
+    assert_eq!(publish(new, 0).await.unwrap().base_offset.get(), 3);
 }
 
 #[tokio::test]

@@ -103,3 +103,21 @@ fn the_number_of_producers_is_bounded_and_the_idle_expire() {
     producers.expire(Timestamp::from_millis(10_000));
     assert_eq!(producers.by_id.len(), 10);
 }
+
+#[test]
+fn a_doubted_producer_is_told_once_and_goes_on_in_a_new_epoch() {
+    let mut producers = Producers::default();
+    send(&mut producers, &batch(9, 0, 0, 10), 100).unwrap();
+    producers.doubt(10);
+    assert_eq!(
+        producers.check(&batch(9, 0, 0, 10)),
+        Ok(Verdict::Duplicate(Offset::new(100).unwrap()))
+    );
+    for _ in 0..2 {
+        assert!(producers.is_doubtful(&batch(9, 0, 10, 10)), "it may be a retry of what is lost");
+    }
+    assert!(!producers.is_doubtful(&batch(9, 1, 0, 10)));
+    assert!(!producers.is_doubtful(&batch(10, 0, 0, 10)), "its id is new");
+    assert!(producers.is_doubtful(&batch(3, 5, 0, 10)), "it is not known any more");
+    assert!(!producers.is_doubtful(&batch(3, 6, 0, 10)));
+}

@@ -192,10 +192,6 @@ impl Client {
             match attempt(session, sending).await {
                 None => return kept,
                 Some(Ok(published)) => self.sent(sending, &published),
-                // Appended, too long ago to say where.
-                Some(Err(Error::DuplicateSequence)) => sending.ops.iter().for_each(|op| {
-                    self.complete(*op, Step::SendOk { partition: sending.partition, offset: None });
-                }),
                 // The first attempt may have been appended all the same.
                 Some(Err(error)) => {
                     self.check_refusal(&error);

@@ -3,6 +3,7 @@
 
 use super::apply::Applier;
 use super::direct::{Direct, Failed};
+use super::ends::{END_BYTES, Ends};
 use super::frame::{self, Frame, FrameHeader, Pointer};
 use super::inner::Inner;
 use super::intake::Pending;
@@ -20,6 +21,15 @@ use std::time::Duration;
 const POINTER_BYTES: usize = 32;
 /// How long one wait for a prepared file takes; then it is said that there is none.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
+/// A group tells the ends of so many logs where there is room in its last block,
+const ENDS_MIN: usize = 32;
+/// of more where they take at most this part of it,
+const ENDS_PART: usize = 16;
+/// and in a file's first group at most this part of the file.
+const FIRST_ENDS_PART: u64 = 8;
+
+/// A group's last frame takes at least so much.
+pub(super) const ENDS_BYTES_MIN: usize = frame::ends_bytes(0);
 
 pub(super) struct Committer {
     inner: Arc<Inner>,
@@ -30,6 +40,7 @@ pub(super) struct Committer {
     frames: Vec<usize>,
     completions: Vec<Completion>,
     direct: Direct,
+    ends: Ends,
     /// Makes a file at once where none is ready: without threads.
     stepped: bool,
 }
@@ -47,7 +58,7 @@ impl Current {
 }
 
 impl Committer {
-    pub(super) fn new(inner: Arc<Inner>, link: Link, stepped: bool) -> Self {
+    pub(super) fn new(inner: Arc<Inner>, link: Link, ends: Ends, stepped: bool) -> Self {
         Self {
             inner,
             backlog: VecDeque::new(),
@@ -56,6 +67,7 @@ impl Committer {
             frames: Vec::new(),
             completions: Vec::new(),
             direct: Direct::default(),
+            ends,
             stepped,
         }
     }
@@ -67,12 +79,13 @@ impl Committer {
         if self.inner.has_failed() {
             return false;
         }
-        let first = frame::commit_bytes_max(&first.commit);
+        let first = frame::commit_bytes_max(&first.commit) + ENDS_BYTES_MIN;
         if self.current.as_ref().is_none_or(|current| current.room() < first) && !self.roll() {
             return false;
         }
         let Some(current) = &self.current else { return false };
-        let (count, bytes) = self.fitting(current.room());
+        let room = current.room();
+        let (count, bytes) = self.fitting(room);
         let (start, header) = (current.position, current.position < FIRST_GROUP);
         let wal = Arc::clone(&current.wal);
         let total = bytes;
@@ -81,7 +94,7 @@ impl Committer {
             usize::try_from(pointer.length).unwrap_or(0).saturating_sub(POINTER_BYTES)
         });
         let bytes = bytes - inline.sum::<usize>();
-        let capacity = bytes + BLOCK + if header { FIRST_GROUP } else { 0 };
+        let capacity = bytes + bytes / ENDS_PART + 2 * BLOCK + if header { FIRST_GROUP } else { 0 };
         let mut buf = self.inner.pool.take(capacity);
         if header {
             let link = self.link;
@@ -90,6 +103,8 @@ impl Committer {
             Header::InUse { sequence, link, generation, blocks }.encode(&mut buf);
         }
         let reserved = self.encode(&mut buf, wal.sequence, count, pointers);
+        self.tell_ends(&mut buf, room);
+        buf.pad_to_block();
         if !self.write(&wal, start, &buf) {
             return false;
         }
@@ -105,7 +120,7 @@ impl Committer {
 
     /// How many of the queued commits go into the next group, and their length at most.
     fn fitting(&self, room: usize) -> (usize, usize) {
-        let limit = room.min(self.inner.options.group_bytes_max);
+        let limit = room.min(self.inner.options.group_bytes_max) - ENDS_BYTES_MIN;
         let mut bytes = 0;
         let mut count = 0;
         for pending in &self.backlog {
@@ -141,22 +156,36 @@ impl Committer {
         self.link.sequence = epoch;
         self.link.group += 1;
         self.frames.clear();
-        for (index, pending) in self.backlog.drain(..count).enumerate() {
+        for pending in self.backlog.drain(..count) {
             self.link.commit += 1;
-            let header = FrameHeader {
-                epoch,
-                group: self.link.group,
-                commit: self.link.commit,
-                previous: self.link.crc,
-                last: index + 1 == count,
-            };
+            let header = self.link.next_frame(epoch);
+            self.ends.commit(&pending.commit.ops, self.link.group);
             self.frames.push(buf.len());
             self.link.crc = frame::encode(buf, header, &pending.commit, &mut pointers);
             reserved += pending.reserved;
             self.completions.push(pending.commit.on_durable);
         }
-        buf.pad_to_block();
         reserved
+    }
+
+    /// The last frame of a group: the ends of the logs touched last. `room` is what the file had
+    /// for the group.
+    fn tell_ends(&mut self, buf: &mut AlignedBuf, room: usize) {
+        let used = buf.len() % BLOCK + frame::ends_bytes(0);
+        let free = used.next_multiple_of(BLOCK) - used;
+        let inner = &self.inner;
+        let wanted = if inner.space.is_full() {
+            0
+        } else if self.ends.is_first(self.link.group) {
+            usize::try_from(inner.options.wal_file_bytes / FIRST_ENDS_PART).unwrap_or(usize::MAX)
+        } else {
+            buf.len() / ENDS_PART
+        };
+        let left = room.saturating_sub(buf.len() + frame::ends_bytes(0) + FIRST_GROUP);
+        let bytes = wanted.min(left).max(free.min(ENDS_MIN * END_BYTES));
+        let entries = (bytes / END_BYTES).min(self.ends.len());
+        let header = FrameHeader { last: true, ..self.link.next_frame(self.link.sequence) };
+        self.link.crc = frame::encode_ends(buf, header, &self.ends, entries);
     }
 
     fn write(&self, wal: &WalFile, start: usize, buf: &AlignedBuf) -> bool {
@@ -198,6 +227,7 @@ impl Committer {
         let Some(wal) = self.next_file() else { return false };
         let wal = Arc::new(WalFile { before: self.link, ..wal });
         self.inner.wal.lock().insert(wal.sequence, Arc::clone(&wal));
+        self.ends.begin(wal.sequence, self.link.sequence, self.link.group + 1);
         let current = Current { wal, position: 0 };
         self.inner.counters.room.store(current.room() as u64, Relaxed);
         self.current = Some(current);

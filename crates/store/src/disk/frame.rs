@@ -1,21 +1,23 @@
-//! Frames: one commit each, checksummed as a whole, chained to the one before.
+//! Frames: one commit each, or what a group tells of the ends of logs; checksummed as a whole,
+//! chained to the one before.
 //!
 //! ```text
 //! 0  length u32     of the whole frame; 0: nothing follows in this group
 //! 4  crc u32        CRC32C over bytes 0..4 and 8..length
 //! 8  epoch u64      the sequence number of the file's use: frames of another one are empty space
 //! 16 group u64      which commit group, from 1; a group is one write and one sync
-//! 24 commit u64     which commit, from 1
+//! 24 commit u64     which commit, from 1; the last one, where it tells of ends
 //! 32 previous u32   the crc of the frame before, across files
-//! 36 ops u32        how many operations follow
-//! 40 kind u8 = 1
+//! 36 ops u32        how many operations or ends follow
+//! 40 kind u8        1 commit, 2 ends
 //! 41 flags u8      1: the last frame of its group; then zeros
-//! 48 operations
+//! 48 operations, or ends
 //! ```
 //! A frame starts at a multiple of 8, a group at a multiple of 4096. All integers are little
 //! endian. A decoder never allocates by a stored length.
 
 use super::codec::{Cursor, Malformed, Sink};
+use super::ends::{Ends, Told};
 use crate::fs::AlignedBuf;
 use crate::{Append, Commit, Op};
 use std::ops::Range;
@@ -26,6 +28,7 @@ pub(super) const HEADER_BYTES: usize = 48;
 /// Frames start at multiples of this.
 pub(super) const ALIGNMENT: usize = 8;
 const KIND_COMMIT: u8 = 1;
+const KIND_ENDS: u8 = 2;
 const TARGET_BYTES: usize = 20;
 
 const CREATE: u8 = 1;
@@ -92,8 +95,7 @@ pub(super) fn encode(
     commit: &Commit,
     pointers: &mut dyn Iterator<Item = Option<Pointer>>,
 ) -> u32 {
-    let start = buf.len();
-    buf.put(&[0; HEADER_BYTES]);
+    let start = begin(buf);
     let mut ops = 0u32;
     for op in &commit.ops {
         ops += 1;
@@ -102,6 +104,33 @@ pub(super) fn encode(
         }
         encode_op(buf, op, pointers);
     }
+    finish(buf, start, header, (KIND_COMMIT, ops))
+}
+
+/// Appends the frame that ends a group: the ends of at most so many logs. Returns its crc.
+pub(super) fn encode_ends(
+    buf: &mut AlignedBuf,
+    header: FrameHeader,
+    ends: &Ends,
+    entries_max: usize,
+) -> u32 {
+    let start = begin(buf);
+    let entries = ends.encode(buf, entries_max);
+    finish(buf, start, header, (KIND_ENDS, entries))
+}
+
+/// How long such a frame is.
+pub(super) const fn ends_bytes(entries: usize) -> usize {
+    HEADER_BYTES + 8 + entries * super::ends::END_BYTES
+}
+
+fn begin(buf: &mut AlignedBuf) -> usize {
+    let start = buf.len();
+    buf.put(&[0; HEADER_BYTES]);
+    start
+}
+
+fn finish(buf: &mut AlignedBuf, start: usize, header: FrameHeader, (kind, ops): (u8, u32)) -> u32 {
     let length = u32::try_from(buf.len() - start).expect("bounded by the file size");
     let frame = &mut buf.as_mut_slice()[start..];
     frame[0..4].copy_from_slice(&length.to_le_bytes());
@@ -110,7 +139,7 @@ pub(super) fn encode(
     frame[24..32].copy_from_slice(&header.commit.to_le_bytes());
     frame[32..36].copy_from_slice(&header.previous.to_le_bytes());
     frame[36..40].copy_from_slice(&ops.to_le_bytes());
-    frame[40] = KIND_COMMIT;
+    frame[40] = kind;
     frame[41] = u8::from(header.last);
     let crc = frame_crc(frame);
     frame[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -235,6 +264,7 @@ pub(super) struct Frame<'a> {
     pub(super) header: FrameHeader,
     pub(super) crc: u32,
     pub(super) length: usize,
+    kind: u8,
     ops: u32,
     body: &'a [u8],
     /// Where the body starts in the file.
@@ -285,16 +315,29 @@ impl<'a> Frame<'a> {
         let (previous, ops) = (cursor.u32()?, cursor.u32()?);
         let (kind, flags) = (cursor.u8()?, cursor.u8()?);
         let header = FrameHeader { epoch, group, commit, previous, last: flags & 1 == 1 };
-        if length < HEADER_BYTES || length > rest.len() || kind != KIND_COMMIT {
+        if length < HEADER_BYTES || length > rest.len() || !matches!(kind, KIND_COMMIT | KIND_ENDS)
+        {
             return Err(Malformed);
         }
         let body = &rest[HEADER_BYTES..length];
-        Ok(Some(Self { header, crc, length, ops, body, body_at: position + HEADER_BYTES }))
+        let body_at = position + HEADER_BYTES;
+        Ok(Some(Self { header, crc, length, kind, ops, body, body_at }))
+    }
+
+    /// Whether it is a commit.
+    pub(super) const fn is_commit(&self) -> bool {
+        self.kind == KIND_COMMIT
+    }
+
+    /// What it tells of the ends of logs, where it is no commit.
+    pub(super) fn told(&self) -> Option<Told<'a>> {
+        if self.is_commit() { None } else { Told::decode(self.body).ok() }
     }
 
     /// Its operations, in order.
     pub(super) const fn ops(&self) -> Ops<'a> {
-        Ops { cursor: Cursor::new(self.body), left: self.ops, body_at: self.body_at }
+        let left = if self.is_commit() { self.ops } else { 0 };
+        Ops { cursor: Cursor::new(self.body), left, body_at: self.body_at }
     }
 }
 

@@ -242,10 +242,11 @@ impl LogState {
 
     /// Notes offsets that cannot be read any more.
     pub(super) fn lose(&mut self, range: Range<Offset>, detail: String) {
-        if self.lost.iter().any(|lost| lost.range == range) {
+        self.next = self.next.max(range.end);
+        let holds = |lost: &Lost| lost.range.start <= range.start && range.end <= lost.range.end;
+        if self.lost.iter().any(holds) {
             return;
         }
-        self.next = self.next.max(range.end);
         self.lost.push(Lost { range, detail });
         self.lost.sort_by_key(|lost| lost.range.start);
     }
@@ -310,9 +311,10 @@ impl LogState {
         }
     }
 
-    /// After recovery: what was trimmed counts as written.
+    /// After recovery: what was trimmed or lost counts as written.
     pub(super) fn close_gap(&mut self) {
-        self.next = self.next.max(self.start);
+        let lost = self.lost.iter().map(|lost| lost.range.end).max();
+        self.next = self.next.max(self.start).max(lost.unwrap_or_default());
     }
 
     /// The base of the first append that is not retired; the end, where all are.

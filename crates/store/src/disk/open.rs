@@ -2,9 +2,11 @@
 
 use super::apply::Replay;
 use super::cache::{Cache, Pool};
-use super::committer::Committer;
+use super::committer::{Committer, ENDS_BYTES_MIN};
+use super::ends::Ends;
 use super::inner::{Durable, Inner, Paths, io_error};
 use super::intake::Intake;
+use super::manifest::Manifest;
 use super::manifest_file;
 use super::reading::ReaderPool;
 use super::recovery::{Recoverer, Resumption};
@@ -26,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
 /// The format that this version writes; older ones it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const READERS: usize = 2;
 
 impl DiskStore {
@@ -86,7 +88,7 @@ fn open(
     }
     sync_names(&*files, dir)?;
     let lock = take_lock(&*files, dir)?;
-    check_format(&*files, &paths)?;
+    let is_older = check_format(&*files, &paths)?;
     let free = files.free_bytes(&paths.dir).map_err(io_error("look at", &paths.dir))?;
     // A small disk is not all headroom; retiring one file must remain possible.
     let headroom = options.headroom_bytes.min((free / 4).max(options.wal_file_bytes));
@@ -100,7 +102,7 @@ fn open(
         wal: Mutex::default(),
         spares: Spares::new(Arc::clone(&files), &paths.wal, options.wal_file_bytes),
         segments: Segments::new(Arc::clone(&files), &paths.segments),
-        space: Space::new(unit_bytes_max - FIRST_GROUP),
+        space: Space::new(unit_bytes_max - FIRST_GROUP - ENDS_BYTES_MIN),
         readers: ReaderPool::new(threaded),
         counters: Counters::default(),
         damage: Mutex::default(),
@@ -113,11 +115,15 @@ fn open(
         paths,
         options,
     });
-    let (mut recovery, link) = recover(&inner)?;
+    let (mut recovery, link, ends) = recover(&inner)?;
+    if is_older {
+        // From here on it is written to in a way that the older version does not know.
+        write_format(&*inner.files, &inner.paths)?;
+    }
     if let (Some(clock), Some(before)) = (&inner.options.clock, before) {
         recovery.took = clock.monotonic().since(before);
     }
-    let committer = Committer::new(Arc::clone(&inner), link, !threaded);
+    let committer = Committer::new(Arc::clone(&inner), link, ends, !threaded);
     Ok((inner, committer, recovery))
 }
 
@@ -144,7 +150,7 @@ fn is_foreign(e: &std::io::Error) -> bool {
 }
 
 /// Brings the index up to what the directory holds.
-fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
+fn recover(inner: &Inner) -> Result<(Recovery, wal::Link, Ends), Error> {
     let loaded = manifest_file::load(&*inner.files, &inner.paths)?;
     let (manifest, is_uneven, damaged) = loaded.map_or_else(Default::default, |loaded| {
         (loaded.manifest, loaded.is_uneven, loaded.damaged)
@@ -154,6 +160,7 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
     let replay = Replay { snapshot: manifest.commit, recovered, segment_max: 0 };
     let mut recoverer = Recoverer::new(inner, replay);
     let resumption = recoverer.replay(&manifest)?;
+    let ends = recoverer.finish_gaps();
     let Recoverer { mut report, replay, last_segments, .. } = recoverer;
     for log in inner.logs.read().values() {
         log.state.lock().close_gap();
@@ -171,13 +178,35 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link), Error> {
         }
     }
     report.orphans = inner.check_files(&last_segments)?;
+    let has_new_damage = *inner.damage.lock() != manifest.damage;
     if is_uneven {
         let stored = manifest_file::store(inner, &manifest);
         stored.map_err(refused)?;
     }
+    if has_new_damage {
+        // The next start may not see any more what it was told from.
+        keep_damage(inner, &manifest)?;
+    }
     inner.counters.applied_group.store(resumption.link.group, Relaxed);
     let link = resume(inner, resumption)?;
-    Ok((report, link))
+    Ok((report, link, ends))
+}
+
+/// Stores what is known to be lost, with all else as it was found.
+fn keep_damage(inner: &Inner, before: &Manifest) -> Result<(), Error> {
+    let generation = before.generation + 1;
+    let manifest = Manifest {
+        generation,
+        first_live: before.first_live,
+        link: before.link,
+        ..Manifest::collect(inner)
+    };
+    match manifest_file::store(inner, &manifest) {
+        Ok(()) => inner.counters.generation.store(generation, Relaxed),
+        Err(Stop::Later(error)) => tracing::warn!(error = %error, "the damage is not recorded"),
+        Err(stop) => return Err(refused(stop)),
+    }
+    Ok(())
 }
 
 /// Nothing was acknowledged yet: opening fails, and the process need not end.
@@ -232,12 +261,14 @@ fn take_lock(files: &dyn Files, dir: &Path) -> Result<Box<dyn Send + Sync>, Erro
     })
 }
 
-/// Refuses a newer format, and writes the version into a new directory.
-fn check_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
+/// Refuses a newer format, and writes the version into a new directory. Whether the format is an
+/// older one.
+fn check_format(files: &dyn Files, paths: &Paths) -> Result<bool, Error> {
     let path = paths.dir.join("FORMAT");
     let names = files.list(&paths.dir).map_err(io_error("list", &paths.dir))?;
     if !names.iter().any(|name| name == "FORMAT") {
-        return write_format(files, paths);
+        check_empty(files, paths)?;
+        return write_format(files, paths).map(|()| false);
     }
     let failed = |e| io_error("read", &path)(e);
     let file = files.open(&path, OpenMode::Read).map_err(failed)?;
@@ -245,7 +276,7 @@ fn check_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
     let n = file.read_at(0, &mut text).map_err(failed)?;
     let text = String::from_utf8_lossy(&text[..n]);
     match text.trim().parse::<u32>() {
-        Ok(format) if format <= FORMAT => Ok(()),
+        Ok(format) if format <= FORMAT => Ok(format < FORMAT),
         Ok(format) => Err(Error::Directory(format!(
             "format {format} was written by a newer version; this one reads up to {FORMAT}"
         ))),
@@ -256,13 +287,17 @@ fn check_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
     }
 }
 
-fn write_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
+fn check_empty(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
     let names = files.list(&paths.wal).map_err(io_error("list", &paths.wal))?;
-    if !names.is_empty() {
-        return Err(Error::Directory(format!(
-            "`FORMAT` is missing beside stored data; write `{FORMAT}` into it to go on"
-        )));
+    if names.is_empty() {
+        return Ok(());
     }
+    Err(Error::Directory(format!(
+        "`FORMAT` is missing beside stored data; write `{FORMAT}` into it to go on"
+    )))
+}
+
+fn write_format(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
     let (temporary, path) = (paths.dir.join("FORMAT.tmp"), paths.dir.join("FORMAT"));
     let written = files.open(&temporary, OpenMode::Write).and_then(|file| {
         file.write_at(0, format!("{FORMAT}\n").as_bytes())?;

@@ -4,13 +4,17 @@
 //! reported and the rest served; only a torn tail, which nobody was told is durable, is cut.
 //! Writing goes on in another file: what is there is never appended to.
 
+mod gaps;
+
 use super::apply::{Applier, Replay};
+use super::ends::Ends;
 use super::frame::{Frame, Pointer, StoredOp, StoredPlace};
 use super::inner::{Durable, Inner, io_error};
 use super::manifest::Manifest;
 use super::wal::{self, FIRST_GROUP, Header, Link, Step, WalFile, Walk};
 use crate::fs::{AlignedBuf, BLOCK, File, OpenMode};
 use crate::{Damage, Error};
+use gaps::Gaps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -55,6 +59,8 @@ pub(super) struct Recoverer<'a> {
     /// Segments that the last group points into: they stay, or the next start would take that
     /// group for torn.
     pub(super) last_segments: BTreeSet<u64>,
+    gaps: Gaps,
+    first_live: u64,
 }
 
 /// Where writing goes on.
@@ -83,8 +89,19 @@ type Held<'a> = Vec<(Link, Frame<'a>)>;
 
 impl<'a> Recoverer<'a> {
     pub(super) fn new(inner: &'a Inner, replay: Replay) -> Self {
-        let (report, last_segments) = (Recovery::default(), BTreeSet::new());
-        Self { inner, report, replay, last_segments }
+        Self {
+            inner,
+            report: Recovery::default(),
+            replay,
+            last_segments: BTreeSet::new(),
+            gaps: Gaps::default(),
+            first_live: 0,
+        }
+    }
+
+    /// What the logs' ends are, damage taken into account.
+    pub(super) fn finish_gaps(&mut self) -> Ends {
+        std::mem::take(&mut self.gaps).finish(self.inner)
     }
 
     /// Replays the write-ahead files from the manifest's first live one on.
@@ -94,8 +111,9 @@ impl<'a> Recoverer<'a> {
         let newest = newest.flatten().max().unwrap_or(0).max(manifest.newest);
         let live = found.split_off(found.partition_point(|f| f.sequence < manifest.first_live));
         check_generation(&live, manifest.generation)?;
-        self.check_present(manifest.first_live, &live);
+        let missing = self.check_present(manifest.first_live, &live);
         let mut link = manifest.link;
+        (self.gaps, self.first_live) = (Gaps::after(link), manifest.first_live);
         for (index, found) in live.iter().enumerate() {
             let later = &live[index + 1..];
             let end = later.iter().filter_map(Found::link).find(|l| l.sequence == found.sequence);
@@ -117,6 +135,10 @@ impl<'a> Recoverer<'a> {
             link = self.replay_file(found, &image, link, after);
             let wal = WalFile { before, ..found.to_wal() };
             self.inner.wal.lock().insert(wal.sequence, Arc::new(wal));
+        }
+        if missing.is_some_and(|missing| missing > link.sequence) {
+            self.gaps.damaged(self.inner.options.wal_file_bytes);
+            self.gaps.lose();
         }
         let in_use = self.inner.wal.lock().keys().copied().collect::<BTreeSet<_>>();
         let unused = live.into_iter().filter(|found| !in_use.contains(&found.sequence));
@@ -173,10 +195,15 @@ impl<'a> Recoverer<'a> {
     }
 
     /// Every file tells which one came before it: from the newest back to the first live one,
-    /// none may be missing.
-    fn check_present(&self, first_live: u64, live: &[Found]) {
+    /// none may be missing. Returns the newest that is.
+    fn check_present(&self, first_live: u64, live: &[Found]) -> Option<u64> {
+        let mut missing = None;
+        let mut miss = |sequence: u64| {
+            missing = missing.max(Some(sequence));
+            self.damaged(&wal::name(sequence), 0, "the file is missing");
+        };
         if first_live > 0 && live.first().is_none_or(|found| found.sequence != first_live) {
-            self.damaged(&wal::name(first_live), 0, "the file is missing");
+            miss(first_live);
         }
         let mut previous = BTreeMap::new();
         for found in live {
@@ -191,13 +218,14 @@ impl<'a> Recoverer<'a> {
                 continue;
             }
             if let Some(wanted) = wanted.filter(|wanted| sequence < *wanted) {
-                self.damaged(&wal::name(wanted), 0, "the file is missing");
+                miss(wanted);
             }
             wanted = previous;
         }
         if let Some(wanted) = wanted.filter(|wanted| *wanted > first_live) {
-            self.damaged(&wal::name(wanted), 0, "the file is missing");
+            miss(wanted);
         }
+        missing
     }
 
     /// Files have their whole length before they get their name.
@@ -222,7 +250,10 @@ impl<'a> Recoverer<'a> {
         if own.commit > before.commit {
             let what = format!("commits {} to {} are lost", before.commit + 1, own.commit);
             self.damaged(&found.name(), 0, &what);
+            let files = found.sequence.saturating_sub(before.sequence + 1);
+            self.gaps.damaged(files.saturating_mul(self.inner.options.wal_file_bytes));
         }
+        self.gaps.file(found.sequence, own);
         let mut walk = walk(found, image, Some(own), after.end);
         let inner = self.inner;
         let mut durable = inner.durable.lock();
@@ -241,6 +272,7 @@ impl<'a> Recoverer<'a> {
                     self.apply(&mut durable, found, &mut held);
                     is_damaged = true;
                     self.report.damaged += 1;
+                    self.gaps.damaged((resumed - at) as u64);
                     let what = format!("commits up to byte {resumed} do not match their checksum");
                     self.damaged(&found.name(), at, &what);
                     self.salvage(&mut durable, found, image, at);
@@ -271,8 +303,13 @@ impl<'a> Recoverer<'a> {
     fn apply(&mut self, durable: &mut Durable, found: &Found, held: &mut Held<'_>) {
         let mut applier = Applier::new(self.inner, durable, Some(&mut self.replay));
         for (_, frame) in held.drain(..) {
-            self.report.commits += 1;
-            applier.frame(found.sequence, &frame);
+            self.gaps.frame(&frame);
+            if frame.is_commit() {
+                self.report.commits += 1;
+                applier.frame(found.sequence, &frame);
+            } else {
+                self.gaps.tell(self.inner, &frame, self.first_live);
+            }
         }
     }
 

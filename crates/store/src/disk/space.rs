@@ -3,7 +3,7 @@
 use super::frame;
 use super::oneshot::{self, Receiver, Sender};
 use crate::fs::BLOCK;
-use crate::{Error, Purpose, Reservation, Reserving};
+use crate::{Error, Purpose, Reservation, Reserve, Reserving};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -89,13 +89,8 @@ impl Space {
     }
 
     fn reservation(&self, cost: usize) -> Reservation {
-        let me = Weak::clone(&self.me);
-        let give_back = move |bytes| {
-            if let Some(space) = me.upgrade() {
-                space.release(bytes);
-            }
-        };
-        Reservation::new(cost, Box::new(give_back))
+        let me: Weak<dyn Reserve> = self.me.clone();
+        Reservation::new(cost, me)
     }
 
     /// A group is written: what was set aside for it is used, and so much is left in the
@@ -155,6 +150,12 @@ impl Space {
             let answer = refusal.map_or_else(|| Ok(self.reservation(waiter.bytes)), Err);
             waiter.tx.send(answer);
         }
+    }
+}
+
+impl Reserve for Space {
+    fn give_back(&self, bytes: usize) {
+        self.release(bytes);
     }
 }
 

@@ -18,7 +18,7 @@
 //! file's first group, so a file whose header is not in use holds nothing that was acknowledged.
 
 use super::codec::{Cursor, Malformed, Sink};
-use super::frame::{ALIGNMENT, Frame, NoFrame};
+use super::frame::{ALIGNMENT, Frame, FrameHeader, NoFrame};
 use crate::fs::{AlignedBuf, BLOCK, File};
 use std::sync::Arc;
 
@@ -68,6 +68,19 @@ pub(super) struct Link {
     pub(super) commit: u64,
     /// The crc of the last frame.
     pub(super) crc: u32,
+}
+
+impl Link {
+    /// The header of the frame that comes next, a commit's number counted already.
+    pub(super) const fn next_frame(&self, epoch: u64) -> FrameHeader {
+        FrameHeader {
+            epoch,
+            group: self.group,
+            commit: self.commit,
+            previous: self.crc,
+            last: false,
+        }
+    }
 }
 
 /// The first block of a file.
@@ -217,9 +230,10 @@ impl<'a> Walk<'a> {
     fn follows(&self, frame: &Frame<'_>) -> bool {
         let group = if self.closed { self.group.checked_add(1) } else { Some(self.group) };
         let header = &frame.header;
+        let commit = self.commit.checked_add(u64::from(frame.is_commit()));
         self.resumed
             || (Some(header.group) == group
-                && Some(header.commit) == self.commit.checked_add(1)
+                && Some(header.commit) == commit
                 && header.previous == self.crc)
     }
 
@@ -292,7 +306,10 @@ pub(super) fn walk_any(bytes: &[u8]) -> usize {
     let mut ops = 0;
     loop {
         match walk.step() {
-            Step::Frame(frame) => ops += frame.ops().filter(Result::is_ok).count(),
+            Step::Frame(frame) => {
+                ops += frame.ops().filter(Result::is_ok).count();
+                ops += frame.told().map_or(0, |told| told.ends().count());
+            }
             Step::Damage { .. } => {}
             Step::End { .. } => return ops,
         }

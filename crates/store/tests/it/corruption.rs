@@ -1,6 +1,7 @@
 //! Stored bytes that change, files that shrink, vanish or go back in time: no wrong byte is ever
 //! served, nothing is silently gone, and the rest is served.
 
+mod ends;
 mod fixture;
 
 use crate::{model::ensure, powercut::DIR};
@@ -119,10 +120,14 @@ fn complete_or_reported(
         Verdict::Prefix(count) => {
             ensure(*count == fixture.last(), || "commits are silently gone".to_owned())
         }
-        Verdict::Honest { served, of, .. } => {
-            ensure(injury.harm != Harm::FlipBit || served * 3 >= of * 2, || {
-                "one bit costs more than a third".to_owned()
-            })
+        Verdict::Honest { served, of, shortened, .. } => {
+            // A bit of a segment's footer costs the segment.
+            let part =
+                if injury.path.extension().is_some_and(|kind| kind == "seg") { 4 } else { 2 };
+            ensure(injury.harm != Harm::FlipBit || served * part >= *of, || {
+                format!("one bit costs more than one of {part} parts")
+            })?;
+            ensure(shortened.is_none(), || "offsets would be given out again".to_owned())
         }
     }
 }

@@ -52,3 +52,30 @@ fn starts_and_goes_on(format: u32) {
 fn a_directory_of_format_1_is_complete() {
     starts_and_goes_on(1);
 }
+
+/// Format 1 does not tell the ends of logs.
+#[test]
+fn damage_in_a_directory_of_format_1_gives_no_offset_twice() {
+    let ends = |store: &DiskStore| {
+        store.logs().into_iter().map(|log| (log, store.ends(log).unwrap().next)).collect::<Vec<_>>()
+    };
+    let whole = ends(&open(copy(1).path()).unwrap());
+    for block in 1..6 {
+        let dir = copy(1);
+        let path = dir.path().join("wal/0000000000000005.wal");
+        let mut content = fs::read(&path).unwrap();
+        content[block * 4096 + 100] ^= 1;
+        fs::write(&path, content).unwrap();
+        for start in 0..2 {
+            let store = open(dir.path()).unwrap();
+            for ((log, before), (_, next)) in whole.iter().zip(ends(&store)) {
+                assert!(next >= *before, "block {block}, start {start}: {log} ends at {next}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_format_2_is_complete() {
+    starts_and_goes_on(2);
+}

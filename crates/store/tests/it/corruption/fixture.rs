@@ -225,19 +225,23 @@ impl Fixture {
             })?;
         }
         let of = served.right + served.errors;
-        Ok(Verdict::Honest { served: served.right, of, exact: is_exact.then_some(count) })
+        let exact = is_exact.then_some(count);
+        Ok(Verdict::Honest { served: served.right, of, exact, shortened: served.shortened })
     }
 
     /// Each batch is served right, or an error says that it is damaged, or its log's loss is
     /// reported.
     fn honest(&self, store: &DiskStore) -> Result<Served, String> {
-        let mut served = Served { right: 0, errors: 0 };
+        let mut served = Served { right: 0, errors: 0, shortened: None };
         let damage = store.damage();
         let reported = |log: LogId| {
             damage.iter().any(|damage| damage.log.is_none() || damage.log == Some(log))
         };
         for (id, log) in &self.model().logs {
             passes_nothing(store, *id, log)?;
+            if store.ends(*id).is_ok_and(|ends| ends.next.get() < log.next) {
+                served.shortened = Some(*id);
+            }
             for (base, (next, _)) in &log.batches {
                 let from = (*base).max(log.start);
                 match read(store, *id, at(from), 1) {
@@ -300,6 +304,8 @@ fn passes_nothing(store: &DiskStore, id: LogId, log: &ModelLog) -> Result<(), St
 struct Served {
     right: usize,
     errors: usize,
+    /// A log whose next offset was given out before.
+    shortened: Option<LogId>,
 }
 
 /// What became of a damaged directory.
@@ -310,7 +316,7 @@ pub(super) enum Verdict {
     /// Nothing reported: so many commits, exactly.
     Prefix(u64),
     /// Damage is reported or shown by reads.
-    Honest { served: usize, of: usize, exact: Option<u64> },
+    Honest { served: usize, of: usize, exact: Option<u64>, shortened: Option<LogId> },
 }
 
 fn open(files: &SimFiles, options: &DiskOptions) -> Result<Arc<DiskStore>, Error> {
