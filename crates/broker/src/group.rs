@@ -225,9 +225,7 @@ impl Groups {
                 protocol_type: cell.state.protocol_type().cloned(),
             }
         };
-        let mut all: Vec<_> = self.shared.all().into_iter().map(list).collect();
-        all.sort_by(|a, b| a.group.cmp(&b.group));
-        all
+        self.shared.all().into_iter().map(list).collect()
     }
 
     /// Stops the timers: nobody is expired any more.
@@ -247,8 +245,11 @@ impl Shared {
         self.groups.lock().get(id).cloned()
     }
 
+    /// Every group, by name: what is done to several comes in the same order every time.
     fn all(&self) -> Vec<Arc<Group>> {
-        self.groups.lock().values().cloned().collect()
+        let mut all: Vec<_> = self.groups.lock().values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
     }
 
     fn group_or_new(&self, id: &GroupId) -> Result<Arc<Group>, Error> {

@@ -9,6 +9,7 @@ mod admin;
 mod client;
 mod consumer;
 mod machine;
+mod ordered;
 mod producer;
 mod topics;
 
@@ -63,6 +64,8 @@ pub struct Finished {
     pub problems: Vec<String>,
     /// How often the power was cut or the process killed.
     pub crashes: u32,
+    /// Records that were read in the total order of their topic.
+    pub ordered: usize,
 }
 
 impl Finished {
@@ -81,6 +84,8 @@ impl std::fmt::Display for Finished {
 
 const PRODUCERS: usize = 4;
 const CONSUMERS: usize = 3;
+/// Of topics in total order.
+const READERS: usize = 2;
 
 /// Runs one simulation.
 ///
@@ -129,6 +134,8 @@ impl Driver {
 
         let events = self.world.recorder.take();
         let mut problems = self.world.take_problems();
+        let orders = std::mem::take(&mut *self.world.orders.lock());
+        problems.extend(orders.check_times(&events));
         let checked = check(&events, Options::default());
         let report = checked.unwrap_or_else(|error| {
             problems.push(format!("the history makes no sense: {error}"));
@@ -140,6 +147,7 @@ impl Driver {
             report,
             problems,
             crashes: self.machine.crashes(),
+            ordered: orders.len(),
         }
     }
 
@@ -154,6 +162,10 @@ impl Driver {
         for i in 0..CONSUMERS {
             let consumer = self.client(&format!("consumer-{i}"));
             self.spawn(consumer.consume());
+        }
+        for i in 0..READERS {
+            let reader = self.client(&format!("reader-{i}"));
+            self.spawn(reader.follow_orders());
         }
     }
 

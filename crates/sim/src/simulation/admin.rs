@@ -44,7 +44,10 @@ impl Client {
         }
         let partitions = 1 + u32::try_from(self.random.below(3)).expect("a handful");
         let retention = self.random.one_in(3);
-        let settings = if retention { vec![retention_setting(self)] } else { Vec::new() };
+        let mut settings = if retention { vec![retention_setting(self)] } else { Vec::new() };
+        if self.random.one_in(2) {
+            settings.push(("order".to_owned(), "total".to_owned()));
+        }
         let label = self.world.topics.lock().begin(&name);
         let mut ops =
             vec![self.invoke(Step::CreateTopic { topic: label.clone(), partitions, retention })];
@@ -133,6 +136,12 @@ impl Client {
         let op = self.invoke(Step::ListTopics);
         let mut seen = Vec::new();
         for topic in session.broker.topics() {
+            if let Some(of) = topic.view_of() {
+                if session.broker.topic(of).is_err() {
+                    self.world.problem(format!("`{}` is a view of nothing", topic.name()));
+                }
+                continue;
+            }
             let topics = self.world.topics.lock();
             let Some(label) = topics.label(&topic) else {
                 self.world.problem(format!("nobody made the topic `{}`", topic.name()));

@@ -1,7 +1,7 @@
 //! What all clients share: the way to the broker that runs at the moment, the history, and the
 //! topics that they know of.
 
-use super::topics::Topics;
+use super::{ordered::Orders, topics::Topics};
 use crate::{Recorder, Step};
 use parking_lot::Mutex;
 use std::{
@@ -12,7 +12,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tramline_broker::Broker;
 use tramline_store::fs::sim::Random;
 use tramline_testkit::FakeClock;
@@ -21,8 +21,9 @@ use tramline_types::Clock;
 /// What is outside of the machine and survives its crashes.
 pub(super) struct World {
     pub(super) recorder: Recorder,
-    pub(super) link: Link,
+    pub(super) link: Arc<Link>,
     pub(super) topics: Mutex<Topics>,
+    pub(super) orders: Mutex<Orders>,
     problems: Mutex<Vec<String>>,
     stopped: AtomicBool,
 }
@@ -31,8 +32,9 @@ impl World {
     pub(super) fn new(recorder: Recorder) -> Self {
         Self {
             recorder,
-            link: Link { broker: watch::Sender::new(None) },
+            link: Arc::default(),
             topics: Mutex::default(),
+            orders: Mutex::default(),
             problems: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
@@ -67,40 +69,66 @@ impl World {
     }
 }
 
-/// The way to the broker that runs at the moment.
+/// The way to the broker that runs at the moment. Whoever waits for a change is woken in the order
+/// of waiting, so that a seed gives the same history again (tokio's `watch` wakes in a random one).
+#[derive(Default)]
 pub(super) struct Link {
-    broker: watch::Sender<Option<Broker>>,
+    state: Mutex<LinkState>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct LinkState {
+    changes: u64,
+    broker: Option<Broker>,
 }
 
 impl Link {
     pub(super) fn up(&self, broker: Broker) {
-        self.broker.send_replace(Some(broker));
+        self.set(Some(broker));
     }
 
     /// Breaks every call that is under way.
     pub(super) fn down(&self) {
-        if let Some(broker) = self.broker.send_replace(None) {
+        if let Some(broker) = self.set(None) {
             // The dead process's tasks end; nobody sees what they do on the way.
             tokio::spawn(async move { broker.close().await });
         }
     }
 
+    fn set(&self, broker: Option<Broker>) -> Option<Broker> {
+        let mut state = self.state.lock();
+        state.changes += 1;
+        let before = std::mem::replace(&mut state.broker, broker);
+        drop(state);
+        self.changed.notify_waiters();
+        before
+    }
+
     pub(super) fn broker(&self) -> Option<Broker> {
-        self.broker.borrow().clone()
+        self.state.lock().broker.clone()
     }
 
     /// Waits until a broker runs.
-    async fn session(&self) -> Session {
-        let mut changes = self.broker.subscribe();
+    async fn session(self: &Arc<Self>) -> Session {
         loop {
-            let broker = changes.borrow_and_update().clone();
+            let (changes, broker) = {
+                let state = self.state.lock();
+                (state.changes, state.broker.clone())
+            };
             if let Some(broker) = broker {
-                return Session { broker, changes };
+                return Session { broker, changes, link: Arc::clone(self) };
             }
-            // An error means that the world is gone, and this task with it.
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            self.changed_since(changes).await;
+        }
+    }
+
+    async fn changed_since(&self, changes: u64) {
+        let notified = self.changed.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if self.state.lock().changes == changes {
+            notified.await;
         }
     }
 }
@@ -109,16 +137,16 @@ impl Link {
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) broker: Broker,
-    changes: watch::Receiver<Option<Broker>>,
+    changes: u64,
+    link: Arc<Link>,
 }
 
 impl Session {
     /// Waits for a call; `None` when the process died first.
     pub(super) async fn call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
-        let mut changes = self.changes.clone();
         tokio::select! {
             biased; // What a process said after its death was never said.
-            _ = changes.changed() => None,
+            () = self.link.changed_since(self.changes) => None,
             answer = call => Some(answer),
         }
     }

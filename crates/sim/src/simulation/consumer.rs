@@ -267,6 +267,7 @@ impl Client {
         self.world.topics.lock().resolve(&session.broker);
         self.list(&session);
         let live = self.world.topics.lock().live(&session.broker);
+        self.audit_orders(&session, &live).await;
         for known in live {
             for partition in 0..known.topic.partition_count() {
                 for group in 0..GROUPS {
