@@ -75,3 +75,16 @@ def test_a_group_reads_each_message_once(kcat, name):
     assert sorted(kcat("-G", name, "-e", "-q", "-X", "auto.offset.reset=earliest", name).split()) == ["a", "b"]
     kcat("-P", "-t", name, text="c\n")
     assert kcat("-G", name, "-e", "-q", "-X", "auto.offset.reset=earliest", name) == "c\n"
+
+
+def test_kcat_reads_all_partitions_in_one_order(kcat, clients, name):
+    topic = clients.create_topic(name, partitions=8, order="total")
+    for n in range(24):
+        kcat("-P", "-t", topic, "-p", str(n * 3 % 8), text=f"{n}\n")
+    expected = "".join(f"{n} {n}\n" for n in range(24))
+    for _ in range(2):
+        shown = kcat("-C", "-t", f"{topic}.ordered", "-e", "-q", "-f", "%o %s\\n")
+        assert shown == expected
+    listed = json.loads(kcat("-L", "-J", "-t", f"{topic}.ordered"))
+    (view,) = listed["topics"]
+    assert len(view["partitions"]) == 1
