@@ -11,8 +11,8 @@ mod error;
 mod exchange;
 mod fetch;
 mod group;
-mod lag;
 mod inspect;
+mod lag;
 mod metrics;
 mod options;
 mod ordered;
@@ -36,8 +36,8 @@ pub use group::{
     GroupPhase, Groups, Join, JoinError, Joined, JoinedMember, LeaderReturn, MemberDescription,
     MemberId, MemberRef, OffsetCommit, Sync, Synced,
 };
-pub use lag::{GroupLag, LagState, PartitionLag};
 pub use inspect::StorageDescription;
+pub use lag::{GroupLag, LagState, PartitionLag};
 pub use metrics::Metrics;
 pub use options::{GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
@@ -49,8 +49,8 @@ pub use queue_error::QueueError;
 pub use settings::{SettingDescription, SettingKind, SettingSource};
 pub use topic::Topic;
 pub use tramline_catalog::Change;
-pub use tramline_catalog::TopicDefaults;
 pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
+pub use tramline_catalog::{TopicDefaults, TopicSettings};
 pub use tramline_log::{EpochEnd, Partition, ProducerDescription};
 pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
 pub use tramline_routing::{

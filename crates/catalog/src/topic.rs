@@ -1,6 +1,6 @@
 //! Topics as stored, and their settings as used.
 
-use crate::{Error, setting};
+use crate::{Error, setting, setting::Setting};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -190,6 +190,11 @@ impl TopicSettings {
             retention_bytes: u64::try_from(number("retention.bytes")?).ok(),
             overrides,
         })
+    }
+
+    /// Whether a setting of this name is set when a topic is created, and never after.
+    pub fn is_fixed(name: &str) -> bool {
+        setting::find(name).is_ok_and(Setting::is_fixed)
     }
 
     /// What the topic itself sets.

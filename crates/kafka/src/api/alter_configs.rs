@@ -9,7 +9,7 @@ use super::{
 };
 use crate::context::{Call, Context};
 use std::collections::HashSet;
-use tramline_broker::{Change, Mode, SettingChange};
+use tramline_broker::{Change, Mode, SettingChange, TopicSettings};
 use tramline_wire::kafka::{
     VersionRange,
     alter_configs::{
@@ -59,7 +59,10 @@ async fn alter(cx: &Context, wanted: &AlterConfigsResource, mode: Mode) -> Resul
     debug_assert_eq!(wanted.resource_type, TOPIC);
     if let Ok(topic) = crate::from_wire::topic(cx, &wanted.resource_name) {
         let settings = topic.settings();
-        let others = settings.overrides().keys().filter(|name| !names.contains(name.as_str()));
+        let others = settings.overrides().keys().filter(|name| {
+            // What is set at creation stays, or no topic that has such could be altered so.
+            !names.contains(name.as_str()) && !TopicSettings::is_fixed(name)
+        });
         let reset = |name: &String| SettingChange { name: name.clone(), change: Change::Reset };
         changes.extend(others.map(reset));
     }

@@ -9,6 +9,7 @@ mod groups;
 mod hostile;
 mod memory;
 mod metadata;
+mod ordered;
 mod produce;
 mod support;
 mod tools;
