@@ -98,8 +98,11 @@ impl Registration {
     /// Resolves to the reason when the connection is to be closed.
     pub async fn closing(&self) -> String {
         let mut closing = self.closing.clone();
-        match closing.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
+        // What the channel lends is given back before anything else is waited for, so that the
+        // caller's future can move between threads.
+        let reason = closing.wait_for(Option::is_some).await.map(|reason| reason.clone());
+        match reason {
+            Ok(reason) => reason.unwrap_or_default(),
             // The sender lives as long as this entry.
             Err(_) => std::future::pending().await,
         }
