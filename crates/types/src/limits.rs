@@ -67,3 +67,22 @@ pub const EXCHANGES_MAX: usize = 100_000;
 pub const BINDINGS_MAX: usize = 1_000_000;
 /// The stored size of one binding: its names, key and arguments.
 pub const BINDING_ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+
+/// The largest frame that AMQP 0-9-1 clients are offered (RabbitMQ `frame_max`).
+pub const AMQP_FRAME_BYTES_MAX: u32 = 128 * 1024;
+/// Channels of one AMQP 0-9-1 connection (RabbitMQ `channel_max`).
+pub const AMQP_CHANNELS_MAX: u16 = 2047;
+/// Consumers of one channel.
+pub const AMQP_CONSUMERS_MAX: usize = 10_000;
+/// The largest body of an AMQP message: with its properties it must fit into one record batch.
+pub const AMQP_MESSAGE_BYTES_MAX: usize = 14 * 1024 * 1024;
+/// Deliveries of one channel that are not settled.
+pub const AMQP_UNACKED_PER_CHANNEL_MAX: usize = 1_000_000;
+/// Published messages of one connection that are not durable, before it is not read any further.
+pub const AMQP_UNCONFIRMED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What one transaction may hold until its commit.
+pub const AMQP_TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Direct replies that wait for their connection.
+pub const AMQP_MAILBOX_BYTES_MAX: usize = 1024 * 1024;
+/// From the broker's close of a connection to the client's answer.
+pub const AMQP_CLOSE_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,19 @@
+//! What the connections of one listener share.
+
+use crate::{Options, metrics::Metrics, reply_to::ReplyTo};
+use tramline_broker::Broker;
+
+/// What the connections of one listener share.
+pub(crate) struct Shared {
+    pub(crate) broker: Broker,
+    pub(crate) options: Options,
+    pub(crate) metrics: Metrics,
+    pub(crate) reply_to: ReplyTo,
+}
+
+impl Shared {
+    pub(crate) fn new(broker: Broker, options: Options) -> Self {
+        let metrics = Metrics::new(&broker);
+        Self { broker, options, metrics, reply_to: ReplyTo::default() }
+    }
+}

@@ -1,0 +1,240 @@
+//! From a publish to a stored message.
+//!
+//! Everything that a client sent is kept as it came, in the one header [`COMPACT`]: the length of
+//! the exchange's name, the name, the property flags and values. Beside it, for readers of other
+//! protocols, stand the properties and the plain application headers as text.
+
+use crate::error::Refusal;
+use bytes::{BufMut, Bytes, BytesMut};
+use tramline_broker::EnqueueOptions;
+use tramline_types::{Header, Message};
+use tramline_wire_amqp091::{Properties, ReplyCode, Table, Value, hot::Publish};
+
+/// The header that keeps what came.
+pub(crate) const COMPACT: &[u8] = b"amqp091";
+
+/// Headers that have a meaning of their own in a stored message: an application's header of such
+/// a name stands in [`COMPACT`] alone.
+pub(crate) const RESERVED: [&str; 12] = [
+    "amqp091",
+    "dead-letter",
+    "expires-at",
+    "content-type",
+    "content-encoding",
+    "correlation-id",
+    "reply-to",
+    "message-id",
+    "type",
+    "app-id",
+    "user-id",
+    "priority",
+];
+
+/// A publish whose header and body come in.
+pub(crate) struct Content {
+    pub(crate) exchange: Bytes,
+    pub(crate) routing_key: Bytes,
+    pub(crate) mandatory: bool,
+    /// The header frame's: the properties and the whole body's size.
+    pub(crate) header: Option<(Bytes, usize)>,
+    body: Body,
+}
+
+/// A body: a slice of what was read as long as it is in one frame.
+enum Body {
+    None,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Content {
+    /// `frames` is what `publish` borrows from.
+    pub(crate) fn new(frames: &Bytes, publish: &Publish<'_>) -> Self {
+        Self {
+            exchange: frames.slice_ref(publish.exchange.as_bytes()),
+            routing_key: frames.slice_ref(publish.routing_key.as_bytes()),
+            mandatory: publish.mandatory,
+            header: None,
+            body: Body::None,
+        }
+    }
+
+    /// How much of the body is there.
+    fn received(&self) -> usize {
+        match &self.body {
+            Body::None => 0,
+            Body::One(body) => body.len(),
+            Body::Many(body) => body.len(),
+        }
+    }
+
+    /// Whether nothing of the body is missing.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.header.as_ref().is_some_and(|(_, size)| self.received() == *size)
+    }
+
+    /// A part of the body came. More than was announced is refused.
+    pub(crate) fn push(&mut self, part: Bytes) -> Result<(), Refusal> {
+        let Some((_, size)) = self.header else {
+            return Err(unexpected("expected content header for class 60, got non content header"));
+        };
+        if part.len() > size - self.received() {
+            return Err(unexpected("a body is longer than its header says"));
+        }
+        self.body = match std::mem::replace(&mut self.body, Body::None) {
+            Body::None => Body::One(part),
+            Body::One(first) => {
+                // Grows as the body comes in: a size that is only announced takes no memory.
+                let mut all = BytesMut::with_capacity(first.len() + part.len());
+                all.put(first);
+                all.put(part);
+                Body::Many(all)
+            }
+            Body::Many(mut all) => {
+                all.put(part);
+                Body::Many(all)
+            }
+        };
+        Ok(())
+    }
+
+    /// The properties and the body.
+    pub(crate) fn finish(self) -> (Bytes, Bytes) {
+        let properties = self.header.map(|(properties, _)| properties).unwrap_or_default();
+        let body = match self.body {
+            Body::None => Bytes::new(),
+            Body::One(body) => body,
+            Body::Many(body) => body.freeze(),
+        };
+        (properties, body)
+    }
+}
+
+fn unexpected(text: &str) -> Refusal {
+    Refusal::new(ReplyCode::UnexpectedFrame, text)
+}
+
+/// The routing keys of a message with `CC` or `BCC`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) more: Vec<Vec<u8>>,
+    /// `BCC` was there: it is not to be seen by who receives the message.
+    pub(crate) blind: bool,
+}
+
+/// The further routing keys in a message's headers.
+pub(crate) fn keys(table: &Table) -> Result<Keys, Refusal> {
+    let mut keys = Keys::default();
+    for name in ["CC", "BCC"] {
+        let Some(value) = table.get(name) else { continue };
+        keys.blind |= name == "BCC";
+        let wrong = || Refusal::precondition(format!("unsupported type of '{name}' header"));
+        let Value::Array(list) = value else { return Err(wrong()) };
+        for key in list {
+            let Value::Text(key) = key else { return Err(wrong()) };
+            keys.more.push(key.clone());
+        }
+    }
+    Ok(keys)
+}
+
+/// A complete publish on its way into queues.
+pub(crate) struct Published<'a> {
+    pub(crate) exchange: &'a Bytes,
+    pub(crate) routing_key: &'a Bytes,
+    /// Flags and values as they are to be stored.
+    pub(crate) raw: &'a Bytes,
+    pub(crate) properties: &'a Properties<'a>,
+    /// The application's headers, where anything looked into them.
+    pub(crate) table: &'a Table,
+    pub(crate) body: Bytes,
+    /// Whether the message may be read by other protocols: not from a queue in memory.
+    pub(crate) with_text: bool,
+}
+
+/// The message as it is stored, and how it is to be treated.
+pub(crate) fn published(published: Published<'_>) -> Result<(Message, EnqueueOptions), Refusal> {
+    let Published { exchange, routing_key, raw, properties, .. } = published;
+    let mut headers = Vec::with_capacity(if published.with_text { 4 } else { 1 });
+    headers.push(Header { name: Bytes::from_static(COMPACT), value: Some(compact(exchange, raw)) });
+    if published.with_text {
+        text_headers(&published, &mut headers);
+    }
+    let options = EnqueueOptions {
+        persistent: properties.delivery_mode == Some(2),
+        priority: properties.priority.unwrap_or(0),
+        ttl_ms: properties.expiration.map(expiration).transpose()?,
+        ..EnqueueOptions::default()
+    };
+    let message = Message {
+        key: Some(routing_key.clone()),
+        value: Some(published.body),
+        headers,
+        timestamp: None,
+    };
+    Ok((message, options))
+}
+
+fn compact(exchange: &[u8], raw: &[u8]) -> Bytes {
+    let mut compact = Vec::with_capacity(1 + exchange.len() + raw.len());
+    compact.extend(u8::try_from(exchange.len()));
+    compact.extend_from_slice(exchange);
+    compact.extend_from_slice(raw);
+    compact.into()
+}
+
+/// A time to live: milliseconds as text.
+fn expiration(text: &[u8]) -> Result<u64, Refusal> {
+    let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| {
+        let text = String::from_utf8_lossy(text);
+        Refusal::precondition(format!("invalid expiration '{text}': not a number of milliseconds"))
+    })
+}
+
+fn text_headers(published: &Published<'_>, headers: &mut Vec<Header>) {
+    let properties = published.properties;
+    let texts = [
+        ("content-type", properties.content_type),
+        ("content-encoding", properties.content_encoding),
+        ("correlation-id", properties.correlation_id),
+        ("reply-to", properties.reply_to),
+        ("message-id", properties.message_id),
+        ("type", properties.kind),
+        ("app-id", properties.app_id),
+        ("user-id", properties.user_id),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text.filter(|text| str::from_utf8(text).is_ok()) {
+            let name = Bytes::from_static(name.as_bytes());
+            headers.push(Header { name, value: Some(published.raw.slice_ref(text)) });
+        }
+    }
+    if let Some(priority) = properties.priority {
+        let name = Bytes::from_static(b"priority");
+        headers.push(Header { name, value: Some(priority.to_string().into()) });
+    }
+    for (name, value) in &published.table.0 {
+        if RESERVED.contains(&name.as_str()) {
+            continue;
+        }
+        if let Some(text) = text(value) {
+            headers.push(Header { name: name.clone().into(), value: text });
+        }
+    }
+}
+
+/// A header's value as text; `None` for what would lose its meaning.
+fn text(value: &Value) -> Option<Option<Bytes>> {
+    let text = match value {
+        Value::Void => return Some(None),
+        Value::Bool(value) => value.to_string(),
+        Value::F32(value) => value.to_string(),
+        Value::F64(value) => value.to_string(),
+        Value::Timestamp(seconds) => seconds.to_string(),
+        Value::Text(bytes) => return Some(Some(bytes.clone().into())),
+        Value::Binary(_) | Value::Decimal(..) | Value::Array(_) | Value::Table(_) => return None,
+        number => number.as_integer()?.to_string(),
+    };
+    Some(Some(text.into()))
+}
