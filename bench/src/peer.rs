@@ -59,7 +59,8 @@ impl Peer {
                 let ready = dir.join("ready.json");
                 let _none_at_first = fs::remove_file(&ready);
                 let child = Command::new(binary)
-                    .args(["serve", "--listen-http", "127.0.0.1:0", "--listen-kafka"])
+                    .args(["serve", "--listen-amqp", "off"])
+                    .args(["--listen-http", "127.0.0.1:0", "--listen-kafka"])
                     .arg("127.0.0.1:0")
                     .arg("--data-dir")
                     .arg(dir.join("data"))

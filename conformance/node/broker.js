@@ -42,6 +42,7 @@ class Broker {
       `--data-dir=${path.join(this.directory, 'data')}`,
       `--listen-kafka=${this.kafka}`,
       '--listen-http=127.0.0.1:0',
+      '--listen-amqp=127.0.0.1:0',
       `--ready-file=${ready}`,
     ]
     this.process = spawn(BINARY, args, { stdio: ['ignore', log, log] })

@@ -25,6 +25,7 @@ class Broker:
         self.settings = dict(settings or {})
         self.kafka = kafka
         self.http = "127.0.0.1:0"
+        self.amqp = "127.0.0.1:0"
         self.prefix = prefix
         self.flags = flags
         self.process = None
@@ -45,6 +46,7 @@ class Broker:
                     f"--data-dir={self.directory / 'data'}",
                     f"--listen-kafka={self.kafka}",
                     f"--listen-http={self.http}",
+                    f"--listen-amqp={self.amqp}",
                     f"--ready-file={ready}",
                     *self.flags,
                 ],
@@ -62,6 +64,7 @@ class Broker:
         addresses = json.loads(ready.read_text())
         self.kafka = addresses["kafka"]
         self.http = addresses["http"]
+        self.amqp = addresses["amqp"]
 
     def stop(self):
         """A clean end; its exit code must be 0."""

@@ -86,6 +86,7 @@ func (b *Broker) start() error {
 		"--data-dir="+filepath.Join(b.directory, "data"),
 		"--listen-kafka="+b.Kafka,
 		"--listen-http=127.0.0.1:0",
+		"--listen-amqp=127.0.0.1:0",
 		"--ready-file="+ready)
 	b.command.Stdout, b.command.Stderr = log, log
 	if err := b.command.Start(); err != nil {

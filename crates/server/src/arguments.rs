@@ -126,6 +126,9 @@ pub(crate) struct Local {
     /// The Kafka address, or off [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen_kafka: Option<Listen>,
+    /// The AMQP 0-9-1 address, or off [default: 127.0.0.1:5672]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_amqp: Option<Listen>,
 }
 
 /// `tramline doctor`.

@@ -32,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) http: Http,
     pub(crate) kafka: Kafka,
+    pub(crate) amqp: Amqp,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) store: Store,
@@ -73,6 +74,21 @@ pub(crate) struct Kafka {
     pub(crate) advertised: Option<HostPort>,
     pub(crate) connections_max: usize,
     pub(crate) request_max: Size,
+}
+
+/// The AMQP 0-9-1 protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Amqp {
+    pub(crate) listen: Listen,
+    pub(crate) connections_max: usize,
+    pub(crate) channels_max: u16,
+    pub(crate) frame_max: Size,
+    pub(crate) message_max: Size,
+    pub(crate) heartbeat: Span,
+    pub(crate) consumer_timeout: Span,
+    pub(crate) product: String,
+    pub(crate) product_version: String,
 }
 
 /// Topics.
@@ -119,6 +135,7 @@ impl Default for Config {
             log: Log::default(),
             http: Http::default(),
             kafka: Kafka::default(),
+            amqp: Amqp::default(),
             topics: Topics::default(),
             groups: Groups::default(),
             store: Store::default(),
@@ -149,6 +166,23 @@ impl Default for Kafka {
             advertised: None,
             connections_max: limits::CONNECTIONS_MAX,
             request_max: Size(limits::REQUEST_BYTES_MAX as u64),
+        }
+    }
+}
+
+impl Default for Amqp {
+    fn default() -> Self {
+        let options = tramline_amqp091::Options::default();
+        Self {
+            listen: Listen::At("127.0.0.1:5672".to_owned()),
+            connections_max: options.connections_max,
+            channels_max: options.channels_max,
+            frame_max: Size(options.frame_bytes_max.into()),
+            message_max: Size(options.message_bytes_max as u64),
+            heartbeat: Span(options.heartbeat),
+            consumer_timeout: Span(options.consumer_timeout),
+            product: options.product,
+            product_version: options.product_version,
         }
     }
 }
@@ -268,6 +302,23 @@ impl Config {
             connections_max: self.kafka.connections_max,
             request_bytes_max: self.kafka.request_max.as_usize(),
             ..tramline_kafka::Options::default()
+        }
+    }
+
+    /// The AMQP 0-9-1 front-end's part.
+    pub(crate) fn amqp_options(&self) -> tramline_amqp091::Options {
+        let amqp = &self.amqp;
+        tramline_amqp091::Options {
+            connections_max: amqp.connections_max,
+            frame_bytes_max: u32::try_from(amqp.frame_max.0).unwrap_or(u32::MAX),
+            channels_max: amqp.channels_max,
+            heartbeat: amqp.heartbeat.0,
+            consumer_timeout: amqp.consumer_timeout.0,
+            message_bytes_max: amqp.message_max.as_usize(),
+            // Who lets other machines in without security lets them log in.
+            remote_guest: self.insecure,
+            product: amqp.product.clone(),
+            product_version: amqp.product_version.clone(),
         }
     }
 

@@ -34,6 +34,9 @@ impl Local {
         if let Some(listen) = &self.listen_kafka {
             config.kafka.listen.clone_from(listen);
         }
+        if let Some(listen) = &self.listen_amqp {
+            config.amqp.listen.clone_from(listen);
+        }
         Ok(config)
     }
 }
@@ -96,8 +99,9 @@ async fn serve(
     let mut stop = Stop::install()?;
     let http = listener::bind("http.listen", &config.http.listen, config).await?;
     let kafka = listener::bind("kafka.listen", &config.kafka.listen, config).await?;
-    if http.is_none() && kafka.is_none() {
-        bail!("every listener is off: set `http.listen` or `kafka.listen`");
+    let amqp = listener::bind("amqp.listen", &config.amqp.listen, config).await?;
+    if http.is_none() && kafka.is_none() && amqp.is_none() {
+        bail!("every listener is off: set `http.listen`, `kafka.listen` or `amqp.listen`");
     }
     let store = open_store(config, &clock)?;
     let broker =
@@ -107,6 +111,7 @@ async fn serve(
     let ready = ready::Ready {
         http: http.as_ref().map(listener::local_addr).transpose()?,
         kafka: kafka.as_ref().map(listener::local_addr).transpose()?,
+        amqp: amqp.as_ref().map(listener::local_addr).transpose()?,
         took: clock.monotonic().since_origin(),
     };
     let (shutdown, stopping) = watch::channel(false);
@@ -118,6 +123,10 @@ async fn serve(
     if let Some(listener) = kafka {
         let options = config.kafka_options();
         fronts.spawn(tramline_kafka::serve(listener, broker.clone(), options, stopping.clone()));
+    }
+    if let Some(listener) = amqp {
+        let options = config.amqp_options();
+        fronts.spawn(tramline_amqp091::serve(listener, broker.clone(), options, stopping.clone()));
     }
     let ready_file = ready.announce(config, arguments.ready_file.as_deref())?;
     let ended = tokio::select! {

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 pub(super) struct Ready {
     pub(super) http: Option<SocketAddr>,
     pub(super) kafka: Option<SocketAddr>,
+    pub(super) amqp: Option<SocketAddr>,
     pub(super) took: Duration,
 }
 
@@ -29,7 +30,7 @@ impl Drop for ReadyFile {
 }
 
 impl Ready {
-    /// Logs one line `ready http=… kafka=… took_ms=…`, and writes the file where one is wanted.
+    /// Logs one line `ready http=… kafka=… amqp=… took_ms=…`, and writes the file where one is wanted.
     pub(super) fn announce(
         &self,
         config: &Config,
@@ -42,6 +43,7 @@ impl Ready {
         info!(
             http = text(self.http),
             kafka = text(self.kafka),
+            amqp = text(self.amqp),
             data_dir = %config.data_dir.display(),
             took_ms,
             "ready"
@@ -51,6 +53,7 @@ impl Ready {
             "pid": std::process::id(),
             "http": self.http,
             "kafka": self.kafka,
+            "amqp": self.amqp,
             "took_ms": took_ms,
         });
         // Whole or not there at all, for whoever waits for it.

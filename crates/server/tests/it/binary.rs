@@ -40,7 +40,8 @@ impl Broker {
 
     /// Starts on free ports and waits until it is ready.
     pub(crate) fn start_in(dir: TempDir, more: &[&str]) -> Self {
-        let free = ["--listen-http", "127.0.0.1:0", "--listen-kafka", "127.0.0.1:0"];
+        let any = "127.0.0.1:0";
+        let free = ["--listen-http", any, "--listen-kafka", any, "--listen-amqp", any];
         Self::start_at(dir, &[&free, more].concat())
     }
 

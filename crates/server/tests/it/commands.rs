@@ -59,7 +59,10 @@ fn a_reader_comes_back_where_it_was_after_a_restart() {
     fs::write(dir.path().join("c.toml"), format!("[http]\nlisten = \"{address}\"\n")).unwrap();
     let start = |dir| {
         let dir: tempfile::TempDir = dir;
-        Broker::start_at(dir, &["--config", "c.toml", "--listen-kafka", "off"])
+        Broker::start_at(
+            dir,
+            &["--config", "c.toml", "--listen-kafka", "off", "--listen-amqp", "off"],
+        )
     };
     let broker = start(dir);
     broker.run(&["pub", "t", "one", "two"]);
@@ -189,12 +192,20 @@ fn doctor_tells_a_used_directory_and_a_taken_port_from_free_ones() {
         let checks = report["checks"].as_array().unwrap();
         checks.iter().find(|of| of["check"] == check).unwrap().clone()
     };
-    let (code, report) = doctor(&["--listen-http", http, "--listen-kafka", "127.0.0.1:0"]);
+    let (code, report) = doctor(&[
+        "--listen-http",
+        http,
+        "--listen-kafka",
+        "127.0.0.1:0",
+        "--listen-amqp",
+        "127.0.0.1:0",
+    ]);
     assert_eq!((code, &report["ok"]), (Some(0), &json!(true)));
     let detail = |check: &str| find(&report, check)["detail"].as_str().unwrap().to_owned();
     assert!(detail("data directory").contains("running broker"));
     assert!(detail("http port").contains("a broker has it"));
     assert!(detail("kafka port").contains("free"));
+    assert!(detail("amqp port").contains("free"));
     assert!(detail("disk").contains("sync"));
     // A file where the directory should be.
     fs::write(broker.dir.path().join("file"), "").unwrap();

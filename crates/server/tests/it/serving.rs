@@ -10,7 +10,14 @@ fn refused(dir: &Path, arguments: &[&str]) -> String {
     complaint(&output)
 }
 
-const FREE: [&str; 4] = ["--listen-http", "127.0.0.1:0", "--listen-kafka", "127.0.0.1:0"];
+const FREE: [&str; 6] = [
+    "--listen-http",
+    "127.0.0.1:0",
+    "--listen-kafka",
+    "127.0.0.1:0",
+    "--listen-amqp",
+    "127.0.0.1:0",
+];
 
 #[test]
 fn ready_is_one_line_and_a_file_with_the_addresses() {
@@ -67,11 +74,13 @@ fn a_taken_port_is_one_error_that_names_port_and_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, port) =
         (taken.local_addr().unwrap().to_string(), taken.local_addr().unwrap().port());
-    for (flag, other, setting) in [
-        ("--listen-http", "--listen-kafka", "`http.listen`"),
-        ("--listen-kafka", "--listen-http", "`kafka.listen`"),
+    for (flag, others, setting) in [
+        ("--listen-http", ["--listen-kafka", "--listen-amqp"], "`http.listen`"),
+        ("--listen-kafka", ["--listen-http", "--listen-amqp"], "`kafka.listen`"),
+        ("--listen-amqp", ["--listen-http", "--listen-kafka"], "`amqp.listen`"),
     ] {
-        let error = refused(dir.path(), &[flag, &address, other, "off"]);
+        let arguments = [flag, &address, others[0], "off", others[1], "off"];
+        let error = refused(dir.path(), &arguments);
         assert_eq!(error.lines().count(), 1, "{error}");
         assert!(error.contains(&format!("port {port} ")) && error.contains(setting), "{error}");
     }
@@ -92,16 +101,19 @@ fn a_second_broker_on_the_same_directory_is_refused() {
 #[test]
 fn addresses_that_others_reach_need_insecure() {
     let dir = tempfile::tempdir().unwrap();
-    for (flag, other, setting) in [
-        ("--listen-http", "--listen-kafka", "http.listen"),
-        ("--listen-kafka", "--listen-http", "kafka.listen"),
+    for (flag, others, setting) in [
+        ("--listen-http", ["--listen-kafka", "--listen-amqp"], "http.listen"),
+        ("--listen-kafka", ["--listen-http", "--listen-amqp"], "kafka.listen"),
+        ("--listen-amqp", ["--listen-http", "--listen-kafka"], "amqp.listen"),
     ] {
-        let error = refused(dir.path(), &[flag, "0.0.0.0:0", other, "off"]);
+        let arguments = [flag, "0.0.0.0:0", others[0], "off", others[1], "off"];
+        let error = refused(dir.path(), &arguments);
         assert!(error.contains(setting) && error.contains("--insecure"), "{error}");
     }
     fs::write(
         dir.path().join("c.toml"),
-        "insecure = true\n[http]\nlisten = \"0.0.0.0:0\"\n[kafka]\nlisten = \"off\"\n",
+        "insecure = true\n[http]\nlisten = \"0.0.0.0:0\"\n[kafka]\nlisten = \"off\"\n\
+         [amqp]\nlisten = \"off\"\n",
     )
     .unwrap();
     let mut child = tramline(&["serve", "--ready-file", "ready", "--config", "c.toml"]);
@@ -127,7 +139,10 @@ fn a_wrong_configuration_is_told_before_anything_starts() {
         assert!(error.contains(part), "{text}: {error}");
     }
     assert!(refused(dir.path(), &["--config", "missing.toml"]).contains("missing.toml"));
-    let error = refused(dir.path(), &["--listen-http", "off", "--listen-kafka", "off"]);
+    let error = refused(
+        dir.path(),
+        &["--listen-http", "off", "--listen-kafka", "off", "--listen-amqp", "off"],
+    );
     assert!(error.contains("every listener is off"), "{error}");
     assert!(!dir.path().join("tramline-data").exists());
 }

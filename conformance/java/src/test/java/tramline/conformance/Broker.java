@@ -65,6 +65,7 @@ final class Broker implements AutoCloseable {
                     "--data-dir=" + directory.resolve("data"),
                     "--listen-kafka=" + kafka,
                     "--listen-http=127.0.0.1:0",
+                    "--listen-amqp=127.0.0.1:0",
                     "--ready-file=" + ready))
                     .redirectErrorStream(true)
                     .redirectOutput(ProcessBuilder.Redirect.appendTo(log))
