@@ -29,6 +29,16 @@ pub(super) const README: Run =
 pub(super) const NETWORK: Run =
     Run { needs: Some(("ip", "-V", "iproute2")), ..Run::new("newest", "network", "network") };
 
+/// aiokafka.
+pub(super) const AIO: Run = Run::new("newest", "aio", "aiokafka");
+/// kafka-python, by tests of ours.
+pub(super) const KAFKA_PYTHON: Run = Run::new("newest", "kafka-python", "kafka-python");
+/// kafka-python, by the integration tests in its source package.
+pub(super) const KAFKA_PYTHON_OWN: Run = Run {
+    source: Some("kafka-python"),
+    ..Run::new("newest", "test/integration", "kafka-python-own")
+};
+
 /// A Python with the newest confluent-kafka, or why there is none.
 pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
     environment(cx.project.root(), "newest")
@@ -43,11 +53,13 @@ pub(super) struct Run {
     report: &'static str,
     /// A program, its version flag and Debian's package that has it.
     needs: Option<(&'static str, &'static str, &'static str)>,
+    /// The package whose source holds the tests, where they are not in `conformance/python`.
+    source: Option<&'static str>,
 }
 
 impl Run {
     const fn new(requirements: &'static str, tests: &'static str, report: &'static str) -> Self {
-        Self { requirements, tests, report, needs: None }
+        Self { requirements, tests, report, needs: None, source: None }
     }
 }
 
@@ -58,7 +70,14 @@ pub(super) fn set_up(cx: &Context, run: &Run) -> Result<SetUp> {
     {
         return Ok(SetUp::Missing(reason));
     }
-    Ok(environment(cx.project.root(), run.requirements)?.err().into())
+    let python = match environment(cx.project.root(), run.requirements)? {
+        Ok(python) => python,
+        Err(reason) => return Ok(SetUp::Missing(reason)),
+    };
+    match run.source {
+        Some(package) => unpack_source(cx.project.root(), &python, package),
+        None => Ok(SetUp::Ready),
+    }
 }
 
 /// Runs pytest on the suite's directory.
@@ -69,7 +88,17 @@ pub(super) fn run(cx: &Context, run: &Run) -> Result<Tally> {
     let mut command = Command::new(python_of(root, run.requirements));
     command.current_dir(root.join("conformance/python"));
     command.args(["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]);
-    command.arg(format!("--junitxml={}", report.display())).arg(run.tests);
+    command.arg(format!("--junitxml={}", report.display()));
+    match run.source {
+        Some(package) => {
+            let source = source_of(root, package);
+            command.args(["-p", "own_tests", "-c", "pytest.ini", "--rootdir"]).arg(&source);
+            command.env("KAFKA_PYTHON_TESTS", &source).arg(source.join(run.tests));
+        }
+        None => {
+            command.arg(run.tests);
+        }
+    }
     for excluded in cx.expected.excluded.keys() {
         command.arg(format!("--deselect={excluded}"));
     }
@@ -82,6 +111,39 @@ pub(super) fn run(cx: &Context, run: &Run) -> Result<Tally> {
     ensure!(status.success() || tally.failed > 0, "pytest failed: {status}");
     ensure!(tally != Tally::default(), "pytest ran no test");
     Ok(tally)
+}
+
+fn source_of(root: &Path, package: &str) -> PathBuf {
+    root.join(format!(".test-env/{package}-source"))
+}
+
+/// Unpacks a package's source, in the version that the environment has.
+fn unpack_source(root: &Path, python: &Path, package: &str) -> Result<SetUp> {
+    let directory = source_of(root, package);
+    let listed = process::output(Command::new(python).args(["-m", "pip", "freeze"]))?;
+    let prefix = format!("{package}==");
+    let wanted = listed.lines().find(|line| line.starts_with(&prefix));
+    let wanted = wanted.with_context(|| format!("the environment has no `{package}`"))?;
+    let stamp = directory.join("unpacked.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|unpacked| unpacked == wanted) {
+        return Ok(SetUp::Ready);
+    }
+    println!("unpacking the source of {wanted}");
+    let _ = std::fs::remove_dir_all(&directory);
+    let download = directory.join("download");
+    std::fs::create_dir_all(&download)?;
+    let mut get = Command::new(python);
+    get.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    get.args(["--no-binary=:all:", "--dest"]).arg(&download).arg(wanted);
+    if let Err(error) = process::run(&mut get, SET_UP_LIMIT) {
+        return Ok(SetUp::Missing(format!("its source cannot be had here: {error:#}")));
+    }
+    let archive = std::fs::read_dir(&download)?.next().context("pip downloaded nothing")??;
+    let mut unpack = Command::new("tar");
+    unpack.args(["--strip-components=1", "-xzf"]).arg(archive.path()).arg("-C").arg(&directory);
+    process::run(&mut unpack, SET_UP_LIMIT)?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(SetUp::Ready)
 }
 
 fn python_of(root: &Path, name: &str) -> PathBuf {

@@ -1,0 +1,52 @@
+"""A pytest plugin for kafka-python's own integration tests, unpacked from its source package.
+
+Its fixtures take a running broker from `KAFKA_URI`; this starts one. The source package leaves out
+`test/__init__.py` and `test/service.py`: what its fixtures import of them stands here. Nothing in
+the package is changed. `KAFKA_PYTHON_TESTS` is where it was unpacked.
+"""
+
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import types
+
+import pytest
+
+from broker import Broker
+
+# As the servers that kafka-python's own runs start: members that are gone are missed soon.
+SETTINGS = {"groups": {"initial_rebalance_delay": "0s", "session_timeout_min": "100ms"}}
+
+
+class ExternalService:
+    """Stands for the server that runs already."""
+
+    def __init__(self, host, port):
+        self.host, self.port = host, port
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config):
+    root = pathlib.Path(tempfile.mkdtemp(prefix="tramline-"))
+    broker = Broker(root, SETTINGS)
+    early_config.tramline = (broker, root)
+    os.environ["KAFKA_ROOT"] = str(root)  # Must be there, and is not looked into.
+    os.environ["KAFKA_URI"] = f"kafka://{broker.kafka}"
+    os.environ["KAFKA_VERSION"] = "4.3.0"
+    tests = types.ModuleType("test")
+    tests.__path__ = [os.path.join(os.environ["KAFKA_PYTHON_TESTS"], "test")]
+    service = types.ModuleType("test.service")
+    service.ExternalService = ExternalService
+    service.SpawnedService = None
+    sys.modules["test"] = tests
+    sys.modules["test.service"] = service
+
+
+def pytest_unconfigure(config):
+    broker, root = config.tramline
+    is_alive = broker.process.poll() is None
+    broker.kill()
+    shutil.rmtree(root, ignore_errors=True)
+    assert is_alive, "the broker died"
