@@ -14,7 +14,10 @@ mod watch;
 
 pub use epochs::EpochEnd;
 pub use error::Error;
-pub use partition::{Appended, Durability, Partition, PartitionSettings, Reading, TimestampRule};
+pub use partition::{
+    Appended, Bases, Durability, Partition, PartitionSettings, Reading, TimestampRule, Together,
+    append_together,
+};
 pub use producers::{ProducerDescription, SEQUENCES_KEPT};
 pub use retention::Retention;
 pub use timestamps::FoundTimestamp;

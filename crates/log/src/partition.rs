@@ -5,6 +5,10 @@
 //! never waits for durability: the committer calls back, moves the high watermark and wakes
 //! whoever waits.
 
+mod together;
+
+pub use together::{Bases, Together, append_together};
+
 use crate::{
     Error, ProducerDescription, Retention, Watcher,
     state::{State, Step, check_batch},

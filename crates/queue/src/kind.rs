@@ -121,6 +121,8 @@ pub struct Counts {
     pub transferring: u64,
     /// The bodies of the ready ones, in bytes; an estimate after a restart.
     pub bytes_ready: u64,
+    /// Dropped since the start: dead without a dead-letter target, or rejected for good.
+    pub dropped: u64,
     /// Attached consumers.
     pub consumers: u64,
     /// The time of the oldest message that is not done, where it is known.

@@ -4,6 +4,16 @@
 //! appended or loaded, and what must be logged, loaded or moved goes out. A message lives in a
 //! *lane* (one log: a priority level of a queue, a partition of a topic) at an offset.
 
+mod consumers;
+mod dedup;
+mod delta;
+mod engine;
+mod group;
 mod kind;
+mod lane;
+mod source;
 
+pub use consumers::{ConsumerId, Consumers};
+pub use engine::{Arrival, Delivery, Engine, Load, Rules, Take, Taking, Transfer};
 pub use kind::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
+pub use source::Loaded;

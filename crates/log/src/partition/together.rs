@@ -1,0 +1,88 @@
+//! Appending to several partitions in one commit: a message routed to many queues, and a move
+//! from one log to another.
+
+use super::Partition;
+use crate::Error;
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use tramline_record::Batch;
+use tramline_store::{Append, Commit, Completion, Op, Reservation};
+use tramline_types::{LogId, Offset, Timestamp};
+
+/// One batch and the partitions that get it; its bytes are stored once.
+pub struct Together {
+    /// The partitions, none twice.
+    pub partitions: SmallVec<[Arc<Partition>; 1]>,
+    /// The batch.
+    pub batch: Batch,
+}
+
+/// The first offset of one batch in each of its partitions, in their order.
+pub type Bases = SmallVec<[Offset; 1]>;
+
+/// Gives batches their offsets and submits all of them as one commit.
+///
+/// `step` is called with the bases of each batch before the commit is submitted, under the locks
+/// of all partitions, which are taken in the order of their logs: what it changes has the same
+/// order as the commits. What it returns becomes part of the commit. `done` is called when that
+/// is durable, after the high watermarks have moved; not at all when this refuses.
+pub fn append_together(
+    appends: &[Together],
+    now: Timestamp,
+    reservation: Reservation,
+    step: impl FnOnce(&[Bases]) -> SmallVec<[Op; 2]>,
+    done: Completion,
+) -> Result<(), Error> {
+    let mut partitions: SmallVec<[&Arc<Partition>; 4]> =
+        appends.iter().flat_map(|append| &append.partitions).collect();
+    partitions.sort_unstable_by_key(|partition| partition.log());
+    partitions.dedup_by_key(|partition| partition.log());
+    let Some(first) = partitions.first() else { return Ok(()) };
+    let store = Arc::clone(&first.store);
+    let mut states: SmallVec<[(LogId, MutexGuard<'_, _>); 4]> = SmallVec::new();
+    for partition in &partitions {
+        let state = partition.state.lock();
+        if state.deleted {
+            return Err(Error::Deleted);
+        }
+        states.push((partition.log(), state));
+    }
+    let mut ops: SmallVec<[Op; 1]> = SmallVec::new();
+    let mut all_bases = Vec::with_capacity(appends.len());
+    for append in appends {
+        let header = append.batch.header();
+        let offsets = u32::try_from(header.last_offset_delta)
+            .map_err(|_| Error::InvalidRecord("a negative last offset delta"))?
+            + 1;
+        let mut bases = Bases::new();
+        let mut targets = SmallVec::new();
+        for partition in &append.partitions {
+            let at = states
+                .binary_search_by_key(&partition.log(), |(log, _)| *log)
+                .expect("every partition was locked above");
+            let (target, _) = states[at].1.handle_follow(partition.log(), offsets);
+            bases.push(target.base);
+            targets.push(target);
+        }
+        let newest = Some(header.newest_timestamp()).filter(|newest| *newest >= 0);
+        let max_timestamp = newest.map_or(now, Timestamp::from_millis);
+        let batch = append.batch.bytes().clone();
+        ops.push(Op::Append(Append { targets, batch, offsets, max_timestamp }));
+        all_bases.push(bases);
+    }
+    ops.extend(step(&all_bases));
+    let ends: SmallVec<[(Arc<Partition>, Offset); 1]> = partitions
+        .iter()
+        .zip(&states)
+        .map(|(partition, (_, state))| (Arc::clone(partition), state.next))
+        .collect();
+    let on_durable = Box::new(move || {
+        for (partition, next) in &ends {
+            partition.durable_up_to(*next);
+        }
+        done();
+    });
+    store.submit(Commit { ops, on_durable }, reservation);
+    Ok(())
+}

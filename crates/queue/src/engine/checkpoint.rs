@@ -1,0 +1,258 @@
+//! The whole state as one value, in place of all deltas before it.
+//!
+//! ```text
+//! checkpoint  version u8 = 1 | time i64 | perishable u8 | lanes | seen | delayed | transferring
+//!             | deferred | locked
+//! lanes       n, n x (level | cursor | outstanding set | undelivered set | n, n x (offset | count))
+//! set         length | roaring portable format, 64 bits
+//! seen        n, n x (hash u128 | until i64)
+//! delayed     n, n x (lane | offset delta | until delta)
+//! transferring n, n x (lane | offset delta | reason u8)
+//! deferred    n, n x (lane | offset delta)
+//! locked      n, n x (lane | offset delta | sequence delta | until delta)
+//! ```
+//! Numbers are varints unless said otherwise; deltas are to the entry before (zigzag), from 0.
+//! Times are milliseconds since 1970.
+
+use super::Engine;
+use crate::{
+    DeadReason, Place,
+    delta::{put_varint, varint},
+    lane::{Held, Lane},
+};
+use bytes::Bytes;
+use roaring::RoaringTreemap;
+use tramline_types::Timestamp;
+
+const VERSION: u8 = 1;
+
+impl Engine {
+    /// Whether the deltas since the last checkpoint have grown so much that one is due.
+    pub fn checkpoint_due(&self) -> bool {
+        let limit = super::DELTA_BYTES_MIN.max(2 * self.state.checkpoint_bytes);
+        self.state.delta_bytes > limit
+    }
+
+    /// The state to store in place of everything logged so far. What [`Engine::take_delta`]
+    /// has yet to give is in it.
+    pub fn checkpoint(&mut self, now: Timestamp) -> Bytes {
+        self.state.delta.clear();
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&now.as_millis().to_be_bytes());
+        out.push(u8::from(self.state.perishable));
+        put_len(&mut out, self.lanes.len());
+        for lane in &self.lanes {
+            put_lane(&mut out, lane);
+        }
+        let seen: Vec<(u128, i64)> = self.state.seen.iter().collect();
+        put_len(&mut out, seen.len());
+        for (hash, until) in seen {
+            out.extend_from_slice(&hash.to_be_bytes());
+            out.extend_from_slice(&until.to_be_bytes());
+        }
+        self.put_places(&mut out);
+        self.put_locks(&mut out);
+        self.state.delta_bytes = 0;
+        self.state.checkpoint_bytes = out.len();
+        Bytes::from(out)
+    }
+
+    fn put_places(&self, out: &mut Vec<u8>) {
+        let mut delayed: Vec<(Place, i64)> =
+            self.state.delayed.iter().map(|(until, place)| (*place, until.as_millis())).collect();
+        delayed.sort_unstable();
+        put_len(out, delayed.len());
+        let (mut last, mut last_until) = (0, 0);
+        for (place, until) in delayed {
+            put_place(out, place, &mut last);
+            put_delta(out, until.cast_unsigned(), &mut last_until);
+        }
+        put_len(out, self.state.transferring.len());
+        last = 0;
+        for (place, reason) in &self.state.transferring {
+            put_place(out, *place, &mut last);
+            out.push(reason.code());
+        }
+        put_len(out, self.state.deferred.len());
+        last = 0;
+        for place in &self.state.deferred {
+            put_place(out, *place, &mut last);
+        }
+    }
+
+    fn put_locks(&self, out: &mut Vec<u8>) {
+        let mut locks: Vec<(Place, u64, i64)> = Vec::with_capacity(self.state.expiries.len());
+        for lane in &self.lanes {
+            let timed = lane.locks.iter().filter_map(|(offset, held)| {
+                Some((lane.place(*offset), held.sequence, held.until?.as_millis()))
+            });
+            locks.extend(timed);
+        }
+        locks.sort_unstable();
+        put_len(out, locks.len());
+        let (mut last, mut last_sequence, mut last_until) = (0, 0, 0);
+        for (place, sequence, until) in locks {
+            put_place(out, place, &mut last);
+            put_delta(out, sequence, &mut last_sequence);
+            put_delta(out, until.cast_unsigned(), &mut last_until);
+        }
+    }
+
+    /// Takes a checkpoint up; `None` where it is damaged: what came before that counts.
+    pub(super) fn restore(&mut self, checkpoint: &[u8]) -> Option<()> {
+        self.state.checkpoint_bytes = checkpoint.len();
+        let mut rest = checkpoint.strip_prefix(&[VERSION])?;
+        let rest = &mut rest;
+        let _time: [u8; 8] = array(rest)?;
+        let [perishable] = array(rest)?;
+        self.state.perishable = perishable != 0;
+        for _ in 0..varint(rest)? {
+            self.restore_lane(rest)?;
+        }
+        for _ in 0..varint(rest)? {
+            let hash = u128::from_be_bytes(array(rest)?);
+            self.state.seen.insert(hash, i64::from_be_bytes(array(rest)?));
+        }
+        let (mut last, mut last_until) = (0, 0);
+        for _ in 0..varint(rest)? {
+            let place = place(rest, &mut last)?;
+            let until = Timestamp::from_millis(delta(rest, &mut last_until)?.cast_signed());
+            if self.restore_parked(place) {
+                self.state.delayed.insert((until, place));
+            }
+        }
+        last = 0;
+        for _ in 0..varint(rest)? {
+            let place = place(rest, &mut last)?;
+            let [reason] = array(rest)?;
+            if self.restore_parked(place) {
+                self.state.transferring.insert(place, DeadReason::from_code(reason)?);
+            }
+        }
+        last = 0;
+        for _ in 0..varint(rest)? {
+            let place = place(rest, &mut last)?;
+            if self.restore_parked(place) {
+                self.state.deferred.insert(place);
+            }
+        }
+        self.restore_locks(rest)
+    }
+
+    fn restore_lane(&mut self, rest: &mut &[u8]) -> Option<()> {
+        let level = u16::try_from(varint(rest)?).ok()?;
+        let cursor = varint(rest)?;
+        let (mut outstanding, mut undelivered) = (set(rest)?, set(rest)?);
+        let at = self.find(level);
+        if let Some(at) = at {
+            let lane = &mut self.lanes[at];
+            let start = lane.cursor;
+            lane.cursor = cursor.clamp(start, lane.tail);
+            for set in [&mut outstanding, &mut undelivered] {
+                set.remove_range(..start);
+                set.remove_range(lane.cursor..);
+            }
+            (lane.outstanding, lane.undelivered) = (outstanding, undelivered);
+        }
+        for _ in 0..varint(rest)? {
+            let (offset, count) = (varint(rest)?, varint(rest)?);
+            if let Some(at) = at
+                && self.lanes[at].outstanding.contains(offset)
+            {
+                self.lanes[at].counts.insert(offset, u32::try_from(count).ok()?);
+            }
+        }
+        Some(())
+    }
+
+    /// Parks a message that can be: one that is not done.
+    fn restore_parked(&mut self, place: Place) -> bool {
+        let Some(at) = self.find(place.lane) else { return false };
+        let lane = &mut self.lanes[at];
+        let exists = if place.offset < lane.cursor {
+            lane.outstanding.contains(place.offset)
+        } else {
+            place.offset < lane.tail
+        };
+        if exists {
+            lane.park(place.offset);
+        }
+        exists
+    }
+
+    fn restore_locks(&mut self, rest: &mut &[u8]) -> Option<()> {
+        let (mut last, mut last_sequence, mut last_until) = (0, 0, 0);
+        for _ in 0..varint(rest)? {
+            let place = place(rest, &mut last)?;
+            let sequence = delta(rest, &mut last_sequence)?;
+            let until = Timestamp::from_millis(delta(rest, &mut last_until)?.cast_signed());
+            let Some(at) = self.find(place.lane) else { continue };
+            let lane = &mut self.lanes[at];
+            if !lane.outstanding.contains(place.offset) || lane.parked.contains(place.offset) {
+                continue;
+            }
+            let (since, connection, consumer) = (until, None, 0);
+            let held = Held { sequence, consumer, connection, since, until: Some(until), bytes: 0 };
+            lane.locks.insert(place.offset, held);
+            self.state.expiries.insert((until, place));
+        }
+        Some(())
+    }
+}
+
+fn put_lane(out: &mut Vec<u8>, lane: &Lane) {
+    put_varint(out, u64::from(lane.level));
+    put_varint(out, lane.cursor);
+    put_set(out, &lane.outstanding);
+    put_set(out, &lane.undelivered);
+    put_len(out, lane.counts.len());
+    for (offset, count) in &lane.counts {
+        put_varint(out, *offset);
+        put_varint(out, u64::from(*count));
+    }
+}
+
+fn put_set(out: &mut Vec<u8>, set: &RoaringTreemap) {
+    put_len(out, set.serialized_size());
+    set.serialize_into(out).expect("a vector takes everything");
+}
+
+fn set(rest: &mut &[u8]) -> Option<RoaringTreemap> {
+    let length = usize::try_from(varint(rest)?).ok()?;
+    let (bytes, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    RoaringTreemap::deserialize_from(bytes).ok()
+}
+
+fn put_len(out: &mut Vec<u8>, len: usize) {
+    put_varint(out, u64::try_from(len).unwrap_or(u64::MAX));
+}
+
+fn put_place(out: &mut Vec<u8>, place: Place, last: &mut u64) {
+    put_varint(out, u64::from(place.lane));
+    put_delta(out, place.offset, last);
+}
+
+fn place(rest: &mut &[u8], last: &mut u64) -> Option<Place> {
+    let lane = u16::try_from(varint(rest)?).ok()?;
+    Some(Place { lane, offset: delta(rest, last)? })
+}
+
+fn put_delta(out: &mut Vec<u8>, value: u64, last: &mut u64) {
+    let difference = value.wrapping_sub(*last).cast_signed();
+    put_varint(out, (difference << 1).cast_unsigned() ^ (difference >> 63).cast_unsigned());
+    *last = value;
+}
+
+fn delta(rest: &mut &[u8], last: &mut u64) -> Option<u64> {
+    let raw = varint(rest)?;
+    let difference = (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed();
+    *last = last.wrapping_add(difference.cast_unsigned());
+    Some(*last)
+}
+
+fn array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (bytes, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(*bytes)
+}

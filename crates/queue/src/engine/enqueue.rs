@@ -1,0 +1,118 @@
+//! Messages come in.
+
+use super::{Engine, State, plus};
+use crate::{
+    DeadReason,
+    delta::Record,
+    lane::Lane,
+    source::{Loaded, Source},
+};
+use tramline_types::Timestamp;
+
+/// A message that comes in.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The message.
+    pub loaded: Loaded,
+    /// Not to be delivered before this.
+    pub deliver_at: Option<Timestamp>,
+    /// The hash of its deduplication id.
+    pub deduplication: Option<u128>,
+}
+
+impl Engine {
+    /// Whether so many more messages, and bytes of bodies, are within the bounds.
+    pub fn has_room(&self, messages: u64, bytes: u64) -> bool {
+        let rules = &self.state.rules;
+        rules.length_max.is_none_or(|max| self.enqueued() + messages <= max)
+            && rules.bytes_max.is_none_or(|max| self.state.bytes_ready + bytes <= max)
+    }
+
+    fn enqueued(&self) -> u64 {
+        self.lanes.iter().map(Lane::enqueued).sum()
+    }
+
+    /// Whether an id was seen within the queue's time.
+    pub fn is_duplicate(&self, hash: u128, now: Timestamp) -> bool {
+        self.state.seen.contains(hash, now.as_millis())
+    }
+
+    /// Messages were appended to a lane's log from this offset on, and are not durable yet; in
+    /// a transient queue they are in at once, and `base` does not count.
+    pub fn handle_enqueued(
+        &mut self,
+        (level, base): (u16, u64),
+        arrivals: impl IntoIterator<Item = Arrival>,
+        now: Timestamp,
+    ) {
+        if !self.has_lane(level) {
+            self.open_lane(level, base, base);
+        }
+        let Some(at) = self.find(level) else { return };
+        let (lane, state) = (&mut self.lanes[at], &mut self.state);
+        let mut offset =
+            if let Source::Memory(memory) = &lane.source { memory.next() } else { base };
+        for arrival in arrivals {
+            state.arrive(lane, offset, arrival, now);
+            offset += 1;
+        }
+        lane.tail = lane.tail.max(offset);
+        if state.rules.transient {
+            lane.end = lane.tail;
+        }
+        self.drop_surplus();
+    }
+
+    fn drop_surplus(&mut self) {
+        if !self.state.rules.drop_head {
+            return;
+        }
+        while !self.has_room(0, 0) {
+            // One that is not in memory counts as the others on average.
+            let mean = self.state.bytes_ready.checked_div(self.enqueued()).unwrap_or(0);
+            let mean = u32::try_from(mean).unwrap_or(u32::MAX);
+            let Some(lane) = self.lanes.iter_mut().find(|lane| lane.enqueued() > 0) else { return };
+            let offset = loop {
+                if let Some(offset) = lane.returned.min() {
+                    break offset;
+                }
+                if lane.n_parked_fresh == 0 || !lane.parked.contains(lane.cursor) {
+                    break lane.cursor;
+                }
+                lane.pass(lane.cursor + 1);
+            };
+            let known = lane.head().filter(|head| head.0 == offset).map(|head| head.1.bytes);
+            self.state.not_ready(known.unwrap_or(mean));
+            self.state.dead(lane, offset, DeadReason::MaxLength);
+        }
+    }
+}
+
+impl State {
+    fn arrive(&mut self, lane: &mut Lane, offset: u64, arrival: Arrival, now: Timestamp) {
+        let Arrival { loaded, deliver_at, deduplication } = arrival;
+        self.bytes_ready += u64::from(loaded.bytes);
+        if loaded.expires_at.is_some() && !self.perishable {
+            self.perishable = true;
+            self.log(Record::Perishable);
+        }
+        if let (Some(hash), Some(span)) = (deduplication, self.rules.deduplication_ms) {
+            let until = plus(now, span).as_millis();
+            self.seen.insert(hash, until);
+            self.log(Record::Seen { hash, until });
+        }
+        let delayed = deliver_at.filter(|until| *until > now);
+        if let Some(until) = delayed {
+            lane.park(offset);
+            self.delayed.insert((until, lane.place(offset)));
+            self.log(Record::Delayed { lane: lane.level, offset, until: until.as_millis() });
+        }
+        match &mut lane.source {
+            Source::Memory(memory) => memory.push(loaded),
+            Source::Log(window) if delayed.is_some() => window.push_absent(offset, lane.cursor),
+            Source::Log(window) => {
+                window.push(offset, lane.cursor, loaded, self.rules.window_bytes_max);
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Messages go out.
+
+use super::{Engine, State, plus};
+use crate::{
+    DeadReason, Lock, LockToken, Place,
+    delta::{Record, Run},
+    lane::{Held, Lane},
+    source::{Loaded, Source},
+};
+use std::{sync::Arc, time::Duration};
+use tramline_types::{ConnectionId, Message, Timestamp};
+
+/// A wish for messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Take {
+    /// Messages at most.
+    pub n_max: usize,
+    /// Stop at so many bytes of bodies; a first message comes whatever its size.
+    pub bytes_max: usize,
+    /// What holds them.
+    pub lock: Lock,
+    /// Who gets them.
+    pub consumer: u64,
+}
+
+/// One handing-out of a message.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Names this delivery when it is settled.
+    pub token: LockToken,
+    /// Where the message lies: stable over redeliveries.
+    pub place: Place,
+    /// How often it was delivered before, as far as that counts.
+    pub deliveries: u32,
+    /// Whether it was delivered before at all.
+    pub redelivered: bool,
+    /// The message.
+    pub message: Arc<Message>,
+    /// When it was enqueued.
+    pub enqueued_at: Timestamp,
+    /// When a timed lock ends.
+    pub locked_until: Option<Timestamp>,
+}
+
+/// How a receive ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// With what was asked for.
+    Full,
+    /// There is no more.
+    Empty,
+    /// The next message is not in memory.
+    Load(Load),
+}
+
+/// What to read from a lane's log for [`Engine::handle_loaded`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The lane.
+    pub lane: u16,
+    /// The first offset wanted.
+    pub from: u64,
+    /// A message that returned; else fresh ones.
+    pub again: bool,
+}
+
+/// What is left of a wish, and what was given.
+struct Room<'a> {
+    take: &'a Take,
+    now: Timestamp,
+    out: &'a mut Vec<Delivery>,
+    n: usize,
+    bytes: usize,
+    any: bool,
+}
+
+impl Room<'_> {
+    fn admits(&self, loaded: &Loaded) -> bool {
+        let bytes = usize::try_from(loaded.bytes).unwrap_or(usize::MAX);
+        self.n > 0 && (!self.any || bytes <= self.bytes)
+    }
+
+    fn take(&mut self, loaded: &Loaded) {
+        self.n -= 1;
+        self.any = true;
+        let bytes = usize::try_from(loaded.bytes).unwrap_or(usize::MAX);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+/// What the cursor met.
+enum Step {
+    Full,
+    Empty,
+    Load,
+    Go,
+}
+
+impl Engine {
+    /// Hands messages out, the highest level first, in order within a level.
+    pub fn handle_receive(
+        &mut self,
+        take: &Take,
+        now: Timestamp,
+        out: &mut Vec<Delivery>,
+    ) -> Taking {
+        self.advance(now);
+        let (n, bytes) = (take.n_max, take.bytes_max);
+        let mut room = Room { take, now, out, n, bytes, any: false };
+        for lane in &mut self.lanes {
+            loop {
+                let step = if room.n == 0 {
+                    Step::Full
+                } else if lane.n_returned > 0 {
+                    self.state.deliver_returned(lane, &mut room)
+                } else {
+                    self.state.deliver_fresh(lane, &mut room)
+                };
+                match step {
+                    Step::Go => {}
+                    Step::Full => return Taking::Full,
+                    Step::Empty => break,
+                    Step::Load => return Taking::Load(lane.load()),
+                }
+            }
+        }
+        Taking::Empty
+    }
+
+    /// Gives what was asked for by [`Taking::Load`]: all messages of the log in
+    /// `load.from..next`, in order, those that do not exist left out.
+    pub fn handle_loaded(&mut self, load: Load, records: Vec<(u64, Loaded)>, next: u64) {
+        let Some(at) = self.find(load.lane) else { return };
+        let bytes_max = self.state.rules.window_bytes_max;
+        let lane = &mut self.lanes[at];
+        let mut found = false;
+        if let Source::Log(window) = &mut lane.source {
+            let follows = !load.again && load.from <= window.next().max(lane.cursor);
+            if follows {
+                window.loaded_to(lane.cursor);
+            }
+            for (offset, loaded) in records {
+                found |= offset == load.from;
+                if offset >= lane.cursor {
+                    if follows {
+                        window.insert_fresh(offset, loaded);
+                    }
+                } else if lane.returned.contains(offset)
+                    && (offset == load.from || window.bytes() < bytes_max)
+                {
+                    window.insert_recalled(offset, loaded);
+                }
+            }
+            if follows {
+                window.loaded_to(next);
+            }
+        }
+        // Damaged or removed: it cannot be delivered, and must not stand in the way.
+        if load.again && !found && next > load.from && lane.returned.contains(load.from) {
+            lane.finish(load.from, load.from + 1);
+            self.state.log(Record::Done(Run::one(load.lane, load.from)));
+            self.state.group_done(&mut self.lanes[at], load.from);
+        }
+    }
+}
+
+impl State {
+    fn deliver_returned(&mut self, lane: &mut Lane, room: &mut Room<'_>) -> Step {
+        let Some(offset) = lane.returned.min() else { return Step::Empty };
+        let Some(loaded) = lane.source.returned(offset) else { return Step::Load };
+        if self.expires(loaded).is_some_and(|expires| expires <= room.now) {
+            let bytes = loaded.bytes;
+            return self.expire(lane, offset, bytes);
+        }
+        if !room.admits(loaded) {
+            return Step::Full;
+        }
+        let group = loaded.group;
+        if !self.admits(lane, offset, group) {
+            lane.park(offset);
+            lane.source.drop_loaded(offset);
+            return Step::Go;
+        }
+        let Some(loaded) = lane.source.take_returned(offset) else { return Step::Load };
+        room.take(&loaded);
+        let redelivered = lane.was_delivered(offset);
+        let deliveries = lane.count(offset);
+        lane.deliver_again(offset);
+        let run = Run::one(lane.level, offset);
+        let delivery = self.hold(lane, (offset, loaded), (deliveries, redelivered), room);
+        if room.take.lock == Lock::None {
+            self.log(Record::Done(run));
+            lane.finish(offset, offset + 1);
+            self.group_done(lane, offset);
+        } else {
+            self.log(Record::Redelivered(run));
+            self.log_lock(run, &delivery);
+        }
+        room.out.push(delivery);
+        Step::Go
+    }
+
+    /// Delivers as many as there are without anything unusual among them.
+    fn deliver_fresh(&mut self, lane: &mut Lane, room: &mut Room<'_>) -> Step {
+        let from = lane.cursor;
+        let first = room.out.len();
+        let mut at = from;
+        let step = loop {
+            if room.n == 0 {
+                break Step::Full;
+            }
+            if at >= lane.end {
+                break Step::Empty;
+            }
+            let usual = (lane.n_parked_fresh == 0 || !lane.parked.contains(at))
+                && lane.source.fresh(at).is_some_and(|(offset, _)| offset == at);
+            if !usual {
+                break Step::Go;
+            }
+            let Some((_, loaded)) = lane.source.fresh(at) else { break Step::Go };
+            if self.expires(loaded).is_some_and(|expires| expires <= room.now) {
+                break Step::Go;
+            }
+            if !room.admits(loaded) {
+                break Step::Full;
+            }
+            let group = loaded.group;
+            if self.rules.ordered_groups && !self.admits(lane, at, group) {
+                break Step::Go;
+            }
+            let Some(loaded) = lane.source.take_fresh(at) else { break Step::Go };
+            room.take(&loaded);
+            let delivery = self.hold(lane, (at, loaded), (0, false), room);
+            room.out.push(delivery);
+            at += 1;
+        };
+        self.close_run(lane, (from, at), room.take, &room.out[first..]);
+        match step {
+            Step::Go => self.unusual(lane, room.now),
+            step => step,
+        }
+    }
+
+    fn close_run(
+        &mut self,
+        lane: &mut Lane,
+        (from, to): (u64, u64),
+        take: &Take,
+        out: &[Delivery],
+    ) {
+        let (Some(delivery), true) = (out.first(), from < to) else { return };
+        let run = Run { lane: lane.level, from, to };
+        if take.lock == Lock::None {
+            lane.finish(from, to);
+            self.log(Record::Done(run));
+            if self.rules.ordered_groups {
+                (from..to).for_each(|offset| self.group_done(lane, offset));
+            }
+        } else {
+            lane.deliver_fresh(from, to);
+            self.log(Record::Delivered(run));
+            self.log_lock(run, delivery);
+        }
+    }
+
+    /// What is at the cursor is not simply delivered.
+    fn unusual(&mut self, lane: &mut Lane, now: Timestamp) -> Step {
+        let at = lane.cursor;
+        if lane.n_parked_fresh > 0 && lane.parked.contains(at) {
+            lane.pass(at + 1);
+            return Step::Go;
+        }
+        let found = lane.source.fresh(at).map(|(offset, loaded)| (offset, loaded.clone()));
+        let Some((offset, loaded)) = found else {
+            let known = match &lane.source {
+                Source::Log(window) => window.next().min(lane.end),
+                Source::Memory(_) => lane.end,
+            };
+            if known > at {
+                self.skip(lane, known);
+                return Step::Go;
+            }
+            return Step::Load;
+        };
+        if offset > at {
+            self.skip(lane, offset.min(lane.end));
+            return Step::Go;
+        }
+        if self.expires(&loaded).is_some_and(|expires| expires <= now) {
+            return self.expire(lane, at, loaded.bytes);
+        }
+        // Its group has a message out.
+        lane.pass(at + 1);
+        lane.park(at);
+        self.log(Record::Passed(Run::one(lane.level, at)));
+        Step::Go
+    }
+
+    /// There are no messages from the cursor to here.
+    fn skip(&mut self, lane: &mut Lane, to: u64) {
+        let from = lane.cursor;
+        lane.finish(from, to);
+        self.log(Record::Done(Run { lane: lane.level, from, to }));
+    }
+
+    fn expire(&mut self, lane: &mut Lane, offset: u64, bytes: u32) -> Step {
+        if self.rules.dead_letter && self.transfers.len() >= super::TRANSFERS_MAX {
+            // They go on when those before them have moved.
+            return Step::Full;
+        }
+        self.not_ready(bytes);
+        self.dead(lane, offset, DeadReason::Expired);
+        Step::Go
+    }
+
+    fn admits(&mut self, lane: &Lane, offset: u64, group: Option<u64>) -> bool {
+        match group {
+            Some(group) if self.rules.ordered_groups => {
+                self.groups.admit(lane.place(offset), group)
+            }
+            _ => true,
+        }
+    }
+
+    fn hold(
+        &mut self,
+        lane: &mut Lane,
+        (offset, loaded): (u64, Loaded),
+        (deliveries, redelivered): (u32, bool),
+        room: &Room<'_>,
+    ) -> Delivery {
+        let (take, now) = (room.take, room.now);
+        self.sequence += 1;
+        let place = lane.place(offset);
+        let token = LockToken { place, sequence: self.sequence };
+        self.bytes_ready = self.bytes_ready.saturating_sub(u64::from(loaded.bytes));
+        let (connection, until) = match take.lock {
+            Lock::None => (None, None),
+            Lock::Connection(connection) => (Some(connection), None),
+            Lock::Timed(span) => (None, Some(plus(now, millis(span)))),
+        };
+        if take.lock != Lock::None {
+            let held = Held {
+                sequence: self.sequence,
+                consumer: take.consumer,
+                connection,
+                since: now,
+                until,
+                bytes: loaded.bytes,
+            };
+            lane.locks.insert(offset, held);
+        }
+        if let Some(until) = until {
+            self.expiries.insert((until, place));
+        }
+        Delivery {
+            token,
+            place,
+            deliveries,
+            redelivered,
+            message: loaded.message,
+            enqueued_at: loaded.enqueued_at,
+            locked_until: until,
+        }
+    }
+
+    fn log_lock(&mut self, run: Run, first: &Delivery) {
+        if let Some(until) = first.locked_until {
+            let sequence = first.token.sequence;
+            self.log(Record::Locked { run, sequence, until: until.as_millis() });
+        }
+    }
+}
+
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whose connection-bound locks a step is about.
+pub(super) fn is_of(held: &Held, connection: ConnectionId) -> bool {
+    held.connection == Some(connection)
+}

@@ -1,0 +1,322 @@
+//! Deliveries end.
+
+use super::{
+    Engine, State, plus,
+    receive::{is_of, millis},
+};
+use crate::{
+    DeadReason, LockToken, Outcome, Place,
+    delta::{Record, Run},
+    lane::{Held, Lane},
+};
+use std::time::Duration;
+use tramline_types::{ConnectionId, Timestamp};
+
+/// A dead message that is to be moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// The message.
+    pub place: Place,
+    /// Why it is dead.
+    pub reason: DeadReason,
+}
+
+impl Engine {
+    /// Ends deliveries. Those whose lock is lost are told; nothing happens to them.
+    pub fn handle_settle(
+        &mut self,
+        settles: &[(LockToken, Outcome)],
+        now: Timestamp,
+        lost: &mut Vec<LockToken>,
+    ) {
+        self.advance(now);
+        let mut done: Option<(usize, u64, u64)> = None;
+        for (token, outcome) in settles {
+            let Some((at, held)) = self.unlock(*token) else {
+                lost.push(*token);
+                continue;
+            };
+            let offset = token.place.offset;
+            if *outcome == Outcome::Accepted {
+                done = match done {
+                    Some((lane, from, to)) if lane == at && to == offset => {
+                        Some((lane, from, to + 1))
+                    }
+                    Some(run) => {
+                        self.finish(run);
+                        Some((at, offset, offset + 1))
+                    }
+                    None => Some((at, offset, offset + 1)),
+                };
+                continue;
+            }
+            if let Some(run) = done.take() {
+                self.finish(run);
+            }
+            self.state.end(&mut self.lanes[at], offset, (&held, outcome), now);
+        }
+        if let Some(run) = done {
+            self.finish(run);
+        }
+    }
+
+    /// Whether these deliveries are still held.
+    pub fn holds(&self, token: LockToken, now: Timestamp) -> bool {
+        self.find(token.place.lane)
+            .and_then(|at| self.lanes[at].locks.get(&token.place.offset))
+            .is_some_and(|held| {
+                held.sequence == token.sequence && held.until.is_none_or(|until| until > now)
+            })
+    }
+
+    fn unlock(&mut self, token: LockToken) -> Option<(usize, Held)> {
+        let at = self.find(token.place.lane)?;
+        let locks = &mut self.lanes[at].locks;
+        if locks.get(&token.place.offset)?.sequence != token.sequence {
+            return None;
+        }
+        let held = locks.remove(&token.place.offset)?;
+        if let Some(until) = held.until {
+            self.state.expiries.remove(&(until, token.place));
+        }
+        Some((at, held))
+    }
+
+    fn finish(&mut self, (at, from, to): (usize, u64, u64)) {
+        let lane = &mut self.lanes[at];
+        lane.finish(from, to);
+        self.state.log(Record::Done(Run { lane: lane.level, from, to }));
+        if self.state.rules.ordered_groups {
+            (from..to).for_each(|offset| self.state.group_done(lane, offset));
+        }
+    }
+
+    /// Gives back everything that a connection's deliveries hold.
+    pub fn handle_release(&mut self, connection: ConnectionId, now: Timestamp) -> u64 {
+        self.advance(now);
+        self.release_where(now, |held| is_of(held, connection))
+    }
+
+    fn release_where(&mut self, now: Timestamp, which: impl Fn(&Held) -> bool) -> u64 {
+        let mut released = 0;
+        for lane in &mut self.lanes {
+            let mut offsets: Vec<u64> = lane
+                .locks
+                .iter()
+                .filter(|(_, held)| which(held))
+                .map(|(offset, _)| *offset)
+                .collect();
+            offsets.sort_unstable();
+            for offset in offsets {
+                if let Some(held) = lane.locks.remove(&offset) {
+                    released += 1;
+                    self.state.log_release(lane, offset, true);
+                    self.state.give_back(lane, (offset, held.bytes), None, now);
+                }
+            }
+        }
+        released
+    }
+
+    /// The consumers whose connection-bound deliveries are older than this.
+    pub fn overdue(&self, older_than: Timestamp) -> Vec<u64> {
+        let locks = self.lanes.iter().flat_map(|lane| lane.locks.values());
+        let mut consumers: Vec<u64> = locks
+            .filter(|held| held.connection.is_some() && held.since < older_than)
+            .map(|held| held.consumer)
+            .collect();
+        consumers.sort_unstable();
+        consumers.dedup();
+        consumers
+    }
+
+    /// Gives a timed lock this long from now; tells when it ends, or `None` when it is lost.
+    pub fn handle_extend(
+        &mut self,
+        token: LockToken,
+        span: Duration,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.advance(now);
+        let at = self.find(token.place.lane)?;
+        let held = self.lanes[at].locks.get_mut(&token.place.offset)?;
+        if held.sequence != token.sequence {
+            return None;
+        }
+        let before = held.until?;
+        let until = plus(now, millis(span));
+        held.until = Some(until);
+        self.state.expiries.remove(&(before, token.place));
+        self.state.expiries.insert((until, token.place));
+        let run = Run::one(token.place.lane, token.place.offset);
+        let (sequence, until_ms) = (token.sequence, until.as_millis());
+        self.state.log(Record::Locked { run, sequence, until: until_ms });
+        Some(until)
+    }
+
+    /// Drops what is ready; gives how many.
+    pub fn handle_purge(&mut self, now: Timestamp) -> u64 {
+        self.advance(now);
+        let mut purged = 0;
+        for lane in &mut self.lanes {
+            while let Some(offset) = lane.returned.min() {
+                lane.finish(offset, offset + 1);
+                self.state.log(Record::Done(Run::one(lane.level, offset)));
+                self.state.group_done(lane, offset);
+                purged += 1;
+            }
+            while lane.cursor < lane.end {
+                if lane.n_parked_fresh > 0 && lane.parked.contains(lane.cursor) {
+                    lane.pass(lane.cursor + 1);
+                    continue;
+                }
+                let from = lane.cursor;
+                let parked = (lane.n_parked_fresh > 0)
+                    .then(|| lane.parked.iter().find(|parked| *parked > from))
+                    .flatten();
+                let to = parked.map_or(lane.end, |parked| parked.min(lane.end));
+                lane.finish(from, to);
+                self.state.log(Record::Done(Run { lane: lane.level, from, to }));
+                purged += to - from;
+            }
+        }
+        self.state.bytes_ready = 0;
+        purged
+    }
+
+    /// Dead messages to be moved, up to so many; each is handed out once, until
+    /// [`Engine::handle_transferred`] or [`Engine::handle_transfer_failed`].
+    pub fn poll_transfers(&mut self, n_max: usize) -> Vec<Transfer> {
+        let n = n_max.min(self.state.transfers.len());
+        let places = self.state.transfers.drain(..n).collect::<Vec<_>>();
+        let transfer = |place: Place| {
+            let reason = *self.state.transferring.get(&place)?;
+            Some(Transfer { place, reason })
+        };
+        places.into_iter().filter_map(transfer).collect()
+    }
+
+    /// Whether dead messages wait to be moved.
+    pub fn has_transfers(&self) -> bool {
+        !self.state.transfers.is_empty()
+    }
+
+    /// The message of a transfer, where it is in memory only.
+    pub fn in_memory(&self, place: Place) -> Option<crate::Loaded> {
+        let lane = &self.lanes[self.find(place.lane)?];
+        lane.source.returned(place.offset).cloned()
+    }
+
+    /// Dead messages have moved, or are given up.
+    pub fn handle_transferred(&mut self, places: &[Place]) {
+        for place in places {
+            if self.state.transferring.remove(place).is_none() {
+                continue;
+            }
+            let Some(at) = self.find(place.lane) else { continue };
+            let lane = &mut self.lanes[at];
+            lane.finish(place.offset, place.offset + 1);
+            self.state.log(Record::Done(Run::one(place.lane, place.offset)));
+            self.state.group_done(lane, place.offset);
+        }
+    }
+
+    /// Dead messages could not be moved: to be tried again.
+    pub fn handle_transfer_failed(&mut self, places: &[Place]) {
+        self.state.transfers.extend(places);
+    }
+
+    /// Takes a deferred message by its place: it is ready, first of all of its lane.
+    pub fn handle_recall(&mut self, place: Place) -> bool {
+        let (true, Some(at)) = (self.state.deferred.remove(&place), self.find(place.lane)) else {
+            return false;
+        };
+        self.lanes[at].unpark_for_delivery(place.offset);
+        self.state.log(Record::Released(Run::one(place.lane, place.offset)));
+        true
+    }
+}
+
+impl State {
+    /// One delivery ends otherwise than accepted.
+    fn end(
+        &mut self,
+        lane: &mut Lane,
+        offset: u64,
+        (held, outcome): (&Held, &Outcome),
+        now: Timestamp,
+    ) {
+        match outcome {
+            Outcome::Accepted => {}
+            Outcome::Released { count, delay_ms } => {
+                self.log_release(lane, offset, *count);
+                if *count {
+                    self.give_back(lane, (offset, held.bytes), *delay_ms, now);
+                } else {
+                    lane.uncount(offset);
+                    self.ready_again(lane, (offset, held.bytes), *delay_ms, now);
+                }
+            }
+            Outcome::Rejected { dead_letter, .. } => {
+                if *dead_letter {
+                    self.dead(lane, offset, DeadReason::Rejected);
+                } else {
+                    self.n_dropped += 1;
+                    lane.finish(offset, offset + 1);
+                    self.log(Record::Done(Run::one(lane.level, offset)));
+                    self.group_done(lane, offset);
+                }
+            }
+            Outcome::Deferred => {
+                lane.park(offset);
+                self.deferred.insert(lane.place(offset));
+                self.log(Record::Deferred { lane: lane.level, offset });
+            }
+        }
+    }
+
+    fn log_release(&mut self, lane: &Lane, offset: u64, counted: bool) {
+        let run = Run::one(lane.level, offset);
+        self.log(if counted { Record::Released(run) } else { Record::Uncounted(run) });
+    }
+
+    /// A delivery that counts ended without success: the message is ready again, later where
+    /// the queue backs off, or dead when it was delivered too often. What its lock was has been
+    /// taken off.
+    pub(super) fn give_back(
+        &mut self,
+        lane: &mut Lane,
+        (offset, bytes): (u64, u32),
+        delay_ms: Option<u64>,
+        now: Timestamp,
+    ) {
+        let deliveries = lane.count(offset);
+        if self.rules.deliveries_max.is_some_and(|max| deliveries >= max) {
+            return self.dead(lane, offset, DeadReason::DeliveryLimit);
+        }
+        let backoff = self.rules.retry_backoff_ms.map(|(first, longest)| {
+            let doublings = deliveries.saturating_sub(1).min(40);
+            first.saturating_mul(1 << doublings).min(longest)
+        });
+        self.ready_again(lane, (offset, bytes), delay_ms.or(backoff), now);
+    }
+
+    fn ready_again(
+        &mut self,
+        lane: &mut Lane,
+        (offset, bytes): (u64, u32),
+        delay_ms: Option<u64>,
+        now: Timestamp,
+    ) {
+        self.bytes_ready += u64::from(bytes);
+        match delay_ms.filter(|delay| *delay > 0) {
+            None => lane.release(offset, true),
+            Some(delay) => {
+                let until = plus(now, delay);
+                lane.park(offset);
+                self.delayed.insert((until, lane.place(offset)));
+                self.log(Record::Delayed { lane: lane.level, offset, until: until.as_millis() });
+            }
+        }
+    }
+}
