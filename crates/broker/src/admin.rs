@@ -1,7 +1,7 @@
 //! Creating, changing and deleting topics. Every change is durable on return.
 
 use crate::{
-    Broker, Error, Topic,
+    Broker, Error, QueueError, Topic,
     ordered::{follow, ordered_settings, view_name},
     topic::partition_settings,
 };
@@ -55,6 +55,9 @@ impl Broker {
         let _one_at_a_time = self.admin().await;
         if self.topic(&new.name).is_ok() {
             return Err(Error::TopicExists(new.name.to_string()));
+        }
+        if self.queues_map().has(new.name.as_str()) {
+            return Err(QueueError::NameTaken(new.name.to_string(), "queue").into());
         }
         let partitions = new.partitions.unwrap_or(self.options().partitions_default);
         self.check_partitions(0, partitions)?;

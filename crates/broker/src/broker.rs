@@ -5,6 +5,7 @@ use crate::{
     collect::{Figures, groups::GroupFigures},
     exchange::Exchanges,
     ordered::{follow, ordered_settings},
+    queue::{self, Queues},
     topic::{Topics, partition_settings},
     upkeep,
 };
@@ -39,6 +40,7 @@ struct Shared {
     groups: Groups,
     exchanges: Exchanges,
     connections: Arc<Connections>,
+    queues: Queues,
     log_ids: Arc<Counter>,
     producer_ids: Counter,
     round_robin: AtomicU32,
@@ -70,6 +72,7 @@ impl Broker {
             groups,
             exchanges: Exchanges::load(&*store)?,
             connections: Arc::default(),
+            queues: Queues::start(&store, &clock, &log_ids, leader_epoch)?,
             log_ids,
             producer_ids: Counter::producer_ids(&*store),
             metrics: Metrics::new(),
@@ -96,6 +99,8 @@ impl Broker {
         });
         broker.groups().retain_topics(|name| broker.topic(name).is_ok()).await?;
         tokio::spawn(upkeep::run(broker.clone()));
+        tokio::spawn(queue::run_timers(broker.clone()));
+        tokio::spawn(broker.clone().run_removals());
         Ok(broker)
     }
 
@@ -188,6 +193,10 @@ impl Broker {
 
     pub(crate) async fn admin(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.shared.admin.lock().await
+    }
+
+    pub(crate) fn queues_map(&self) -> &Queues {
+        &self.shared.queues
     }
 
     pub(crate) fn exchanges(&self) -> &Exchanges {

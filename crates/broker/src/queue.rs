@@ -1,22 +1,42 @@
 //! Queues: each message is worked on once. What every queue protocol is made of, in plain
 //! domain data: declare, enqueue, attach or receive, settle.
+//!
+//! A queue's owner is a short lock around a pure [`Engine`]. Each step is applied under it, and
+//! what has to be logged is submitted before it is let go. Locks are taken in this order: the
+//! append locks of partitions, one queue's state, its consumers or the store's intake.
+//! Completions on the committer's thread take no state: they move the high watermark and wake.
 
 mod consumer;
+mod context;
 mod enqueue;
 mod future;
+mod load;
+mod message;
 mod registry;
 mod settle;
+mod state;
+mod timer;
 mod unit;
 
-pub use consumer::{Consumer, ConsumerOptions, Delivery, Receive, Wake};
+pub(crate) use context::Queues;
+pub(crate) use timer::run as run_timers;
+
+pub use consumer::{Consumer, ConsumerOptions, Receive, Wake};
 pub use enqueue::{Enqueue, EnqueueError, EnqueueOptions, Targets};
 pub use future::{Enqueuing, Settling};
 pub use registry::{Created, DeleteOnly};
+pub use tramline_queue::Delivery;
 pub use unit::{Settle, Unit};
 
-use std::sync::Arc;
-use tramline_catalog::QueueSettings;
-use tramline_queue::Counts;
+use context::Context;
+use parking_lot::Mutex;
+use state::State;
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicI64, Ordering},
+};
+use tramline_catalog::{QueueDurability, QueueSettings};
+use tramline_queue::{Consumers, Counts, Engine};
 use tramline_types::{QueueName, Timestamp};
 
 /// A queue. What it does is in the methods of this handle's parts: [`Queue::attach`],
@@ -26,9 +46,36 @@ pub struct Queue {
     id: u64,
     created: Timestamp,
     settings: Arc<QueueSettings>,
+    context: Arc<Context>,
+    state: Mutex<State>,
+    consumers: Mutex<Consumers<Arc<dyn Wake>>>,
+    /// When it was last declared, consumed or received from.
+    used: AtomicI64,
+    gone: AtomicBool,
+    me: Weak<Self>,
 }
 
 impl Queue {
+    fn new(
+        (name, id, created): (QueueName, u64, Timestamp),
+        settings: QueueSettings,
+        context: &Arc<Context>,
+        state: State,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            name,
+            id,
+            created,
+            consumers: Mutex::new(Consumers::new(settings.single_active_consumer)),
+            settings: Arc::new(settings),
+            context: Arc::clone(context),
+            state: Mutex::new(state),
+            used: AtomicI64::new(context.now().as_millis()),
+            gone: AtomicBool::new(false),
+            me: Weak::clone(me),
+        })
+    }
+
     /// Its name.
     pub const fn name(&self) -> &QueueName {
         &self.name
@@ -51,6 +98,35 @@ impl Queue {
 
     /// How many messages are in which state.
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        let mut counts = {
+            let mut state = self.state.lock();
+            state.sync_ends();
+            state.engine.as_deref().map(Engine::counts).unwrap_or_default()
+        };
+        let consumers = self.consumers.lock().len();
+        counts.consumers = u64::try_from(consumers).unwrap_or(u64::MAX);
+        counts
+    }
+
+    fn is_transient(&self) -> bool {
+        self.settings.durability == QueueDurability::Transient
+    }
+
+    /// Takes note that somebody uses it.
+    fn touch(&self) {
+        self.used.store(self.context.now().as_millis(), Ordering::Relaxed);
+    }
+
+    /// Whether it is deleted, or about to be. Set under the lock of the state.
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Wakes hungry consumers, as many as there are ready messages at most. Takes no state.
+    fn wake(&self, ready: u64) {
+        loop {
+            let Some(wake) = self.consumers.lock().poll_wake(ready) else { return };
+            wake.wake();
+        }
     }
 }

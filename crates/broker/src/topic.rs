@@ -171,6 +171,10 @@ impl Topics {
         Some(topic)
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
     pub(crate) fn get(&self, name: &TopicName) -> Result<Arc<Topic>, Error> {
         let topic = self.by_name.get(name).cloned();
         topic.ok_or_else(|| Error::UnknownTopic(name.to_string()))

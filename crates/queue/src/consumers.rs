@@ -22,8 +22,17 @@ struct Consumer<W> {
     id: ConsumerId,
     priority: i32,
     appetite: Appetite,
-    exclusive: bool,
+    kind: Kind,
     wake: W,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Attached,
+    /// Has the queue for itself.
+    Exclusive,
+    /// Receives once, beside the attached ones.
+    OneShot,
 }
 
 /// The consumers of one queue, each with what it is woken by.
@@ -42,29 +51,40 @@ impl<W: Clone> Consumers<W> {
         Self { list: Vec::new(), next: 1, single_active, active: None }
     }
 
-    /// How many there are.
+    /// How many are attached.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.iter().filter(|consumer| consumer.kind != Kind::OneShot).count()
     }
 
-    /// Whether there are none.
+    /// Whether none is attached.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
     /// Whether one has the queue for itself.
     pub fn is_exclusive(&self) -> bool {
-        self.list.iter().any(|consumer| consumer.exclusive)
+        self.list.iter().any(|consumer| consumer.kind == Kind::Exclusive)
     }
 
     /// Adds one; it is not hungry before its first receive.
     pub fn attach(&mut self, priority: i32, exclusive: bool, wake: W) -> ConsumerId {
-        let id = ConsumerId(self.next);
-        self.next += 1;
-        self.list.push(Consumer { id, priority, appetite: Appetite::Fed, exclusive, wake });
+        let kind = if exclusive { Kind::Exclusive } else { Kind::Attached };
+        let id = self.add(priority, kind, wake);
         if self.single_active && self.active.is_none() {
             self.active = Some(id);
         }
+        id
+    }
+
+    /// Adds one that receives once, beside the attached ones.
+    pub fn attach_once(&mut self, wake: W) -> ConsumerId {
+        self.add(0, Kind::OneShot, wake)
+    }
+
+    fn add(&mut self, priority: i32, kind: Kind, wake: W) -> ConsumerId {
+        let id = ConsumerId(self.next);
+        self.next += 1;
+        self.list.push(Consumer { id, priority, appetite: Appetite::Fed, kind, wake });
         id
     }
 
@@ -73,15 +93,18 @@ impl<W: Clone> Consumers<W> {
         let at = self.list.iter().position(|consumer| consumer.id == id)?;
         let gone = self.list.remove(at);
         if self.active == Some(id) {
-            let heir = self.list.iter().rev().max_by_key(|consumer| consumer.priority)?;
-            self.active = Some(heir.id);
+            let attached = self.list.iter().rev().filter(|heir| heir.kind != Kind::OneShot);
+            self.active = attached.max_by_key(|heir| heir.priority).map(|heir| heir.id);
         }
-        (gone.appetite == Appetite::Woken || self.single_active).then(|| self.poll_wake()).flatten()
+        let turn = gone.appetite == Appetite::Woken || self.single_active;
+        turn.then(|| self.poll_wake(u64::MAX)).flatten()
     }
 
     /// Whether it is the one that gets messages, where only one does.
     pub fn is_active(&self, id: ConsumerId) -> bool {
-        !self.single_active || self.active == Some(id)
+        !self.single_active
+            || self.active == Some(id)
+            || self.list.iter().any(|other| other.id == id && other.kind == Kind::OneShot)
     }
 
     /// How many of the ready messages a consumer may take.
@@ -90,12 +113,12 @@ impl<W: Clone> Consumers<W> {
         if !self.is_active(id) {
             return 0;
         }
-        if self.single_active || self.list.len() == 1 {
+        if self.list.len() == 1 {
             return ready;
         }
         let others = self.list.iter().filter(|other| other.id != id);
         let mut woken = 0;
-        for other in others {
+        for other in others.filter(|other| self.is_active(other.id)) {
             if other.appetite != Appetite::Fed && other.priority > own.priority {
                 return 0;
             }
@@ -111,13 +134,13 @@ impl<W: Clone> Consumers<W> {
         }
     }
 
-    /// Whether anybody waits to be woken.
-    pub fn any_hungry(&self) -> bool {
-        self.list.iter().any(|consumer| consumer.appetite == Appetite::Hungry)
-    }
-
-    /// One that is to be woken; it goes to the back of the turn.
-    pub fn poll_wake(&mut self) -> Option<W> {
+    /// One that is to be woken for so many ready messages, beside those who were and have yet to
+    /// come; it goes to the back of the turn.
+    pub fn poll_wake(&mut self, ready: u64) -> Option<W> {
+        let woken = self.list.iter().filter(|other| other.appetite == Appetite::Woken).count();
+        if u64::try_from(woken).is_ok_and(|woken| woken >= ready) {
+            return None;
+        }
         let class = self
             .list
             .iter()
@@ -126,7 +149,7 @@ impl<W: Clone> Consumers<W> {
             .max()?;
         let at = self.list.iter().position(|consumer| {
             consumer.appetite == Appetite::Hungry
-                && (self.single_active || consumer.priority == class)
+                && consumer.priority == class
                 && self.is_active(consumer.id)
         })?;
         let mut consumer = self.list.remove(at);
@@ -164,7 +187,7 @@ mod tests {
         let mut woken = Vec::new();
         for _ in 0..6 {
             ids.iter().for_each(|id| consumers.set_hungry(*id, true));
-            woken.extend(consumers.poll_wake());
+            woken.extend(consumers.poll_wake(10));
         }
         assert_eq!(woken, [0, 1, 2, 0, 1, 2]);
     }
@@ -173,19 +196,19 @@ mod tests {
     fn a_lower_priority_gets_nothing_while_a_higher_one_is_hungry() {
         let (mut consumers, ids) = consumers(&[0, 5]);
         ids.iter().for_each(|id| consumers.set_hungry(*id, true));
-        assert_eq!(consumers.poll_wake(), Some(1));
-        assert_eq!(consumers.poll_wake(), None, "the higher one has yet to come");
+        assert_eq!(consumers.poll_wake(10), Some(1));
+        assert_eq!(consumers.poll_wake(10), None, "the higher one has yet to come");
         assert_eq!(consumers.share(ids[0], 10), 0);
         consumers.set_hungry(ids[1], false);
         assert_eq!(consumers.share(ids[0], 10), 10);
-        assert_eq!(consumers.poll_wake(), Some(0));
+        assert_eq!(consumers.poll_wake(10), Some(0));
     }
 
     #[test]
     fn those_who_were_woken_share() {
         let (mut consumers, ids) = consumers(&[0, 0]);
         ids.iter().for_each(|id| consumers.set_hungry(*id, true));
-        assert!(consumers.poll_wake().is_some() && consumers.poll_wake().is_some());
+        assert!(consumers.poll_wake(10).is_some() && consumers.poll_wake(10).is_some());
         assert_eq!(consumers.share(ids[0], 9), 5);
         consumers.set_hungry(ids[0], true);
         assert_eq!(consumers.share(ids[1], 4), 4);

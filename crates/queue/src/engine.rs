@@ -203,8 +203,12 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let delayed = self.state.delayed.first().map(|(until, _)| *until);
         let locked = self.state.expiries.first().map(|(until, _)| *until);
+        if self.state.rules.message_ttl_ms.is_none() && !self.state.perishable {
+            return delayed.into_iter().chain(locked).min();
+        }
         let heads = self.lanes.iter().filter_map(|lane| {
-            let (_, loaded) = lane.head()?;
+            // What is not durable yet will be by then.
+            let (_, loaded) = lane.first_below(lane.tail)?;
             self.state.expires(loaded)
         });
         heads.chain(delayed).chain(locked).min()
@@ -261,12 +265,15 @@ impl Engine {
 impl Lane {
     /// The first message that could be delivered, if it is in memory.
     fn head(&self) -> Option<(u64, &Loaded)> {
+        self.first_below(self.end)
+    }
+
+    fn first_below(&self, end: u64) -> Option<(u64, &Loaded)> {
         if self.n_returned > 0 {
             let offset = self.returned.min()?;
             return Some((offset, self.source.returned(offset)?));
         }
-        if self.cursor >= self.end || (self.n_parked_fresh > 0 && self.parked.contains(self.cursor))
-        {
+        if self.cursor >= end || (self.n_parked_fresh > 0 && self.parked.contains(self.cursor)) {
             return None;
         }
         self.source.fresh(self.cursor).filter(|(offset, _)| *offset == self.cursor)

@@ -86,3 +86,7 @@ pub const AMQP_TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const AMQP_MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// From the broker's close of a connection to the client's answer.
 pub const AMQP_CLOSE_MAX: Duration = Duration::from_secs(5);
+/// The largest body of a message in a queue: with its headers it must fit into one WAL file.
+pub const QUEUE_MESSAGE_BYTES_MAX: usize = 14 * 1024 * 1024;
+/// Queues of one node.
+pub const QUEUES_MAX: usize = 1_000_000;

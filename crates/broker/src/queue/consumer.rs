@@ -1,9 +1,11 @@
 //! Getting messages: attached consumers, which are woken, and one-shot receives.
 
-use crate::{Error, Queue, QueueError};
+use super::{Queue, load::Progress};
+use crate::{Error, QueueError};
 use std::{sync::Arc, time::Duration};
-use tramline_queue::{Lock, LockToken, Place};
-use tramline_types::{ConnectionId, Message, Timestamp};
+use tokio::sync::Notify;
+use tramline_queue::{ConsumerId, Delivery, Lock, Take, Taking};
+use tramline_types::ConnectionId;
 
 /// Someone to be woken when a queue may have something: cheap, from any thread, at most once
 /// until the next [`Consumer::receive`].
@@ -38,35 +40,16 @@ pub struct Receive {
     pub lock: Lock,
     /// How long to wait for a first message.
     pub wait: Duration,
-    /// The same id again, within the lock's duration, gets the same deliveries again.
-    pub attempt_id: Option<bytes::Bytes>,
     /// The connection, where there is one: exclusive queues ask for it.
     pub connection: Option<ConnectionId>,
-}
-
-/// One handing-out of a message.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// Names this delivery when it is settled.
-    pub token: LockToken,
-    /// Where the message lies: stable over redeliveries.
-    pub place: Place,
-    /// How often it was delivered before, as far as that counts.
-    pub deliveries: u32,
-    /// Whether it was delivered before at all.
-    pub redelivered: bool,
-    /// The message.
-    pub message: Arc<Message>,
-    /// When it was enqueued.
-    pub enqueued_at: Timestamp,
-    /// When a timed lock ends.
-    pub locked_until: Option<Timestamp>,
 }
 
 /// An attached consumer; dropping it detaches. Its deliveries stay locked until they are
 /// settled or released.
 pub struct Consumer {
     queue: Arc<Queue>,
+    id: ConsumerId,
+    lock: Lock,
 }
 
 impl Consumer {
@@ -82,25 +65,170 @@ impl Consumer {
     /// # Errors
     /// [`QueueError::Deleted`] when the queue is gone.
     pub fn receive(&self, n_max: usize, bytes_max: usize) -> Result<Vec<Delivery>, Error> {
-        let _ = (n_max, bytes_max);
-        Err(QueueError::Deleted(self.queue.name().to_string()).into())
+        let take = Take { n_max, bytes_max, lock: self.lock, consumer: self.id.0 };
+        self.queue.take(take, Some(self.id))
+    }
+
+    /// Whether it gets messages: the one of a queue with a single active consumer.
+    pub fn is_active(&self) -> bool {
+        self.queue.consumers.lock().is_active(self.id)
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let (next, last) = {
+            let mut consumers = self.queue.consumers.lock();
+            (consumers.detach(self.id), consumers.is_empty())
+        };
+        if let Some(next) = next {
+            next.wake();
+        }
+        self.queue.touch();
+        if last && self.queue.settings.auto_delete {
+            self.queue.context.remove_later(&self.queue);
+        }
     }
 }
 
 impl Queue {
     /// Registers a consumer.
+    ///
+    /// # Errors
+    /// [`QueueError::Locked`], [`QueueError::ExclusiveConsumer`], [`QueueError::Deleted`].
     pub fn attach(
         self: &Arc<Self>,
         options: ConsumerOptions,
         wake: Arc<dyn Wake>,
     ) -> Result<Consumer, Error> {
-        let _ = (options, wake);
-        Err(QueueError::Deleted(self.name().to_string()).into())
+        self.check_owner(Some(options.connection))?;
+        self.touch();
+        let _state = self.state.lock();
+        if self.is_gone() {
+            return Err(QueueError::Deleted(self.name.to_string()).into());
+        }
+        let mut consumers = self.consumers.lock();
+        if consumers.is_exclusive() || (options.exclusive && !consumers.is_empty()) {
+            return Err(QueueError::ExclusiveConsumer(self.name.to_string()).into());
+        }
+        let id = consumers.attach(options.priority, options.exclusive, wake);
+        Ok(Consumer { queue: Arc::clone(self), id, lock: options.lock })
     }
 
-    /// Receives once.
+    /// Receives once: waits for a first message, at most `wait`, and gives what there is then.
+    ///
+    /// # Errors
+    /// [`QueueError::Locked`], [`QueueError::ExclusiveConsumer`], [`QueueError::Deleted`].
     pub async fn receive(self: &Arc<Self>, request: Receive) -> Result<Vec<Delivery>, Error> {
-        let _ = request;
-        Err(QueueError::Deleted(self.name().to_string()).into())
+        self.check_owner(request.connection)?;
+        self.touch();
+        let Receive { n_max, bytes_max, lock, wait, .. } = request;
+        let take = Take { n_max, bytes_max, lock, consumer: 0 };
+        let deadline = self.context.clock.monotonic().plus(wait);
+        let waiting = Arc::new(Waiting::default());
+        let consumer = {
+            let mut consumers = self.consumers.lock();
+            if consumers.is_exclusive() {
+                return Err(QueueError::ExclusiveConsumer(self.name.to_string()).into());
+            }
+            let wake: Arc<dyn Wake> = Arc::<Waiting>::clone(&waiting);
+            let id = consumers.attach_once(wake);
+            OneShot { queue: Arc::clone(self), id }
+        };
+        loop {
+            let got = self.take(take, Some(consumer.id))?;
+            if !got.is_empty() || n_max == 0 {
+                return Ok(got);
+            }
+            let loading = self.state.lock().loading;
+            let over = self.context.clock.monotonic() >= deadline;
+            if over && !loading {
+                return Ok(got);
+            }
+            // What is being read from the disk is there: it is waited for in any case.
+            let deadline = (!loading || !over).then_some(deadline);
+            tokio::select! {
+                () = waiting.0.notified() => {}
+                () = self.context.clock.sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    /// One receive, for a consumer or for itself.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        take: Take,
+        consumer: Option<ConsumerId>,
+    ) -> Result<Vec<Delivery>, Error> {
+        let mut out = Vec::new();
+        loop {
+            let now = self.context.now();
+            let mut state = self.state.lock();
+            if self.is_gone() {
+                return Err(QueueError::Deleted(self.name.to_string()).into());
+            }
+            state.sync_ends();
+            let wanted = take.n_max.saturating_sub(out.len());
+            let engine = state.engine(self);
+            let ready = engine.ready();
+            let share = consumer.map_or(ready, |id| self.consumers.lock().share(id, ready));
+            let share = usize::try_from(share).unwrap_or(usize::MAX);
+            let wish = Take { n_max: wanted.min(share), ..take };
+            let taking = engine.handle_receive(&wish, now, &mut out);
+            let left = engine.ready();
+            state.submit(&self.context, now, None);
+            let mut load = None;
+            if let Taking::Load(wanted) = taking
+                && wish.n_max > 0
+                && !std::mem::replace(&mut state.loading, true)
+            {
+                load = Some(wanted);
+            }
+            let hungry = out.len() < take.n_max;
+            let mut again = false;
+            if let Some(id) = consumer {
+                // Under the lock, so that whatever comes next finds it hungry.
+                self.consumers.lock().set_hungry(id, hungry);
+                again = hungry && wish.n_max > 0 && !state.watch();
+            }
+            let after = self.after_step(&mut state);
+            drop(state);
+            self.finish_step(after);
+            match load.map(|load| self.load(load)) {
+                Some(Progress::Done) => continue,
+                // The end of a load wakes who is hungry.
+                Some(Progress::Pending) => return Ok(out),
+                None if again => continue,
+                None => {}
+            }
+            if left > 0 && !matches!(taking, Taking::Load(_)) {
+                self.wake(left);
+            }
+            return Ok(out);
+        }
+    }
+}
+
+/// A one-shot receive that waits.
+#[derive(Default)]
+struct Waiting(Notify);
+
+impl Wake for Waiting {
+    fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+struct OneShot {
+    queue: Arc<Queue>,
+    id: ConsumerId,
+}
+
+impl Drop for OneShot {
+    fn drop(&mut self) {
+        let next = self.queue.consumers.lock().detach(self.id);
+        if let Some(next) = next {
+            next.wake();
+        }
     }
 }

@@ -20,6 +20,20 @@ pub(super) struct Outstanding {
 }
 
 impl Outstanding {
+    pub(super) fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self { count: AtomicUsize::new(count), waker: AtomicWaker::new() })
+    }
+
+    pub(super) fn add(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn done(&self) {
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.waker.wake();
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }
@@ -43,8 +57,11 @@ pub struct Enqueuing {
 }
 
 impl Enqueuing {
-    pub(super) const fn ready(results: Vec<Result<(), EnqueueError>>) -> Self {
-        Self { outstanding: None, results }
+    pub(super) const fn new(
+        outstanding: Option<Arc<Outstanding>>,
+        results: Vec<Result<(), EnqueueError>>,
+    ) -> Self {
+        Self { outstanding, results }
     }
 
     /// Whether nothing is waited for.
@@ -73,8 +90,8 @@ pub struct Settling {
 }
 
 impl Settling {
-    pub(super) const fn ready(lost: Vec<LockToken>) -> Self {
-        Self { outstanding: None, lost }
+    pub(super) const fn new(outstanding: Arc<Outstanding>, lost: Vec<LockToken>) -> Self {
+        Self { outstanding: Some(outstanding), lost }
     }
 
     /// Those whose lock had expired or been settled: nothing happened to them. Known at once.

@@ -1,9 +1,16 @@
 //! Which queues there are: declaring, finding, deleting.
 
-use crate::{Broker, Error, Queue, QueueError};
-use std::sync::Arc;
-use tramline_catalog::QueueSettings;
-use tramline_types::{ConnectionId, QueueName};
+use super::{Queue, Queues, context::LOG_SETTINGS, state::State};
+use crate::{Broker, Error, QueueError, broker::submit};
+use smallvec::{SmallVec, smallvec};
+use std::{
+    collections::btree_map::Entry,
+    sync::{Arc, atomic::Ordering},
+};
+use tramline_catalog::{QueueDurability, QueueRecord, QueueSettings};
+use tramline_log::Partition;
+use tramline_store::{Op, Purpose};
+use tramline_types::{ConnectionId, LogId, QueueName, Timestamp, limits};
 
 /// Whether a declaration made something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,36 +34,181 @@ impl Broker {
     /// Makes a queue, or finds it as it is wanted. Durable on return.
     ///
     /// # Errors
-    /// [`QueueError::Inequivalent`], [`QueueError::Locked`], [`QueueError::NameTaken`].
+    /// [`QueueError::Inequivalent`], [`QueueError::Locked`], [`QueueError::NameTaken`],
+    /// [`QueueError::InvalidSetting`].
     pub async fn declare_queue(
         &self,
         name: &QueueName,
         settings: QueueSettings,
     ) -> Result<(Arc<Queue>, Created), Error> {
-        let _ = settings;
-        Err(QueueError::UnknownQueue(name.to_string()).into())
+        let settings = checked(settings)?;
+        let durable = {
+            let _one_at_a_time = self.admin().await;
+            if let Some(queue) = self.find_queue(name) {
+                if !queue.is_gone() {
+                    queue.check_owner(settings.owner)?;
+                    equivalent(&queue, &settings)?;
+                    queue.touch();
+                    return Ok((queue, Created::No));
+                }
+                self.remove_queue(&queue).await?;
+            }
+            if self.topics_map().read().has(name.as_str()) {
+                return Err(QueueError::NameTaken(name.to_string(), "topic").into());
+            }
+            self.create_queue(name, settings).await?
+        };
+        let (queue, durable) = durable;
+        if let Some(durable) = durable {
+            durable.await.map_err(|_| Error::Closed)?;
+        }
+        tracing::debug!(queue = %name, "declared");
+        Ok((queue, Created::Yes))
+    }
+
+    /// Makes a queue, not durable yet. Called under the admin lock.
+    async fn create_queue(
+        &self,
+        name: &QueueName,
+        settings: QueueSettings,
+    ) -> Result<(Arc<Queue>, Option<tokio::sync::oneshot::Receiver<()>>), Error> {
+        let queues = self.queues_map();
+        let context = &queues.context;
+        if queues.by_name.read().len() >= limits::QUEUES_MAX {
+            let text = format!("there are {} queues, which is the limit", limits::QUEUES_MAX);
+            return Err(QueueError::LimitExceeded(text).into());
+        }
+        let is_durable = settings.durability == QueueDurability::Durable;
+        let (id, bound) = if is_durable {
+            let (id, bound) = context.log_ids.next();
+            (id, Some(bound))
+        } else {
+            (context.next_transient_id(), None)
+        };
+        let created = context.clock.now();
+        let owner = settings.owner;
+        let queue = Queue::new((name.clone(), id, created), settings, context, State::default());
+        let durable = match bound {
+            Some(bound) => {
+                let record = queue.state.lock().record(&queue).encode();
+                let bytes = record.len() + name.as_str().len();
+                let ops: SmallVec<[Op; 1]> =
+                    smallvec![bound, Op::Put(QueueRecord::key(name), record)];
+                let reservation =
+                    self.store().reserve(Purpose::Upkeep, bytes, ops.len()).wait().await?;
+                Some(submit(&**self.store(), ops, reservation))
+            }
+            None => None,
+        };
+        queues.by_name.write().insert(name.clone(), Arc::clone(&queue));
+        if let Some(owner) = owner {
+            queues.owned.lock().entry(owner).or_default().push(Arc::clone(&queue));
+        }
+        queue.schedule_expiry();
+        self.queues_changed();
+        Ok((queue, durable))
+    }
+
+    fn find_queue(&self, name: &QueueName) -> Option<Arc<Queue>> {
+        self.queues_map().by_name.read().get(name).cloned()
     }
 
     /// The queue of this name.
     pub fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, Error> {
-        Err(QueueError::UnknownQueue(name.to_string()).into())
+        self.find_queue(name)
+            .filter(|queue| !queue.is_gone())
+            .ok_or_else(|| QueueError::UnknownQueue(name.to_string()).into())
     }
 
     /// Every queue, by name.
     pub fn queues(&self) -> Vec<Arc<Queue>> {
-        Vec::new()
+        let queues = self.queues_map().by_name.read();
+        queues.values().filter(|queue| !queue.is_gone()).cloned().collect()
     }
 
     /// Deletes a queue with everything in it; durable on return. Gives how many messages were
     /// ready. Its consumers are woken, their next receive says that it is gone.
+    ///
+    /// # Errors
+    /// [`QueueError::InUse`], [`QueueError::NotEmpty`].
     pub async fn delete_queue(&self, queue: &Arc<Queue>, only: DeleteOnly) -> Result<u64, Error> {
-        let _ = only;
-        Err(QueueError::UnknownQueue(queue.name().to_string()).into())
+        let _one_at_a_time = self.admin().await;
+        if queue.is_gone() {
+            return Err(QueueError::UnknownQueue(queue.name.to_string()).into());
+        }
+        let counts = queue.counts();
+        if only.if_unused && counts.consumers > 0 {
+            return Err(QueueError::InUse(queue.name.to_string()).into());
+        }
+        if only.if_empty && counts.ready + counts.locked + counts.delayed > 0 {
+            return Err(QueueError::NotEmpty(queue.name.to_string()).into());
+        }
+        queue.set_gone();
+        self.remove_queue(queue).await?;
+        tracing::info!(queue = %queue.name, n_messages = counts.ready, "deleted");
+        Ok(counts.ready)
     }
 
-    /// A connection is gone: its exclusive queues go, and what its deliveries locked returns.
+    /// Takes a queue that is gone out of the catalog. Called under the admin lock.
+    pub(super) async fn remove_queue(&self, queue: &Arc<Queue>) -> Result<(), Error> {
+        let queues = self.queues_map();
+        {
+            let mut by_name = queues.by_name.write();
+            match by_name.entry(queue.name.clone()) {
+                Entry::Occupied(entry) if entry.get().id == queue.id => entry.remove(),
+                _ => return Ok(()),
+            };
+        }
+        if let Some(owner) = queue.settings.owner {
+            let mut owned = queues.owned.lock();
+            if let Entry::Occupied(mut entry) = owned.entry(owner) {
+                entry.get_mut().retain(|of| of.id != queue.id);
+                if entry.get().is_empty() {
+                    entry.remove();
+                }
+            }
+        }
+        let mut ops = queue.close();
+        let reservation = self.store().reserve(Purpose::Upkeep, 0, ops.len() + 8).wait().await?;
+        let durable = self.exchanges().remove_queue(&queue.name, |unbound| {
+            ops.extend(unbound);
+            (!ops.is_empty()).then(|| submit(&**self.store(), ops, reservation))
+        });
+        let consumers = queue.consumers.lock().all();
+        consumers.iter().for_each(|wake| wake.wake());
+        match durable {
+            Some(durable) => durable.await.map_err(|_| Error::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// A connection is gone: its exclusive queues go. What its deliveries hold, its session
+    /// gives back with [`Queue::release_all`].
     pub async fn connection_closed(&self, connection: ConnectionId) {
-        let _ = connection;
+        let owned = self.queues_map().owned.lock().get(&connection).cloned().unwrap_or_default();
+        for queue in owned {
+            match self.delete_queue(&queue, DeleteOnly::default()).await {
+                Ok(_) | Err(Error::Queue(QueueError::UnknownQueue(_)) | Error::Closed) => {}
+                Err(error) => tracing::warn!(queue = %queue.name, %error, "not deleted"),
+            }
+        }
+    }
+
+    /// Deletes queues that nobody uses any more. Runs until the broker closes.
+    pub(crate) async fn run_removals(self) {
+        let context = Arc::clone(&self.queues_map().context);
+        loop {
+            while let Some(queue) = context.removals.pop() {
+                let _one_at_a_time = self.admin().await;
+                if let Err(error) = self.remove_queue(&queue).await {
+                    tracing::warn!(queue = %queue.name, %error, "not deleted");
+                }
+            }
+            tokio::select! {
+                () = context.removals.arrived() => {}
+                () = self.closed() => return,
+            }
+        }
     }
 }
 
@@ -73,4 +225,134 @@ impl Queue {
             _ => Ok(()),
         }
     }
+
+    /// From here on it is gone for everybody.
+    pub(super) fn set_gone(&self) {
+        let _state = self.state.lock();
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Refuses appends from here on. Gives what is to be committed for its deletion.
+    fn close(&self) -> SmallVec<[Op; 1]> {
+        let (lanes, log) = {
+            let mut state = self.state.lock();
+            state.engine = None;
+            (std::mem::take(&mut state.lanes), state.log.take())
+        };
+        // Outside the lock: an append takes these the other way round.
+        lanes.iter().for_each(|lane| lane.partition.close());
+        if self.is_transient() {
+            return SmallVec::new();
+        }
+        let mut ops = smallvec![Op::Remove(QueueRecord::key(&self.name))];
+        ops.extend(lanes.iter().map(|lane| Op::Delete(lane.partition.log())));
+        ops.extend(log.map(Op::Delete));
+        ops
+    }
+}
+
+impl Queues {
+    /// Takes up every durable queue.
+    pub(super) fn recover(&self) -> Result<(), Error> {
+        let context = &self.context;
+        let mut by_name = self.by_name.write();
+        for (key, value) in context.store.scan(QueueRecord::prefix()) {
+            let (name, record) = QueueRecord::decode(&key, &value)?;
+            let of_queue = (name.clone(), record.id, Timestamp::from_millis(record.created_ms));
+            let queue = Queue::new(of_queue, record.settings, context, State::default());
+            if !record.lanes.is_empty() {
+                queue.recover(&record.lanes, record.state)?;
+            }
+            by_name.insert(name, queue);
+        }
+        Ok(())
+    }
+}
+
+impl Queue {
+    fn recover(self: &Arc<Self>, lanes: &[(u16, u64)], log: Option<u64>) -> Result<(), Error> {
+        let context = &self.context;
+        let mut state = self.state.lock();
+        let mut stored = 0;
+        for (level, log) in lanes {
+            let store = Arc::clone(&context.store);
+            let epoch = context.leader_epoch;
+            let partition = Partition::open(store, LogId(*log), epoch, LOG_SETTINGS)?;
+            stored += partition.bytes()?;
+            state.add_lane(self, *level, Arc::new(partition));
+        }
+        state.log = log.map(LogId);
+        let recovered = match state.log {
+            Some(log) => context.store.take_state(log)?,
+            None => tramline_store::RecoveredState::default(),
+        };
+        let engine = state.engine(self);
+        if !engine.replay(recovered.checkpoint.as_deref(), &recovered.deltas) {
+            tracing::error!(queue = %self.name, "its delivery state is damaged");
+        }
+        engine.set_bytes_ready(stored);
+        let after = self.after_step(&mut state);
+        drop(state);
+        self.finish_step(after);
+        // Heads that expire are looked for.
+        self.context.timers.set(context.now(), self);
+        Ok(())
+    }
+}
+
+fn checked(settings: QueueSettings) -> Result<QueueSettings, Error> {
+    let refuse = |setting, detail: &str| {
+        Err(QueueError::InvalidSetting { setting, detail: detail.to_owned() }.into())
+    };
+    if settings.owner.is_some() && settings.durability == QueueDurability::Durable {
+        // It ends with its connection, and therefore with the process.
+        return checked(QueueSettings { durability: QueueDurability::Transient, ..settings });
+    }
+    if settings.expires_ms == Some(0) {
+        return refuse("expires", "0 is no time to live for a queue");
+    }
+    if settings.deliveries_max == Some(0) {
+        return refuse("deliveries_max", "a message is delivered once at least");
+    }
+    Ok(settings)
+}
+
+/// Whether a queue that exists is what is asked for.
+fn equivalent(queue: &Queue, wanted: &QueueSettings) -> Result<(), Error> {
+    let have = queue.settings();
+    macro_rules! compare {
+        ($($name:literal => $field:ident),* $(,)?) => {
+            $(if have.$field != wanted.$field {
+                return Err(QueueError::Inequivalent {
+                    name: queue.name.to_string(),
+                    setting: $name,
+                    have: format!("{:?}", have.$field),
+                    wanted: format!("{:?}", wanted.$field),
+                }
+                .into());
+            })*
+        };
+    }
+    compare!(
+        "durable" => durability,
+        "exclusive" => owner,
+        "auto_delete" => auto_delete,
+        "kind" => kind,
+        "message_ttl_ms" => message_ttl_ms,
+        "expires_ms" => expires_ms,
+        "length_max" => length_max,
+        "bytes_max" => bytes_max,
+        "overflow" => overflow,
+        "dead_letter_exchange" => dead_letter_exchange,
+        "dead_letter_routing_key" => dead_letter_routing_key,
+        "dead_letter_at_least_once" => dead_letter_at_least_once,
+        "priority_max" => priority_max,
+        "deliveries_max" => deliveries_max,
+        "single_active_consumer" => single_active_consumer,
+        "ordered_groups" => ordered_groups,
+        "deduplication_ms" => deduplication_ms,
+        "delay_ms" => delay_ms,
+        "retry_backoff_ms" => retry_backoff_ms,
+    );
+    Ok(())
 }

@@ -1,30 +1,69 @@
 //! Ending deliveries.
 
+use super::future::Outstanding;
 use crate::{Error, Queue, QueueError, Settle, Settling};
 use std::{sync::Arc, time::Duration};
-use tramline_queue::LockToken;
+use tramline_queue::{Engine, LockToken};
 use tramline_types::{ConnectionId, Timestamp};
 
 impl Queue {
     /// Settles deliveries: done when this returns; what it returns resolves when that is
     /// durable.
     pub fn settle(self: &Arc<Self>, settles: &[Settle]) -> Settling {
-        Settling::ready(settles.iter().map(|(token, _)| *token).collect())
+        let mut lost = Vec::new();
+        let waiter = Outstanding::new(1);
+        self.step(Some(&waiter), |engine, now| engine.handle_settle(settles, now, &mut lost));
+        Settling::new(waiter, lost)
     }
 
     /// Gives a timed lock this long from now; tells when it ends.
+    ///
+    /// # Errors
+    /// [`QueueError::LockLost`].
     pub fn extend(self: &Arc<Self>, token: LockToken, lock: Duration) -> Result<Timestamp, Error> {
-        let _ = (token, lock);
-        Err(QueueError::LockLost.into())
+        let until = self.step(None, |engine, now| engine.handle_extend(token, lock, now));
+        until.ok_or_else(|| QueueError::LockLost.into())
     }
 
-    /// Returns everything that a connection's deliveries lock, counted as delivered.
+    /// Gives back everything that a connection's deliveries hold; each counts as delivered.
     pub fn release_all(self: &Arc<Self>, connection: ConnectionId) {
-        let _ = connection;
+        self.step(None, |engine, now| engine.handle_release(connection, now));
     }
 
     /// Drops what is ready; durable on return. Gives how many messages those were.
+    ///
+    /// # Errors
+    /// [`QueueError::Deleted`].
     pub async fn purge(self: &Arc<Self>) -> Result<u64, Error> {
-        Err(QueueError::Deleted(self.name().to_string()).into())
+        if self.is_gone() {
+            return Err(QueueError::Deleted(self.name.to_string()).into());
+        }
+        let waiter = Outstanding::new(1);
+        let purged = self.step(Some(&waiter), Engine::handle_purge);
+        Settling::new(waiter, Vec::new()).await;
+        Ok(purged)
+    }
+
+    /// One step of the engine with all that belongs to it.
+    pub(super) fn step<T>(
+        self: &Arc<Self>,
+        waiter: Option<&Arc<Outstanding>>,
+        step: impl FnOnce(&mut Engine, Timestamp) -> T,
+    ) -> T {
+        let now = self.context.now();
+        let mut state = self.state.lock();
+        state.sync_ends();
+        let engine = state.engine(self);
+        let before = engine.ready();
+        let result = step(engine, now);
+        let ready = engine.ready();
+        state.submit(&self.context, now, waiter);
+        let after = self.after_step(&mut state);
+        drop(state);
+        self.finish_step(after);
+        if ready > before {
+            self.wake(ready);
+        }
+        result
     }
 }

@@ -6,5 +6,6 @@ mod durability;
 mod fetching;
 mod lag;
 mod ordered;
+mod queues;
 mod support;
 mod topics;

@@ -3,7 +3,7 @@
 use super::{Engine, State, plus};
 use crate::{
     DeadReason,
-    delta::Record,
+    delta::{Record, Run},
     lane::Lane,
     source::{Loaded, Source},
 };
@@ -30,11 +30,6 @@ impl Engine {
 
     fn enqueued(&self) -> u64 {
         self.lanes.iter().map(Lane::enqueued).sum()
-    }
-
-    /// Whether an id was seen within the queue's time.
-    pub fn is_duplicate(&self, hash: u128, now: Timestamp) -> bool {
-        self.state.seen.contains(hash, now.as_millis())
     }
 
     /// Messages were appended to a lane's log from this offset on, and are not durable yet; in
@@ -96,10 +91,14 @@ impl State {
             self.perishable = true;
             self.log(Record::Perishable);
         }
+        let mut repeated = false;
         if let (Some(hash), Some(span)) = (deduplication, self.rules.deduplication_ms) {
+            repeated = self.seen.contains(hash, now.as_millis());
             let until = plus(now, span).as_millis();
-            self.seen.insert(hash, until);
-            self.log(Record::Seen { hash, until });
+            if !repeated {
+                self.seen.insert(hash, until);
+                self.log(Record::Seen { hash, until });
+            }
         }
         let delayed = deliver_at.filter(|until| *until > now);
         if let Some(until) = delayed {
@@ -113,6 +112,12 @@ impl State {
             Source::Log(window) => {
                 window.push(offset, lane.cursor, loaded, self.rules.window_bytes_max);
             }
+        }
+        if repeated {
+            // It has its offset all the same: its confirmation waits for that of the first.
+            lane.tail = lane.tail.max(offset + 1);
+            lane.finish(offset, offset + 1);
+            self.log(Record::Done(Run::one(lane.level, offset)));
         }
     }
 }

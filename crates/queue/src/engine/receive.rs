@@ -306,7 +306,7 @@ impl State {
     fn expire(&mut self, lane: &mut Lane, offset: u64, bytes: u32) -> Step {
         if self.rules.dead_letter && self.transfers.len() >= super::TRANSFERS_MAX {
             // They go on when those before them have moved.
-            return Step::Full;
+            return Step::Empty;
         }
         self.not_ready(bytes);
         self.dead(lane, offset, DeadReason::Expired);

@@ -1,0 +1,141 @@
+//! What all queues share.
+
+use super::{Queue, timer::Timers};
+use crate::Error;
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::Notify;
+use tramline_catalog::Counter;
+use tramline_log::{Durability, PartitionSettings, Retention, TimestampRule};
+use tramline_store::LogStore;
+use tramline_types::{Clock, ConnectionId, Monotonic, QueueName, Timestamp, limits};
+
+/// Every queue of this node.
+pub(crate) struct Queues {
+    pub(super) by_name: RwLock<BTreeMap<QueueName, Arc<Queue>>>,
+    /// Exclusive queues.
+    pub(super) owned: Mutex<BTreeMap<ConnectionId, Vec<Arc<Queue>>>>,
+    pub(super) context: Arc<Context>,
+}
+
+impl Queues {
+    pub(crate) fn start(
+        store: &Arc<dyn LogStore>,
+        clock: &Arc<dyn Clock>,
+        log_ids: &Arc<Counter>,
+        leader_epoch: i32,
+    ) -> Result<Self, Error> {
+        let context = Context {
+            store: Arc::clone(store),
+            origin: (clock.now(), clock.monotonic()),
+            clock: Arc::clone(clock),
+            log_ids: Arc::clone(log_ids),
+            leader_epoch,
+            transient_ids: AtomicU64::new(1 << 63),
+            timers: Timers::default(),
+            transfers: Work::default(),
+            removals: Work::default(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let by_name = RwLock::default();
+        let queues = Self { by_name, owned: Mutex::default(), context: Arc::new(context) };
+        queues.recover()?;
+        Ok(queues)
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.by_name.read().contains_key(name)
+    }
+}
+
+/// What a queue needs to do its work.
+pub(super) struct Context {
+    pub(super) store: Arc<dyn LogStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Wall-clock and monotonic time at the start.
+    origin: (Timestamp, Monotonic),
+    pub(super) log_ids: Arc<Counter>,
+    pub(super) leader_epoch: i32,
+    transient_ids: AtomicU64,
+    pub(super) timers: Timers,
+    /// Those with dead messages to move.
+    pub(super) transfers: Work,
+    /// Those to be deleted.
+    pub(super) removals: Work,
+    pub(super) runtime: tokio::runtime::Handle,
+}
+
+/// Queues that something is to be done for.
+#[derive(Default)]
+pub(super) struct Work {
+    queues: Mutex<VecDeque<Arc<Queue>>>,
+    arrived: Notify,
+}
+
+impl Work {
+    pub(super) fn push(&self, queue: &Arc<Queue>) {
+        self.queues.lock().push_back(Arc::clone(queue));
+        self.arrived.notify_one();
+    }
+
+    pub(super) fn pop(&self) -> Option<Arc<Queue>> {
+        self.queues.lock().pop_front()
+    }
+
+    /// Resolves when something was pushed.
+    pub(super) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+}
+
+impl Context {
+    /// Wall-clock time that runs as the monotonic clock does from the start on: a clock step
+    /// expires nothing.
+    pub(super) fn now(&self) -> Timestamp {
+        let since = self.clock.monotonic().since(self.origin.1).as_millis();
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        Timestamp::from_millis(self.origin.0.as_millis().saturating_add(since))
+    }
+
+    /// A time that a client gave, as [`Context::now`] has it.
+    pub(super) fn steady(&self, wall: Timestamp) -> Timestamp {
+        let ahead = wall.as_millis().saturating_sub(self.clock.now().as_millis());
+        Timestamp::from_millis(self.now().as_millis().saturating_add(ahead))
+    }
+
+    /// When [`Context::now`] will be so late.
+    pub(super) fn monotonic_at(&self, at: Timestamp) -> Monotonic {
+        let ahead = at.as_millis().saturating_sub(self.now().as_millis());
+        let ahead = std::time::Duration::from_millis(u64::try_from(ahead).unwrap_or(0));
+        self.clock.monotonic().plus(ahead)
+    }
+
+    pub(super) fn next_transient_id(&self) -> u64 {
+        self.transient_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Deletes a queue that nobody uses any more; from here on it is gone for everybody.
+    pub(super) fn remove_later(&self, queue: &Arc<Queue>) {
+        queue.set_gone();
+        self.removals.push(queue);
+    }
+
+    /// Above that of every earlier start.
+    pub(super) fn epoch(&self) -> u64 {
+        u64::try_from(self.leader_epoch).unwrap_or(0) + 1
+    }
+}
+
+/// What a queue's logs go by: messages are checked before, and nothing goes by age or size.
+pub(super) const LOG_SETTINGS: PartitionSettings = PartitionSettings {
+    message_bytes_max: limits::BATCH_BYTES_MAX,
+    timestamps: TimestampRule::Create { before_max_ms: i64::MAX, after_max_ms: i64::MAX },
+    retention: Retention { age_ms_max: None, bytes_max: None },
+    durability: Durability::Sync,
+};

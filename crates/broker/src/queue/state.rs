@@ -1,0 +1,307 @@
+//! What a queue's lock holds: the engine, its logs, and what has yet to be committed.
+
+use super::{
+    Queue,
+    context::{Context, LOG_SETTINGS},
+    future::Outstanding,
+};
+use crate::{EnqueueError, Error};
+use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, Ordering},
+};
+use tramline_catalog::{Overflow, QueueDurability, QueueRecord, QueueSettings};
+use tramline_log::{Partition, Watcher};
+use tramline_queue::{Engine, Rules};
+use tramline_store::{Commit, Op, Purpose, Reserving};
+use tramline_types::{LogId, Offset, Timestamp};
+
+/// Settled messages are trimmed off a log in steps of so many.
+const TRIM_STEP: u64 = 1024;
+/// What the messages of one queue may take in memory where they are in a log as well.
+const WINDOW_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a queue's lock holds.
+#[derive(Default)]
+pub(super) struct State {
+    /// Made with the first message or the first wish for one.
+    pub(super) engine: Option<Box<Engine>>,
+    pub(super) lanes: SmallVec<[LaneLog; 1]>,
+    pub(super) log: Option<LogId>,
+    /// The earliest time that the timer knows of.
+    pub(super) timer_at: Option<Timestamp>,
+    /// A read from the disk is under way.
+    pub(super) loading: bool,
+    /// The queue is among those that have dead messages to move.
+    pub(super) transferring: bool,
+    /// Changes that found no space on the disk, in order.
+    unsent: Vec<(Bytes, Option<Arc<Outstanding>>)>,
+}
+
+/// One lane's log.
+pub(super) struct LaneLog {
+    pub(super) level: u16,
+    pub(super) partition: Arc<Partition>,
+    watch: Arc<LaneWatch>,
+    trimmed: u64,
+}
+
+/// Wakes a queue's consumers when a lane's high watermark moves.
+struct LaneWatch {
+    queue: Weak<Queue>,
+    partition: Weak<Partition>,
+    armed: AtomicBool,
+    from: std::sync::atomic::AtomicU64,
+}
+
+impl Watcher for LaneWatch {
+    fn moved(&self) {
+        self.armed.store(false, Ordering::Release);
+        let (Some(queue), Some(partition)) = (self.queue.upgrade(), self.partition.upgrade())
+        else {
+            return;
+        };
+        let from = self.from.load(Ordering::Acquire);
+        // One that only closed wakes as well, so that its consumers learn of it.
+        queue.wake(partition.high_watermark().get().saturating_sub(from).max(1));
+    }
+}
+
+impl State {
+    /// Takes in how far the logs are durable.
+    pub(super) fn sync_ends(&mut self) {
+        if let Some(engine) = &mut self.engine {
+            for lane in &self.lanes {
+                engine.set_end(lane.level, lane.partition.high_watermark().get());
+            }
+        }
+    }
+
+    /// The engine, made if need be.
+    pub(super) fn engine(&mut self, queue: &Queue) -> &mut Engine {
+        self.engine.get_or_insert_with(|| {
+            Box::new(Engine::new(rules(&queue.settings), queue.context.epoch()))
+        })
+    }
+
+    /// Has the consumers woken when a lane's log grows; `false` when one has grown already.
+    pub(super) fn watch(&self) -> bool {
+        let Some(engine) = &self.engine else { return true };
+        let mut same = true;
+        for lane in &self.lanes {
+            let seen = engine.end(lane.level);
+            if lane.watch.armed.swap(true, Ordering::AcqRel) {
+                same &= lane.partition.high_watermark().get() <= seen;
+                continue;
+            }
+            lane.watch.from.store(seen, Ordering::Release);
+            let watcher: Arc<dyn Watcher> = Arc::<LaneWatch>::clone(&lane.watch);
+            let seen = Offset::new(seen).unwrap_or(Offset::MAX);
+            if !lane.partition.watch(seen, &watcher) {
+                lane.watch.armed.store(false, Ordering::Release);
+                same = false;
+            }
+        }
+        same
+    }
+
+    pub(super) fn add_lane(&mut self, queue: &Queue, level: u16, partition: Arc<Partition>) {
+        let watch = LaneWatch {
+            queue: Weak::clone(&queue.me),
+            partition: Arc::downgrade(&partition),
+            armed: AtomicBool::new(false),
+            from: std::sync::atomic::AtomicU64::new(0),
+        };
+        let (start, next) = (partition.log_start().get(), partition.high_watermark().get());
+        let engine = self.engine(queue);
+        if !engine.has_lane(level) {
+            engine.open_lane(level, start, next);
+        }
+        self.lanes.push(LaneLog { level, partition, watch: Arc::new(watch), trimmed: start });
+        // Somebody may have been hungry before there was a log.
+        self.watch();
+    }
+
+    pub(super) fn partition(&self, level: u16) -> Option<&Arc<Partition>> {
+        self.lanes.iter().find(|lane| lane.level == level).map(|lane| &lane.partition)
+    }
+
+    /// The log of a level; made, with that of the delivery state, at the first use.
+    pub(super) fn lane_log(
+        &mut self,
+        queue: &Queue,
+        level: u16,
+    ) -> Result<Arc<Partition>, EnqueueError> {
+        if let Some(partition) = self.partition(level) {
+            return Ok(Arc::clone(partition));
+        }
+        let context = &queue.context;
+        let (id, bound) = context.log_ids.next();
+        let mut ops: SmallVec<[Op; 1]> = smallvec![bound, Op::Create(LogId(id), Offset::ZERO)];
+        if self.log.is_none() {
+            let (state, bound) = context.log_ids.next();
+            ops.extend([bound, Op::Create(LogId(state), Offset::ZERO)]);
+            self.log = Some(LogId(state));
+        }
+        let mut record = self.record(queue);
+        record.lanes.push((level, id));
+        let record = record.encode();
+        let bytes = record.len() + queue.name.as_str().len();
+        ops.push(Op::Put(QueueRecord::key(&queue.name), record));
+        let reservation = match context.store.reserve(Purpose::Upkeep, bytes, ops.len()) {
+            Reserving::Ready(reservation) => reservation,
+            Reserving::Wait(_) => return Err(EnqueueError::StorageFull),
+            Reserving::Refused(error) => return Err(EnqueueError::from(Error::from(error))),
+        };
+        let store = Arc::clone(&context.store);
+        let partition = Partition::create(store, LogId(id), context.leader_epoch, LOG_SETTINGS);
+        let partition = Arc::new(partition);
+        context.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+        self.add_lane(queue, level, Arc::clone(&partition));
+        Ok(partition)
+    }
+
+    pub(super) fn record(&self, queue: &Queue) -> QueueRecord {
+        QueueRecord {
+            id: queue.id,
+            created_ms: queue.created.as_millis(),
+            lanes: self.lanes.iter().map(|lane| (lane.level, lane.partition.log().0)).collect(),
+            state: self.log.map(|log| log.0),
+            settings: (*queue.settings).clone(),
+        }
+    }
+
+    /// What changed, as operations for a commit that the caller submits under this lock.
+    pub(super) fn take_ops(&mut self, now: Timestamp) -> SmallVec<[Op; 2]> {
+        let mut ops = SmallVec::new();
+        if let (Some(log), Some(engine)) = (self.log, &mut self.engine) {
+            // In order: what found no space before goes first, and its waiters with it.
+            if self.unsent.is_empty() {
+                ops.extend(engine.take_delta(now).map(|delta| Op::Delta(log, delta)));
+            }
+        }
+        ops
+    }
+
+    /// Submits what changed. `waiter` is told when that is durable.
+    pub(super) fn submit(
+        &mut self,
+        context: &Context,
+        now: Timestamp,
+        waiter: Option<&Arc<Outstanding>>,
+    ) {
+        let delta = self.engine.as_mut().and_then(|engine| engine.take_delta(now));
+        let (Some(log), Some(delta)) = (self.log, delta) else {
+            if let Some(waiter) = waiter {
+                waiter.done();
+            }
+            return;
+        };
+        self.unsent.push((delta, waiter.cloned()));
+        self.send(context, log);
+        self.checkpoint(context, log, now);
+    }
+
+    fn send(&mut self, context: &Context, log: LogId) {
+        let bytes = self.unsent.iter().map(|(delta, _)| delta.len()).sum();
+        let n = self.unsent.len();
+        let Reserving::Ready(reservation) = context.store.reserve(Purpose::Upkeep, bytes, n) else {
+            return;
+        };
+        let (mut ops, mut waiters) = (SmallVec::new(), SmallVec::<[_; 1]>::new());
+        for (delta, waiter) in self.unsent.drain(..) {
+            ops.push(Op::Delta(log, delta));
+            waiters.extend(waiter);
+        }
+        let on_durable = Box::new(move || waiters.iter().for_each(|waiter| waiter.done()));
+        context.store.submit(Commit { ops, on_durable }, reservation);
+    }
+
+    fn checkpoint(&mut self, context: &Context, log: LogId, now: Timestamp) {
+        let Some(engine) = &mut self.engine else { return };
+        if !engine.checkpoint_due() || !self.unsent.is_empty() {
+            return;
+        }
+        let checkpoint = engine.checkpoint(now);
+        let reserving = context.store.reserve(Purpose::Upkeep, checkpoint.len(), 1);
+        if let Reserving::Ready(reservation) = reserving {
+            let ops = smallvec![Op::Checkpoint(log, checkpoint)];
+            context.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+        }
+    }
+
+    /// Logs whose settled messages are to be trimmed off, and where to.
+    pub(super) fn trims(&mut self, step: u64) -> SmallVec<[(Arc<Partition>, Offset); 1]> {
+        let mut trims = SmallVec::new();
+        let Some(engine) = &self.engine else { return trims };
+        for lane in &mut self.lanes {
+            let floor = engine.floor(lane.level);
+            if floor >= lane.trimmed + step {
+                lane.trimmed = floor;
+                trims.extend(Offset::new(floor).map(|to| (Arc::clone(&lane.partition), to)));
+            }
+        }
+        trims
+    }
+}
+
+impl Queue {
+    /// What is to be done after a step, once the lock is let go: trimming, timers, transfers.
+    pub(super) fn after_step(self: &Arc<Self>, state: &mut State) -> AfterStep {
+        let trims = if self.is_transient() { SmallVec::new() } else { state.trims(TRIM_STEP) };
+        let Some(engine) = &state.engine else {
+            return AfterStep { trims, ..AfterStep::default() };
+        };
+        let transfers = engine.has_transfers() && !std::mem::replace(&mut state.transferring, true);
+        if !engine.has_transfers() {
+            state.transferring = false;
+        }
+        let due = engine.poll_timeout();
+        let timer = due.filter(|due| state.timer_at.is_none_or(|at| *due < at));
+        if timer.is_some() {
+            state.timer_at = timer;
+        }
+        AfterStep { trims, timer, transfers }
+    }
+
+    pub(super) fn finish_step(self: &Arc<Self>, after: AfterStep) {
+        for (partition, to) in after.trims {
+            let reserving = self.context.store.reserve(Purpose::Upkeep, 0, 1);
+            if let Reserving::Ready(reservation) = reserving {
+                partition.trim(to, reservation, Box::new(|| ()));
+            }
+        }
+        if let Some(at) = after.timer {
+            self.context.timers.set(at, self);
+        }
+        if after.transfers {
+            self.context.transfers.push(self);
+        }
+    }
+}
+
+/// See [`Queue::after_step`].
+#[derive(Default)]
+pub(super) struct AfterStep {
+    trims: SmallVec<[(Arc<Partition>, Offset); 1]>,
+    timer: Option<Timestamp>,
+    transfers: bool,
+}
+
+fn rules(settings: &QueueSettings) -> Rules {
+    Rules {
+        transient: settings.durability == QueueDurability::Transient,
+        message_ttl_ms: settings.message_ttl_ms,
+        length_max: settings.length_max,
+        bytes_max: settings.bytes_max,
+        drop_head: settings.overflow == Overflow::DropHead,
+        dead_letter: settings.dead_letter_exchange.is_some(),
+        deliveries_max: settings.deliveries_max,
+        retry_backoff_ms: settings.retry_backoff_ms,
+        deduplication_ms: settings.deduplication_ms,
+        ordered_groups: settings.ordered_groups,
+        window_bytes_max: WINDOW_BYTES_MAX,
+    }
+}
