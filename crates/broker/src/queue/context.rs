@@ -41,6 +41,7 @@ impl Queues {
             timers: Timers::default(),
             transfers: Work::default(),
             removals: Work::default(),
+            results: Mutex::new(()),
             runtime: tokio::runtime::Handle::current(),
         };
         let by_name = RwLock::default();
@@ -68,6 +69,8 @@ pub(super) struct Context {
     pub(super) transfers: Work,
     /// Those to be deleted.
     pub(super) removals: Work,
+    /// Held while a result is looked for and recorded.
+    pub(super) results: Mutex<()>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 

@@ -118,9 +118,17 @@ pub(super) struct Plan<'a> {
     context: &'a Context,
     now: Timestamp,
     batches: Vec<Open>,
+    transient: Vec<Arriving>,
     bytes: usize,
     persistent: bool,
     results: Vec<Result<(), EnqueueError>>,
+}
+
+/// What a transient queue is to get.
+struct Arriving {
+    queue: Arc<Queue>,
+    level: u16,
+    arrivals: Vec<Arrival>,
 }
 
 /// A batch that still grows.
@@ -142,10 +150,23 @@ impl<'a> Plan<'a> {
     pub(super) fn new(context: &'a Context, n: usize) -> Self {
         let results = vec![Ok(()); n];
         let now = context.now();
-        Self { context, now, batches: Vec::new(), bytes: 0, persistent: false, results }
+        let (batches, transient) = (Vec::new(), Vec::new());
+        Self { context, now, batches, transient, bytes: 0, persistent: false, results }
     }
 
-    /// Takes a message: into the transient queues at once, for the others into a batch.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    pub(super) fn into_results(self) -> Vec<Result<(), EnqueueError>> {
+        self.results
+    }
+
+    /// Takes a message.
     pub(super) fn add(&mut self, index: usize, item: Enqueue) {
         let Enqueue { targets, mut message, options } = item;
         let bytes = message.value.as_ref().map_or(0, Bytes::len);
@@ -166,7 +187,7 @@ impl<'a> Plan<'a> {
             if let Err(error) = queue.check_room(self.planned(&queue), bytes) {
                 self.results[index] = Err(error);
             } else if queue.is_transient() {
-                queue.arrive(level, arrival.clone(), self.now);
+                self.arrive(queue, level, &arrival);
             } else {
                 durable.push((queue, level));
             }
@@ -184,8 +205,29 @@ impl<'a> Plan<'a> {
         }
         let of_queue = |open: &&Open| open.lanes.iter().any(|lane| lane.queue.id == queue.id);
         let arrivals = self.batches.iter().filter(of_queue).flat_map(|open| &open.arrivals);
+        let transient = self.transient.iter().filter(|arriving| arriving.queue.id == queue.id);
         arrivals
+            .chain(transient.flat_map(|arriving| &arriving.arrivals))
             .fold((0, 0), |(n, bytes), arrival| (n + 1, bytes + u64::from(arrival.loaded.bytes)))
+    }
+
+    fn arrive(&mut self, queue: Arc<Queue>, level: u16, arrival: &Arrival) {
+        let is_same =
+            |arriving: &&mut Arriving| arriving.queue.id == queue.id && arriving.level == level;
+        match self.transient.iter_mut().find(is_same) {
+            Some(arriving) => arriving.arrivals.push(arrival.clone()),
+            None => {
+                let arrivals = vec![arrival.clone()];
+                self.transient.push(Arriving { queue, level, arrivals });
+            }
+        }
+    }
+
+    /// Hands the transient queues what they get.
+    pub(super) fn deliver_transient(&mut self) {
+        for Arriving { queue, level, arrivals } in self.transient.drain(..) {
+            queue.arrive(level, arrivals, self.now);
+        }
     }
 
     fn join(&mut self, index: usize, targets: &[(Arc<Queue>, u16)], arrival: Arrival) {
@@ -222,11 +264,12 @@ impl<'a> Plan<'a> {
         open.items.push(index);
     }
 
-    fn n_ops(&self) -> usize {
+    pub(super) fn n_ops(&self) -> usize {
         self.batches.iter().map(|open| 1 + 2 * open.lanes.len()).sum()
     }
 
     fn refuse(&mut self, error: &EnqueueError) {
+        self.deliver_transient();
         for open in self.batches.drain(..) {
             for index in open.items {
                 self.results[index] = Err(error.clone());
@@ -238,6 +281,7 @@ impl<'a> Plan<'a> {
     /// Appends everything as one commit.
     fn commit(&mut self, reservation: Reservation, outstanding: &Arc<Outstanding>) {
         self.bytes = 0;
+        self.deliver_transient();
         if self.batches.is_empty() {
             return;
         }
@@ -384,15 +428,15 @@ impl Queue {
         arrival
     }
 
-    /// A message for a transient queue.
-    fn arrive(self: &Arc<Self>, level: u16, arrival: Arrival, now: Timestamp) {
-        let arrival = self.delayed(arrival, now);
+    /// Messages for a transient queue.
+    fn arrive(self: &Arc<Self>, level: u16, arrivals: Vec<Arrival>, now: Timestamp) {
+        let arrivals = arrivals.into_iter().map(|arrival| self.delayed(arrival, now));
         let mut state = self.state.lock();
         if self.is_gone() {
             return;
         }
         let engine = state.engine(self);
-        engine.handle_enqueued((level, 0), [arrival], now);
+        engine.handle_enqueued((level, 0), arrivals, now);
         let ready = engine.ready();
         let after = self.after_step(&mut state);
         drop(state);
