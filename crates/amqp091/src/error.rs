@@ -146,7 +146,6 @@ impl From<Error> for Refusal {
             | Error::InvalidTimestamp(_)
             | Error::UnsupportedCompression
             | Error::OutOfOrderSequence(_)
-            | Error::DuplicateSequence
             | Error::InvalidProducerEpoch(_)
             | Error::UnknownMember
             | Error::IllegalGeneration

@@ -145,7 +145,6 @@ pub(super) fn get(client: &mut Client, number: u16, get: &basic::Get) -> Result<
         bytes_max: usize::MAX,
         lock: if no_ack { Lock::None } else { Lock::Connection(client.id) },
         wait: Duration::ZERO,
-        attempt_id: None,
         connection: Some(client.id),
     };
     Ok(Step::Wait(Box::pin(async move {

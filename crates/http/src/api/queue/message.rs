@@ -112,7 +112,6 @@ pub(crate) async fn receive(
         bytes_max: BYTES_MAX,
         lock: if request.accept { Lock::None } else { Lock::Timed(lock) },
         wait,
-        attempt_id: None,
         connection: None,
     };
     let deliveries = tokio::select! {
