@@ -1,17 +1,20 @@
 //! The system's clocks.
 
+use parking_lot::Mutex;
 use std::{future::Future, pin::Pin};
-use tramline_types::{Clock, Monotonic, Timestamp};
+use tramline_types::{Clock, Monotonic, Steady, Timestamp};
 
 /// Time as the machine has it.
 pub struct SystemClock {
     origin: tokio::time::Instant,
+    steady: Mutex<Steady>,
 }
 
 impl SystemClock {
     /// A clock whose monotonic time starts at zero.
     pub fn new() -> Self {
-        Self { origin: tokio::time::Instant::now() }
+        let steady = Mutex::new(Steady::new(wall_clock(), Monotonic::default()));
+        Self { origin: tokio::time::Instant::now(), steady }
     }
 }
 
@@ -23,10 +26,11 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is where wall-clock time comes from")]
-        let now = std::time::SystemTime::now();
-        let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        wall_clock()
+    }
+
+    fn steady(&self) -> Timestamp {
+        self.steady.lock().advance(wall_clock(), self.monotonic())
     }
 
     fn monotonic(&self) -> Monotonic {
@@ -44,4 +48,11 @@ impl Clock for SystemClock {
             None => Box::pin(std::future::pending()),
         }
     }
+}
+
+fn wall_clock() -> Timestamp {
+    #[expect(clippy::disallowed_methods, reason = "this is where wall-clock time comes from")]
+    let now = std::time::SystemTime::now();
+    let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }

@@ -316,7 +316,7 @@ impl Shared {
             return;
         }
         let occupancy = if is_empty {
-            Occupancy::EmptySince(Some(self.clock.now()))
+            Occupancy::EmptySince(Some(self.clock.steady()))
         } else {
             Occupancy::Occupied
         };

@@ -46,7 +46,7 @@ impl Broker {
     }
 
     async fn apply_retention_to(&self, partition: &Arc<Partition>) -> Result<(), Error> {
-        let Some(first_kept) = partition.expired(self.clock().now()).await? else {
+        let Some(first_kept) = partition.expired(self.clock().steady()).await? else {
             return Ok(());
         };
         let reservation = self.store().reserve(Purpose::Upkeep, 0, 1).wait().await?;
@@ -64,8 +64,10 @@ impl Broker {
                 let room = bytes + bytes / 2 + 4096;
                 match self.store().reserve(Purpose::Upkeep, room, 1).wait().await {
                     Ok(reservation) => {
-                        partition
-                            .checkpoint(self.clock().now().minus_millis(expiration), reservation);
+                        partition.checkpoint(
+                            self.clock().steady().minus_millis(expiration),
+                            reservation,
+                        );
                     }
                     Err(error) => tracing::warn!(
                         topic = %topic.name(), %error, "producers' state not checkpointed"

@@ -52,10 +52,49 @@ impl Monotonic {
     }
 }
 
+/// Wall-clock time without its jumps: what is stored expires by it, so that a clock that is set
+/// wrong for a while expires nothing early, and nothing twice.
+///
+/// It starts at wall-clock time, goes on with monotonic time, and is steered towards wall-clock
+/// time by at most a tenth of the time that passes. It never goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Steady {
+    nanos: i128,
+    seen: Monotonic,
+}
+
+impl Steady {
+    /// How much faster or slower than monotonic time it goes at most, as a divisor.
+    const STEER: i128 = 10;
+    const NANOS_PER_MILLI: i128 = 1_000_000;
+
+    /// Starts at this wall-clock time.
+    pub const fn new(wall: Timestamp, seen: Monotonic) -> Self {
+        Self { nanos: wall.0 as i128 * Self::NANOS_PER_MILLI, seen }
+    }
+
+    /// What time it is, given what the two clocks say.
+    pub fn advance(&mut self, wall: Timestamp, now: Monotonic) -> Timestamp {
+        let elapsed = i128::try_from(now.since(self.seen).as_nanos()).unwrap_or(i128::MAX);
+        let unsteered = self.nanos.saturating_add(elapsed);
+        let behind = i128::from(wall.0) * Self::NANOS_PER_MILLI - unsteered;
+        let steer = elapsed / Self::STEER;
+        self.nanos = unsteered.saturating_add(behind.clamp(-steer, steer));
+        self.seen = self.seen.max(now);
+        let millis = self.nanos / Self::NANOS_PER_MILLI;
+        Timestamp(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
 /// Where time comes from: the system's clocks, or a test's.
 pub trait Clock: Send + Sync + 'static {
     /// Wall-clock time, for stored timestamps only.
     fn now(&self) -> Timestamp;
+
+    /// Wall-clock time without its jumps, for the expiry of what is stored (see [`Steady`]).
+    fn steady(&self) -> Timestamp {
+        self.now()
+    }
 
     /// Monotonic time, for every wait and expiry.
     fn monotonic(&self) -> Monotonic;
@@ -65,4 +104,48 @@ pub trait Clock: Send + Sync + 'static {
         &self,
         deadline: Option<Monotonic>,
     ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn wall(millis: i64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 + millis)
+    }
+
+    fn after(millis: u64) -> Monotonic {
+        Monotonic::from_origin(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_is_followed_by_a_tenth_of_the_time_that_passes() {
+        let mut steady = Steady::new(wall(0), after(0));
+        assert_eq!(steady.advance(wall(1000), after(1000)), wall(1000));
+        assert_eq!(steady.advance(wall(HOUR_MS), after(2000)), wall(2100));
+        assert_eq!(steady.advance(wall(-24 * HOUR_MS), after(3000)), wall(3000));
+        assert_eq!(steady.advance(wall(4000), after(4000)), wall(4000));
+    }
+
+    #[test]
+    fn it_comes_to_where_the_wall_clock_stays_however_often_it_is_asked() {
+        let mut steady = Steady::new(wall(0), after(0));
+        for milli in 1..=10 * 500 {
+            steady.advance(wall(milli + 500), after(milli.cast_unsigned()));
+        }
+        assert_eq!(steady.advance(wall(5600), after(5100)), wall(5600));
+    }
+
+    #[test]
+    fn it_never_goes_back() {
+        let mut steady = Steady::new(wall(0), after(50));
+        let mut last = wall(0);
+        for (at, monotonic) in [(5000, 60), (-5000, 60), (-HOUR_MS, 55), (0, 70), (-1, 80)] {
+            let now = steady.advance(wall(at), after(monotonic));
+            assert!(now >= last, "{now:?} after {last:?}");
+            last = now;
+        }
+    }
 }

@@ -34,7 +34,7 @@ impl Groups {
             cell.state.handle_commit(now, &request.member, request.generation)
         };
         shared.step(&group, check)?;
-        let at = shared.clock.now();
+        let at = shared.clock.steady();
         let mut entries = Vec::new();
         let mut forgotten = Vec::new();
         let mut results = Vec::new();
@@ -165,7 +165,7 @@ impl Group {
 
 impl Shared {
     pub(super) fn recover(&self) -> Result<(), Error> {
-        let now = self.clock.now();
+        let now = self.clock.steady();
         let damage = self.store.damage();
         for (key, value) in self.store.scan(KEY_PREFIX.as_bytes()) {
             let damaged = || Error::DataDamaged(format!("`{}`", String::from_utf8_lossy(&key)));
@@ -290,7 +290,7 @@ impl Shared {
     /// Drops offsets that have been kept long enough, and groups that have nothing left.
     pub(super) async fn sweep(&self) {
         let retention = i64::try_from(self.options.offsets_retention.as_millis());
-        let limit = self.clock.now().minus_millis(retention.unwrap_or(i64::MAX));
+        let limit = self.clock.steady().minus_millis(retention.unwrap_or(i64::MAX));
         for group in self.all() {
             let (expired, n_kept) = {
                 let mut cell = group.cell.lock();
