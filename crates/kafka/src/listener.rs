@@ -30,6 +30,8 @@ pub async fn serve(
     let metrics = Metrics::new(&broker);
     let shared = Arc::new(Shared { broker, options, metrics });
     let mut connections = JoinSet::new();
+    // Said once, or a crowd that comes again and again would fill the log.
+    let mut is_full = false;
     loop {
         tokio::select! {
             () = stopping(&mut stop) => break,
@@ -40,9 +42,13 @@ pub async fn serve(
                 Ok((stream, peer)) => {
                     if connections.len() >= shared.options.connections_max {
                         shared.metrics.connections_refused.inc();
-                        warn!(%peer, "kafka connection refused at `connections_max`");
+                        if !is_full {
+                            warn!(%peer, "kafka connections refused at `connections_max`");
+                        }
+                        is_full = true;
                         continue;
                     }
+                    is_full = false;
                     let (shared_too, shutdown) = (shared.clone(), shutdown.clone());
                     connections.spawn(async move {
                         if let Err(error) = open(stream, shared_too, shutdown).await {

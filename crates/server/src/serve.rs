@@ -1,6 +1,7 @@
 //! `tramline serve`: takes the ports, opens the store, starts the broker and its front-ends, and
 //! stops them in the reverse order. A broker is ready when all of that is done.
 
+mod descriptors;
 mod listener;
 mod ready;
 
@@ -51,14 +52,14 @@ pub(crate) fn run(arguments: &arguments::Serve) -> anyhow::Result<()> {
     }
     config.log.format = arguments.log_format.unwrap_or(config.log.format);
     start_log(&config)?;
-    raise_file_limit();
+    let shares = descriptors::Shares::take(&mut config);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores)
         .enable_all()
         .build()
         .context("cannot start the runtime's threads")?;
-    runtime.block_on(serve(&config, arguments, clock))
+    runtime.block_on(serve(&config, shares, arguments, clock))
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
@@ -77,21 +78,9 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every connection and every open file takes a descriptor; the soft limit is often 1024.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current == limit.maximum {
-        return;
-    }
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
 async fn serve(
     config: &Config,
+    shares: descriptors::Shares,
     arguments: &arguments::Serve,
     clock: Arc<SystemClock>,
 ) -> anyhow::Result<()> {
@@ -103,7 +92,7 @@ async fn serve(
     if http.is_none() && kafka.is_none() && amqp.is_none() {
         bail!("every listener is off: set `http.listen`, `kafka.listen` or `amqp.listen`");
     }
-    let store = open_store(config, &clock)?;
+    let store = open_store(config, shares, &clock)?;
     let broker =
         Broker::start(store, Arc::clone(&clock) as Arc<dyn Clock>, config.broker_options()?)
             .await
@@ -163,8 +152,13 @@ async fn end(mut fronts: JoinSet<io::Result<()>>, broker: &Broker, timeout: Dura
     info!("stopped");
 }
 
-fn open_store(config: &Config, clock: &Arc<SystemClock>) -> anyhow::Result<Arc<dyn LogStore>> {
+fn open_store(
+    config: &Config,
+    shares: descriptors::Shares,
+    clock: &Arc<SystemClock>,
+) -> anyhow::Result<Arc<dyn LogStore>> {
     let mut options = config.disk_options();
+    options.segments_open_max = shares.segments;
     options.clock = Some(Arc::clone(clock) as Arc<dyn Clock>);
     let files = Arc::new(tramline_store::fs::RealFiles);
     let store = tramline_store::DiskStore::open(files, &config.data_dir, options)?;

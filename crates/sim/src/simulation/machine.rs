@@ -117,6 +117,7 @@ impl Machine {
             index_bytes: 64 * 1024,
             direct_extent_bytes: 12 * 1024,
             segment_bytes_max: 128 * KIB,
+            segments_open_max: 4,
             group_bytes_max: 32 * 1024,
             clock: Some(Arc::new(self.clock.clone())),
             on_failure: Arc::new(move |reason| {

@@ -101,7 +101,7 @@ fn open(
         pool: Arc::new(Pool::default()),
         wal: Mutex::default(),
         spares: Spares::new(Arc::clone(&files), &paths.wal, options.wal_file_bytes),
-        segments: Segments::new(Arc::clone(&files), &paths.segments),
+        segments: Segments::new(Arc::clone(&files), &paths.segments, options.segments_open_max),
         space: Space::new(unit_bytes_max - FIRST_GROUP - ENDS_BYTES_MIN),
         readers: ReaderPool::new(threaded),
         counters: Counters::default(),

@@ -27,6 +27,8 @@ pub struct DiskOptions {
     pub direct_extent_bytes: usize,
     /// The largest segment.
     pub segment_bytes_max: u64,
+    /// Sealed segments kept open for reading.
+    pub segments_open_max: usize,
     /// The largest commit group, unless one commit alone is larger.
     pub group_bytes_max: usize,
     /// Measures syncs; without a clock they are not measured.
@@ -47,6 +49,7 @@ impl Default for DiskOptions {
             index_bytes: 32 * 1024 * 1024,
             direct_extent_bytes: 256 * 1024,
             segment_bytes_max: 64 * MIB,
+            segments_open_max: 256,
             group_bytes_max: 8 * 1024 * 1024,
             clock: None,
             on_failure: Arc::new(abort),
@@ -79,6 +82,7 @@ impl fmt::Debug for DiskOptions {
             .field("index_bytes", &self.index_bytes)
             .field("direct_extent_bytes", &self.direct_extent_bytes)
             .field("segment_bytes_max", &self.segment_bytes_max)
+            .field("segments_open_max", &self.segments_open_max)
             .field("group_bytes_max", &self.group_bytes_max)
             .finish_non_exhaustive()
     }

@@ -18,8 +18,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Sealed segments kept open for reading.
-const OPEN_MAX: usize = 256;
 /// Footer entries kept in memory, over all segments.
 const FOOTER_ENTRIES_MAX: usize = 128 * 1024;
 
@@ -102,6 +100,8 @@ struct Table {
 pub(super) struct Segments {
     files: Arc<dyn Files>,
     dir: PathBuf,
+    /// Sealed segments kept open for reading.
+    open_max: usize,
     table: Mutex<Table>,
 }
 
@@ -122,8 +122,8 @@ pub(super) fn id_of(name: &str, suffix: &str) -> Option<u64> {
 }
 
 impl Segments {
-    pub(super) fn new(files: Arc<dyn Files>, dir: &Path) -> Self {
-        Self { files, dir: dir.to_owned(), table: Mutex::default() }
+    pub(super) fn new(files: Arc<dyn Files>, dir: &Path, open_max: usize) -> Self {
+        Self { files, dir: dir.to_owned(), open_max, table: Mutex::default() }
     }
 
     pub(super) fn path(&self, id: u64) -> PathBuf {
@@ -145,7 +145,7 @@ impl Segments {
                 state.open = Some(Arc::clone(&segment));
                 table.open.push_back(id);
             }
-            table.bound_open();
+            table.bound_open(self.open_max);
             segment
         }))
     }
@@ -405,8 +405,8 @@ impl Segments {
 }
 
 impl Table {
-    fn bound_open(&mut self) {
-        while self.open.len() > OPEN_MAX {
+    fn bound_open(&mut self, open_max: usize) {
+        while self.open.len() > open_max {
             let Some(oldest) = self.open.pop_front() else { break };
             if let Some(state) = self.segments.get_mut(&oldest)
                 && state.open.as_ref().is_some_and(|open| !open.direct)

@@ -1,0 +1,99 @@
+//! Who may have how many of the process's file descriptors. The store must never want for one: a
+//! write-ahead file that cannot be opened ends the process. So connections get what it leaves.
+
+use crate::config::Config;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tracing::{info, warn};
+
+/// Standard streams, listeners, the runtime's own, the directory's lock.
+const OWN: u64 = 32;
+/// Files that the store has open for a moment: directories, checkpoints, segments in the making.
+const PASSING: u64 = 24;
+/// Write-ahead files beyond the bound: prepared ones, and those that are being retired.
+const WAL_MORE: u64 = 8;
+/// Sealed segments that the store keeps open where there is room, and where there is not.
+const SEGMENTS: (u64, u64) = (256, 16);
+/// Connections that there are always some of, whatever the limit.
+const CONNECTIONS_MIN: u64 = 16;
+
+/// What is shared out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// Sealed segments that the store keeps open.
+    pub(super) segments: usize,
+    /// Connections of the Kafka front-end and of the HTTP front-end.
+    kafka: usize,
+    http: usize,
+}
+
+impl Shares {
+    /// Raises the process's limit as far as it goes, and lowers the number of connections in the
+    /// configuration to what that allows.
+    pub(super) fn take(config: &mut Config) -> Self {
+        let limit = raise_limit();
+        let wal_files = config.store.wal_max.0.div_ceil(config.store.wal_file.0.max(1));
+        let wanted = (config.kafka.connections_max, config.http.connections_max);
+        let shares = Self::of(limit, wal_files, wanted);
+        if (shares.kafka, shares.http) != wanted {
+            let Self { kafka, http, .. } = shares;
+            info!(limit, kafka, http, "the limit of open files allows fewer connections");
+        }
+        (config.kafka.connections_max, config.http.connections_max) = (shares.kafka, shares.http);
+        shares
+    }
+
+    /// Of `limit` descriptors, with so many write-ahead files, and connections wanted by Kafka
+    /// and by HTTP.
+    fn of(limit: u64, wal_files: u64, (kafka, http): (usize, usize)) -> Self {
+        let segments = (limit / 8).clamp(SEGMENTS.1, SEGMENTS.0);
+        let store = wal_files.saturating_add(WAL_MORE + PASSING + segments);
+        let left = limit.saturating_sub(store.saturating_add(OWN)).max(CONNECTIONS_MIN);
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        // HTTP carries health checks and metrics: it has a part that Kafka cannot take.
+        let http = http.min(count(left / 4));
+        let kafka = kafka.min(count(left) - http);
+        Self { segments: count(segments), kafka, http }
+    }
+}
+
+/// Every connection and every open file takes a descriptor; the soft limit is often 1024.
+fn raise_limit() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let before = limit.current;
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            warn!(%error, "the limit of open files stays as it is");
+            limit.current = before;
+        }
+    }
+    limit.current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_limit_gives_everybody_what_they_want() {
+        let shares = Shares::of(1 << 20, 64, (20_000, 20_000));
+        assert_eq!(shares, Shares { segments: 256, kafka: 20_000, http: 20_000 });
+    }
+
+    #[test]
+    fn the_store_comes_first_and_connections_share_the_rest() {
+        for limit in [192, 256, 1024, 20_000] {
+            let Shares { segments, kafka, http } = Shares::of(limit, 16, (20_000, 20_000));
+            let all = segments + 16 + 8 + 24 + 32 + kafka + http;
+            assert_eq!(u64::try_from(all).unwrap(), limit);
+            assert!(http >= kafka / 4 && kafka > http);
+        }
+    }
+
+    #[test]
+    fn a_tiny_limit_leaves_a_few_connections() {
+        assert_eq!(Shares::of(64, 64, (100, 100)), Shares { segments: 16, kafka: 12, http: 4 });
+        assert_eq!(Shares::of(0, 0, (2, 1)), Shares { segments: 16, kafka: 2, http: 1 });
+        assert_eq!(Shares::of(u64::MAX, u64::MAX, (9, 9)).segments, 256);
+    }
+}
