@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask ci | test | bench | tidy`.
+//! Project tasks: `cargo xtask ci | test | soak | bench | tidy`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 #![allow(clippy::disallowed_methods, reason = "it times real processes, with the real clock")]
 
@@ -7,6 +7,7 @@ mod ci;
 mod licences;
 mod process;
 mod project;
+mod soak;
 mod test;
 mod tidy;
 
@@ -30,6 +31,8 @@ enum Task {
     Tidy,
     /// Unit, integration, crash and conformance tests, counted per client.
     Test(test::Options),
+    /// One broker for hours under load and faults, every promise checked.
+    Soak(soak::Options),
     /// Tramline beside its peers on this machine; writes the pages in docs/benchmarks.
     Bench(bench::Options),
 }
@@ -50,6 +53,7 @@ fn run(task: &Task) -> anyhow::Result<()> {
         Task::Ci => ci::run(&project),
         Task::Tidy => tidy::run(&project),
         Task::Test(options) => test::run(&project, options),
+        Task::Soak(options) => soak::run(&project, options),
         Task::Bench(options) => bench::run(&project, options),
     }
 }

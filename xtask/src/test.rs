@@ -132,6 +132,8 @@ enum Kind {
     Rust,
     /// Kills and power cuts, which use the whole machine too.
     Crash,
+    /// A few minutes of load and faults.
+    Soak,
     Python(python::Run),
     Java(java::Run),
     Node,
@@ -144,9 +146,14 @@ impl Kind {
         matches!(self, Self::Rust | Self::Crash)
     }
 
+    /// Whether cargo builds what it runs.
+    fn is_of_cargo(&self) -> bool {
+        self.is_alone() || matches!(self, Self::Soak)
+    }
+
     fn set_up(&self, cx: &Context) -> Result<SetUp> {
         match self {
-            Self::Rust => Ok(SetUp::Ready),
+            Self::Rust | Self::Soak => Ok(SetUp::Ready),
             Self::Crash => python::newest_environment(cx).map(|python| python.err().into()),
             Self::Python(run) => python::set_up(cx, run),
             Self::Java(_) => java::set_up(cx),
@@ -159,6 +166,7 @@ impl Kind {
         match self {
             Self::Rust => rust::run(cx),
             Self::Crash => rust::crash(cx),
+            Self::Soak => rust::soak(cx),
             Self::Python(run) => python::run(cx, run),
             Self::Java(run) => java::run(cx, run),
             Self::Node => node::run(cx),
@@ -171,6 +179,7 @@ impl Kind {
 const SUITES: &[Suite] = &[
     Suite { name: "rust", kind: Kind::Rust },
     Suite { name: "crash", kind: Kind::Crash },
+    Suite { name: "soak", kind: Kind::Soak },
     Suite { name: "kafka-clients", kind: Kind::Java(java::CLIENTS) },
     Suite { name: "confluent-kafka", kind: Kind::Python(python::NEWEST) },
     Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
@@ -201,7 +210,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     if options.broker.is_none() && suites.iter().any(|suite| !matches!(suite.kind, Kind::Rust)) {
         broker::build(project)?;
     }
-    if suites.iter().any(|suite| suite.kind.is_alone()) {
+    if suites.iter().any(|suite| suite.kind.is_of_cargo()) {
         rust::build(project)?;
     }
     let context = |suite: &Suite| -> Result<Context> {

@@ -8,6 +8,7 @@ pub mod live;
 pub mod payload;
 mod report;
 pub mod simulation;
+pub mod soak;
 
 pub use checker::{Options, check};
 pub use history::{

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Context, Tally, python};
-use crate::{process, project::Project};
+use super::{Context, Tally, log_to, python};
+use crate::{process, project::Project, soak};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
@@ -16,7 +16,7 @@ pub(super) fn build(project: &Project) -> Result<()> {
         let mut command = project.cargo(&["test", "--locked", "--no-run"]);
         process::run(command.args(target), Duration::from_secs(20 * 60))?;
     }
-    Ok(())
+    soak::build(project)
 }
 
 /// Runs every crate's tests, those after a failed one too.
@@ -28,13 +28,38 @@ pub(super) fn run(cx: &Context) -> Result<Tally> {
 /// The crash tests' target. All of the workspace, so that its dependencies are built alike.
 const CRASH: &[&str] = &["--workspace", "--test", "crash"];
 
-/// Kills, cuts off, fills up and damages real brokers under load; one test at a time.
+/// How long the soak of every run takes, and its seed.
+const SOAK: Duration = Duration::from_secs(3 * 60);
+const SOAK_SEED: u64 = 1;
+
+/// A few minutes of the soak.
+pub(super) fn soak(cx: &Context) -> Result<Tally> {
+    let mut command = soak::command(cx.project, &cx.broker, SOAK, SOAK_SEED);
+    command.env("TRAMLINE_MAY_LEAVE_OUT", may_leave_out(cx));
+    if let Some(log) = &cx.log {
+        log_to(&mut command, log)?;
+    }
+    let status = process::status(&mut command, SOAK + soak::LAST_ROUND_MAX)?;
+    let passed = u32::from(status.success());
+    Ok(Tally { passed, failed: 1 - passed, skipped: 0 })
+}
+
+/// What the suite's list of exclusions names, for tests that decide by themselves what this
+/// machine can do.
+fn may_leave_out(cx: &Context) -> String {
+    let names: Vec<_> = cx.expected.excluded.keys().map(String::as_str).collect();
+    names.join(",")
+}
+
+/// Kills, cuts off, fills up, hangs and damages real brokers under load. Tests that need the
+/// machine to themselves see to it.
 pub(super) fn crash(cx: &Context) -> Result<Tally> {
     let mut command = cx.project.cargo(&["test", "--locked"]);
-    command.args(CRASH).args(["--", "--test-threads=1", "--nocapture"]);
+    command.args(CRASH).args(["--", "--test-threads=4", "--nocapture"]);
     command.env("TRAMLINE_BIN", &cx.broker).env("TRAMLINE_ROUNDS", cx.rounds.to_string());
     let python = python::newest_environment(cx)?.map_err(anyhow::Error::msg)?;
     command.env("TRAMLINE_PYTHON", python);
+    command.env("TRAMLINE_MAY_LEAVE_OUT", may_leave_out(cx));
     counted(&mut command)
 }
 

@@ -43,6 +43,18 @@ pub struct Assigned {
     pub position: u64,
 }
 
+impl Assigned {
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> u32 {
+        self.partition
+    }
+}
+
 /// Starts this many consumers; they end when the world stops.
 pub fn consume(world: &Arc<World>, random: &mut Random, count: usize) -> Vec<JoinHandle<()>> {
     (0..count)
@@ -77,7 +89,7 @@ impl Client {
         }
         let group = GROUPS[self.random.index(GROUPS.len())];
         self.commit(connection, group, (&topic, partition), assigned.position)?;
-        self.fetch_committed(connection, group, &topic, partition)
+        self.fetch_committed(connection, group, &topic, partition).map(|_| ())
     }
 
     /// Looks at both ends; none when the topic is gone.
@@ -134,32 +146,15 @@ impl Client {
     /// Fetches once.
     pub fn poll(&self, connection: &mut Connection, assigned: &mut Assigned) -> io::Result<Polled> {
         let op = self.world.invoke(&self.name, Step::Poll);
-        let request = FetchRequest {
-            replica_id: -1,
-            max_wait_ms: 50,
-            min_bytes: 1,
-            max_bytes: 4 * 1024 * 1024,
-            session_epoch: -1,
-            topics: vec![fetch::FetchTopic {
-                topic: KafkaStr::from(assigned.topic.clone()),
-                partitions: vec![fetch::FetchPartition {
-                    partition: i32::try_from(assigned.partition).expect("a partition's index"),
-                    fetch_offset: i64::try_from(assigned.position).expect("an offset"),
-                    partition_max_bytes: 2 * 1024 * 1024,
-                    ..Default::default()
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let answer = match connection.call(&request, FETCH_VERSION) {
+        let fetched =
+            fetch_once(connection, (&assigned.topic, assigned.partition), assigned.position);
+        let answer = match fetched {
             Ok(answer) => answer,
             Err(error) => {
                 self.world.unknown(&self.name, op, &error);
                 return Err(error);
             }
         };
-        let answer = &answer.responses[0].partitions[0];
         let code = answer.error_code;
         if code != 0 {
             self.world.complete(&self.name, op, Step::Fail { reason: format!("error {code}") });
@@ -169,7 +164,7 @@ impl Client {
                 code => Polled::Refused(code),
             });
         }
-        let records = open(answer, assigned);
+        let records = open(&answer, assigned);
         let high_watermark = u64::try_from(answer.high_watermark).unwrap_or(0);
         let at_end = records.is_empty() && high_watermark == assigned.position;
         if let Some(last) = records.last() {
@@ -179,14 +174,14 @@ impl Client {
         Ok(if at_end { Polled::End } else { Polled::Moved })
     }
 
-    /// Looks at a group's committed offset.
+    /// Looks at a group's committed offset; nothing where the broker answers with an error.
     pub fn fetch_committed(
         &self,
         connection: &mut Connection,
         group: &str,
         topic: &str,
         partition: u32,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<Option<u64>>> {
         let step =
             Step::FetchCommitted { group: group.to_owned(), topic: topic.to_owned(), partition };
         let op = self.world.invoke(&self.name, step);
@@ -203,14 +198,15 @@ impl Client {
                 // An error of the group comes without topics.
                 let place = answer.topics.first().and_then(|topic| topic.partitions.first());
                 let code = place.map_or(answer.error_code, |place| place.error_code);
-                let step = match (place, code) {
-                    (Some(place), 0) => Step::FetchCommittedOk {
-                        offset: u64::try_from(place.committed_offset).ok(),
-                    },
-                    (_, code) => Step::Fail { reason: format!("error {code}") },
+                let committed = place
+                    .filter(|_| code == 0)
+                    .map(|place| u64::try_from(place.committed_offset).ok());
+                let step = match committed {
+                    Some(offset) => Step::FetchCommittedOk { offset },
+                    None => Step::Fail { reason: format!("error {code}") },
                 };
                 self.world.complete(&self.name, op, step);
-                Ok(())
+                Ok(committed)
             }
             Err(error) => {
                 self.world.unknown(&self.name, op, &error);
@@ -233,7 +229,10 @@ impl Client {
             partitions: u32::try_from(topic.partitions.len()).expect("a handful"),
             settings: Default::default(),
         });
-        let step = Step::ListTopicsOk { topics: topics.collect() };
+        // A read-only view comes and goes with its topic.
+        let ours =
+            |seen: &TopicSeen| self.world.has(&seen.topic) && !seen.topic.ends_with(".ordered");
+        let step = Step::ListTopicsOk { topics: topics.filter(ours).collect() };
         self.world.complete(&self.name, op, step);
         Ok(())
     }
@@ -291,6 +290,72 @@ impl Client {
             }
         }
         Ok(())
+    }
+}
+
+/// Asks for what lies at this offset.
+pub fn fetch_once(
+    connection: &mut Connection,
+    (topic, partition): (&str, u32),
+    offset: u64,
+) -> io::Result<fetch::PartitionData> {
+    let request = FetchRequest {
+        replica_id: -1,
+        max_wait_ms: 50,
+        min_bytes: 1,
+        max_bytes: 4 * 1024 * 1024,
+        session_epoch: -1,
+        topics: vec![fetch::FetchTopic {
+            topic: KafkaStr::from(topic.to_owned()),
+            partitions: vec![fetch::FetchPartition {
+                partition: i32::try_from(partition).expect("a partition's index"),
+                fetch_offset: i64::try_from(offset).expect("an offset"),
+                partition_max_bytes: 2 * 1024 * 1024,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let mut answer = connection.call(&request, FETCH_VERSION)?;
+    Ok(answer.responses.swap_remove(0).partitions.swap_remove(0))
+}
+
+/// All that a partition holds, unrecorded: each batch's base offset and its records.
+pub fn read_all(
+    connection: &mut Connection,
+    place: (&str, u32),
+) -> io::Result<Vec<(u64, tramline_record::Record)>> {
+    let mut all: Vec<(u64, tramline_record::Record)> = Vec::new();
+    let mut offset = 0;
+    loop {
+        let answer = fetch_once(connection, place, offset)?;
+        match answer.error_code {
+            0 => {}
+            OFFSET_OUT_OF_RANGE
+                if u64::try_from(answer.log_start_offset).is_ok_and(|start| start > offset) =>
+            {
+                offset = u64::try_from(answer.log_start_offset).expect("it was just looked at");
+                continue;
+            }
+            code => {
+                return Err(io::Error::other(format!("`{}`/{}: error {code}", place.0, place.1)));
+            }
+        }
+        if u64::try_from(answer.high_watermark).is_ok_and(|end| end <= offset) {
+            return Ok(all);
+        }
+        let mut rest =
+            answer.records.as_ref().map(|records| records.to_bytes()).unwrap_or_default();
+        while let Some(batch) = Batch::decode_first(&mut rest).map_err(io::Error::other)? {
+            let header = batch.header();
+            let at = |delta: i32| u64::try_from(header.base_offset + i64::from(delta)).unwrap_or(0);
+            let next = at(header.last_offset_delta) + 1;
+            let records = batch.records(OPENED_BYTES_MAX).map_err(io::Error::other)?;
+            let records = records.into_iter().map(|record| (at(record.offset_delta), record));
+            all.extend(records.filter(|(at, _)| *at >= offset));
+            offset = offset.max(next);
+        }
     }
 }
 

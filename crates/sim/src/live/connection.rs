@@ -34,6 +34,11 @@ impl Connection {
         Ok(connection)
     }
 
+    /// The socket, as it is.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
     /// Sends a request without waiting for its answer.
     pub fn send<R: Request>(&mut self, request: &R, version: i16) -> io::Result<()> {
         self.correlation_id += 1;

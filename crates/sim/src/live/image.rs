@@ -30,7 +30,13 @@ impl Mount {
     /// Mounts an image on a directory, made where it is missing.
     pub fn ext4(backing: &Path, at: &Path) -> Result<Self, String> {
         // The file system writes its journal out when it is told to, hardly ever by itself.
-        Self::new(at, ["-o".as_ref(), "loop,commit=300".as_ref(), backing.as_os_str()])
+        Self::ext4_with(backing, at, "commit=300")
+    }
+
+    /// Mounts an image with these options, separated by commas.
+    pub fn ext4_with(backing: &Path, at: &Path, options: &str) -> Result<Self, String> {
+        let options = format!("loop,{options}");
+        Self::new(at, ["-o".as_ref(), options.as_ref(), backing.as_os_str()])
     }
 
     /// Mounts an empty tmpfs of this size.
@@ -51,9 +57,47 @@ impl Mount {
         run("mount", ["-o".as_ref(), size.as_ref(), self.at.as_os_str()])
     }
 
+    /// The block device's name, such as `loop0`.
+    pub fn device(&self) -> Result<String, String> {
+        let mounts = fs::read_to_string("/proc/mounts").map_err(|error| error.to_string())?;
+        let at = self.at.to_string_lossy();
+        let line = mounts.lines().find(|line| line.split(' ').nth(1) == Some(&at));
+        let device = line.and_then(|line| line.split(' ').next()?.strip_prefix("/dev/"));
+        device.map(str::to_owned).ok_or_else(|| format!("{at} is not mounted"))
+    }
+
+    /// Freezes the file system: writing waits until the guard is dropped.
+    pub fn freeze(&self) -> Result<Frozen<'_>, String> {
+        run("fsfreeze", ["-f".as_ref(), self.at.as_os_str()])?;
+        Ok(Frozen { mount: self })
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.at
+    }
+}
+
+/// A file system on which every write waits.
+pub struct Frozen<'a> {
+    mount: &'a Mount,
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let thawed = run("fsfreeze", ["-u".as_ref(), self.mount.at.as_os_str()]);
+        thawed.unwrap_or_else(|error| eprintln!("it stays frozen: {error}"));
+    }
+}
+
+/// Repairs an image that is not mounted.
+pub fn repair(backing: &Path) -> Result<(), String> {
+    let output = Command::new("e2fsck").arg("-fy").arg(backing).output();
+    let output = output.map_err(|error| format!("e2fsck: {error}"))?;
+    // 1: errors were corrected.
+    match output.status.code() {
+        Some(0 | 1) => Ok(()),
+        _ => Err(format!("e2fsck: {}", String::from_utf8_lossy(&output.stdout))),
     }
 }
 
@@ -77,7 +121,7 @@ pub fn may_mount(directory: &Path) -> bool {
     match mounted {
         Ok(_) => true,
         Err(reason) => {
-            eprintln!("left out, because this machine does not mount: {reason}");
+            crate::live::leave_out("mount", &reason);
             false
         }
     }

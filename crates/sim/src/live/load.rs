@@ -252,9 +252,22 @@ impl Client {
         partitions: u32,
         retention_bytes: Option<u64>,
     ) {
-        let configs = retention_bytes.map(|bytes| create_topics::CreatableTopicConfig {
-            name: KafkaStr::from_static("retention.bytes"),
-            value: Some(KafkaStr::from(bytes.to_string())),
+        let bytes = retention_bytes.map(|bytes| bytes.to_string());
+        let setting = bytes.as_ref().map(|bytes| ("retention.bytes", bytes.as_str()));
+        self.create_topic_with(connection, topic, partitions, setting.as_slice());
+    }
+
+    /// The same, with any settings.
+    pub fn create_topic_with(
+        &self,
+        connection: &mut Connection,
+        topic: &str,
+        partitions: u32,
+        settings: &[(&str, &str)],
+    ) {
+        let configs = settings.iter().map(|(name, value)| create_topics::CreatableTopicConfig {
+            name: KafkaStr::from((*name).to_owned()),
+            value: Some(KafkaStr::from((*value).to_owned())),
         });
         let request = CreateTopicsRequest {
             topics: vec![create_topics::CreatableTopic {
@@ -262,7 +275,7 @@ impl Client {
                 num_partitions: i32::try_from(partitions).expect("a handful"),
                 replication_factor: 1,
                 assignments: Vec::new(),
-                configs: configs.into_iter().collect(),
+                configs: configs.collect(),
             }],
             timeout_ms: 10_000,
             validate_only: false,
@@ -270,7 +283,7 @@ impl Client {
         let step = Step::CreateTopic {
             topic: topic.to_owned(),
             partitions,
-            retention: retention_bytes.is_some(),
+            retention: settings.iter().any(|(name, _)| name.starts_with("retention.")),
         };
         let op = self.world.invoke(&self.name, step);
         let answer = connection.call(&request, 4).map(|answer| answer.topics[0].error_code);
@@ -324,7 +337,7 @@ impl Client {
     }
 
     /// Records how an operation without a result ended; true when it succeeded.
-    fn completed(&self, op: u64, answer: io::Result<i16>) -> bool {
+    pub(crate) fn completed(&self, op: u64, answer: io::Result<i16>) -> bool {
         let step = match answer {
             Ok(0) => Step::Ok,
             Ok(code) if AMBIGUOUS.contains(&code) => {

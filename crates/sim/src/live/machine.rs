@@ -109,6 +109,11 @@ impl Machine {
         Usage::of(self.pid())
     }
 
+    /// Where its configuration and its log lie.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data

@@ -25,12 +25,16 @@ pub fn now() -> u64 {
 pub struct World {
     /// What clients asked for and were told.
     pub recorder: Recorder,
+    scope: String,
     address: Mutex<String>,
     /// Topics that exist and are in use, with their number of partitions.
     topics: Mutex<BTreeMap<String, u32>>,
     stopped: AtomicBool,
     /// How many records may still be sent in this round.
     budget: AtomicU64,
+    /// Records acknowledged so far, in all and by client.
+    acknowledged: AtomicU64,
+    acknowledged_by: Mutex<BTreeMap<String, u64>>,
     /// Ledgers that other processes write.
     ledgers: Mutex<Vec<PathBuf>>,
 }
@@ -38,16 +42,38 @@ pub struct World {
 impl World {
     /// A world whose own ledger lies in `directory`.
     pub fn new(directory: &Path) -> Self {
-        let ledger = fs::File::create(directory.join("ledger.jsonl"));
+        Self::of_scope("", &directory.join("ledger.jsonl"))
+    }
+
+    /// A world of the topics whose names begin so, with its own ledger in this file.
+    pub fn of_scope(scope: &str, path: &Path) -> Self {
+        let ledger = fs::File::create(path);
         let ledger = std::io::LineWriter::new(ledger.expect("a test's directory is writable"));
+        Self::of(scope, Recorder::with_ledger(Box::new(ledger)))
+    }
+
+    fn of(scope: &str, recorder: Recorder) -> Self {
         Self {
-            recorder: Recorder::with_ledger(Box::new(ledger)),
+            recorder,
+            scope: scope.to_owned(),
             address: Mutex::default(),
             topics: Mutex::default(),
             stopped: AtomicBool::new(false),
             budget: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            acknowledged_by: Mutex::default(),
             ledgers: Mutex::default(),
         }
+    }
+
+    /// A world whose history nobody looks at.
+    pub fn silent() -> Self {
+        Self::of("", Recorder::default())
+    }
+
+    /// Whether a topic belongs to this world.
+    pub fn has(&self, topic: &str) -> bool {
+        topic.starts_with(&self.scope)
     }
 
     /// Tells all clients where the broker listens.
@@ -117,6 +143,12 @@ impl World {
         None
     }
 
+    /// Tries once to connect.
+    pub fn open(&self) -> std::io::Result<Connection> {
+        let address = self.address.lock().clone();
+        Connection::open(&address)
+    }
+
     /// A connection to a broker that is ready.
     pub fn must_connect(&self) -> Connection {
         let address = self.address.lock().clone();
@@ -130,7 +162,37 @@ impl World {
 
     /// Records what a client was told.
     pub fn complete(&self, client: &str, op: u64, step: Step) {
+        if matches!(step, Step::SendOk { .. }) {
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            let mut by_client = self.acknowledged_by.lock();
+            match by_client.get_mut(client) {
+                Some(count) => *count += 1,
+                None => drop(by_client.insert(client.to_owned(), 1)),
+            }
+        }
         self.recorder.complete(now(), client, op, step);
+    }
+
+    /// How many records have been acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// How many records of each client have been acknowledged so far.
+    pub fn acknowledged_by(&self) -> BTreeMap<String, u64> {
+        self.acknowledged_by.lock().clone()
+    }
+
+    /// Waits until this many more records are acknowledged; false when they are not in time.
+    pub fn wait_for_more(&self, records: u64, max: Duration) -> bool {
+        let (from, started) = (self.acknowledged(), Instant::now());
+        while started.elapsed() < max {
+            if self.acknowledged() >= from + records {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
     }
 
     /// Records that a client was told nothing.
@@ -156,9 +218,6 @@ impl World {
             histories.push(parse(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display())));
         }
         let events = merge(histories);
-        let started = Instant::now();
-        let report = check(&events, Options::default()).expect("the history makes sense");
-        eprintln!("{} events checked in {:?}", events.len(), started.elapsed());
-        report
+        check(&events, Options::default()).expect("the history makes sense")
     }
 }

@@ -3,17 +3,26 @@
 //!
 //! `TRAMLINE_BIN` names the broker's binary, `TRAMLINE_ROUNDS` the number of kills (20),
 //! `TRAMLINE_PYTHON` a Python with `confluent-kafka` (without it that client is left out),
-//! `TRAMLINE_SEED` decides the random moments. One test at a time: each needs the machine.
+//! `TRAMLINE_SEED` decides the random moments. Tests that need the whole machine run
+//! alone, the others side by side.
 
 #![allow(clippy::disallowed_methods, reason = "real processes take real time")]
 #![allow(clippy::print_stderr, reason = "says what was left out, and where a run stands")]
 
-use tramline_sim::live::{audit, connection, image, load, machine, site, world};
+use tramline_sim::live::{
+    audit, cgroup, clock as wall_clock, connection, http, image, load, machine, member, site, world,
+};
 
+mod clock;
 mod damage;
+mod descriptors;
 mod full;
+mod hung;
 mod kill;
 mod pause;
 mod power;
 mod python;
+mod read_only;
+mod slow;
+mod stop;
 mod sync_error;

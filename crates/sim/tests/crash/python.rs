@@ -23,7 +23,7 @@ impl Python {
         topic: &str,
     ) -> Option<Self> {
         let Some(python) = std::env::var_os("TRAMLINE_PYTHON") else {
-            eprintln!("left out: confluent-kafka, for want of TRAMLINE_PYTHON");
+            tramline_sim::live::leave_out("confluent-kafka", "TRAMLINE_PYTHON is not set");
             return None;
         };
         let ledger = directory.join("python.jsonl");
