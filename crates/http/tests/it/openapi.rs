@@ -114,6 +114,9 @@ fn every_operation_answers_as_described() {
     }
     checked.seen.insert(format!("GET {tail}"));
     checked.call(("DELETE", topic, "/v1/topics/orders"), &none, 204);
+    queues(&mut checked);
+    exchanges(&mut checked);
+    connections(&mut checked);
 
     let described: BTreeSet<String> = checked.document["paths"]
         .as_object()
@@ -124,4 +127,102 @@ fn every_operation_answers_as_described() {
         .map(|(method, path)| format!("{} {path}", method.to_uppercase()))
         .collect();
     assert_eq!(checked.seen, described);
+}
+
+fn queues(checked: &mut Checked<'_>) {
+    let none = Value::Null;
+    let new =
+        json!({ "name": "jobs/a", "settings": { "priority_max": 3, "message_ttl_ms": 60_000 } });
+    checked.call(("POST", "/v1/queues", "/v1/queues"), &new, 201);
+    checked.call(("POST", "/v1/queues", "/v1/queues"), &new, 200);
+    let other = json!({ "name": "jobs/a", "settings": { "priority_max": 4 } });
+    checked.call(("POST", "/v1/queues", "/v1/queues"), &other, 409);
+    checked.call(("GET", "/v1/queues", "/v1/queues"), &none, 200);
+    let queue = "/v1/queues/{queue}";
+    checked.call(("GET", queue, "/v1/queues/jobs%2Fa"), &none, 200);
+    checked.call(("GET", queue, "/v1/queues/none"), &none, 404);
+
+    let messages = "/v1/queues/{queue}/messages";
+    let enqueue = json!({ "messages": [
+        { "key": "k", "value": "one", "headers": { "a": "1" }, "priority": 1 },
+        { "value_base64": "/w==", "delay_ms": 3_600_000, "ttl_ms": 7_200_000 },
+        { "value": "three" },
+    ] });
+    checked.call(("POST", messages, "/v1/queues/jobs%2Fa/messages"), &enqueue, 200);
+    let receive = "/v1/queues/{queue}/receive";
+    let request = json!({ "limit": 10, "lock_ms": 1000 });
+    let answer = checked.server.json("POST", "/v1/queues/jobs%2Fa/receive", &request);
+    checked.check(("POST", receive), &answer, 200);
+    let deliveries = answer.body["messages"].as_array().unwrap();
+    let values: Vec<&Value> = deliveries.iter().map(|delivery| &delivery["value"]).collect();
+    assert_eq!(values, ["one", "three"], "the higher priority first, and none before its time");
+    assert_eq!(deliveries[0]["headers"][0]["name"], "a");
+
+    let settle = "/v1/queues/{queue}/settle";
+    let token = |at: usize| deliveries[at]["token"].clone();
+    let request = json!({ "settles": [
+        { "token": token(0), "outcome": "extend", "delay_ms": 5000 },
+        { "token": token(0), "outcome": "accept" },
+        { "token": token(1), "outcome": "release" },
+        { "token": "AAAAAAAAAAAAAAAAAAAAAAAA", "outcome": "accept" },
+    ] });
+    let answer = checked.server.json("POST", "/v1/queues/jobs%2Fa/settle", &request);
+    checked.check(("POST", settle), &answer, 200);
+    assert_eq!(answer.body["failed"], 1, "{}", answer.text);
+    assert_eq!(answer.body["settles"][2]["settled"], true);
+
+    let accept = json!({ "limit": 10, "accept": true });
+    let answer = checked.server.json("POST", "/v1/queues/jobs%2Fa/receive", &accept);
+    assert_eq!(answer.body["messages"][0]["value"], "three");
+    assert_eq!(answer.body["messages"][0]["redelivered"], true);
+    assert_eq!(answer.body["messages"][0]["token"], Value::Null);
+    checked.call(("POST", messages, "/v1/queues/jobs%2Fa/messages"), &enqueue, 200);
+    checked.call(("POST", "/v1/queues/{queue}/purge", "/v1/queues/jobs%2Fa/purge"), &none, 200);
+    checked.call(("DELETE", queue, "/v1/queues/jobs%2Fa?if_unused=true"), &none, 200);
+    checked.call(("GET", queue, "/v1/queues/jobs%2Fa"), &none, 404);
+}
+
+fn exchanges(checked: &mut Checked<'_>) {
+    let none = Value::Null;
+    let new = json!({ "name": "events", "kind": "topic", "alternate": "amq.fanout" });
+    checked.call(("POST", "/v1/exchanges", "/v1/exchanges"), &new, 201);
+    checked.call(("POST", "/v1/exchanges", "/v1/exchanges"), &new, 200);
+    let other = json!({ "name": "events", "kind": "fanout" });
+    checked.call(("POST", "/v1/exchanges", "/v1/exchanges"), &other, 409);
+    checked.call(("GET", "/v1/exchanges", "/v1/exchanges"), &none, 200);
+    let declared = checked.server.json("POST", "/v1/queues", &json!({ "name": "q" }));
+    assert_eq!(declared.status, 201);
+
+    let binding = json!({ "source": "events", "queue": "q", "key": "a.#",
+        "arguments": { "n": 1, "t": "x", "b": true, "v": null } });
+    checked.call(("POST", "/v1/bindings", "/v1/bindings"), &binding, 201);
+    let to_exchange = json!({ "source": "events", "exchange": "amq.fanout" });
+    checked.call(("POST", "/v1/bindings", "/v1/bindings"), &to_exchange, 201);
+    let nowhere = json!({ "source": "events", "queue": "none" });
+    checked.call(("POST", "/v1/bindings", "/v1/bindings"), &nowhere, 404);
+    let neither = json!({ "source": "events" });
+    checked.call(("POST", "/v1/bindings", "/v1/bindings"), &neither, 400);
+    checked.call(("GET", "/v1/bindings", "/v1/bindings?source=events&queue=q"), &none, 200);
+
+    let exchange = "/v1/exchanges/{exchange}";
+    checked.call(("GET", exchange, "/v1/exchanges/events"), &none, 200);
+    checked.call(("DELETE", exchange, "/v1/exchanges/events?if_unused=true"), &none, 409);
+    checked.call(("DELETE", "/v1/bindings", "/v1/bindings"), &binding, 204);
+    checked.call(("DELETE", exchange, "/v1/exchanges/events"), &none, 204);
+    checked.call(("DELETE", exchange, "/v1/exchanges/amq.topic"), &none, 403);
+}
+
+fn connections(checked: &mut Checked<'_>) {
+    let broker = &checked.server.memory.broker;
+    let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+    let now = broker.clock().now();
+    let open = broker.connections().register("amqp-0-9-1", peer, now);
+    let none = Value::Null;
+    checked.call(("GET", "/v1/connections", "/v1/connections"), &none, 200);
+    let connection = "/v1/connections/{connection}";
+    let path = format!("/v1/connections/{}", open.id().0);
+    checked.call(("DELETE", connection, &path), &json!({ "reason": "maintenance" }), 204);
+    assert_eq!(checked.server.runtime.block_on(open.closing()), "maintenance");
+    drop(open);
+    checked.call(("DELETE", connection, &path), &none, 404);
 }
