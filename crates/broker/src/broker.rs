@@ -6,6 +6,7 @@ use crate::{
     exchange::Exchanges,
     ordered::{follow, ordered_settings},
     queue::{self, Queues},
+    quota::Quotas,
     topic::{Topics, partition_settings},
     upkeep,
 };
@@ -46,6 +47,7 @@ struct Shared {
     round_robin: AtomicU32,
     metrics: Metrics,
     budgets: Budgets,
+    quotas: Quotas,
     closing: watch::Sender<bool>,
 }
 
@@ -80,6 +82,7 @@ impl Broker {
             admin: tokio::sync::Mutex::new(()),
             round_robin: AtomicU32::new(0),
             budgets,
+            quotas: Quotas::load(&*store)?,
             closing: watch::Sender::new(false),
             store,
             clock,
@@ -185,6 +188,10 @@ impl Broker {
     /// The epoch of the leader of every partition: one higher at each start.
     pub fn leader_epoch(&self) -> i32 {
         self.shared.leader_epoch
+    }
+
+    pub(crate) fn quotas(&self) -> &Quotas {
+        &self.shared.quotas
     }
 
     pub(crate) fn topics_map(&self) -> &RwLock<Topics> {

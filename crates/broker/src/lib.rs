@@ -20,6 +20,7 @@ mod partitioner;
 mod publish;
 mod queue;
 mod queue_error;
+mod quota;
 mod settings;
 mod topic;
 mod upkeep;
@@ -46,6 +47,9 @@ pub use queue::{
     EnqueueOptions, Enqueuing, Queue, Receive, Settle, Settling, Targets, Unit, Wake,
 };
 pub use queue_error::QueueError;
+pub use quota::{
+    QuotaClient, QuotaEntity, QuotaFilter, QuotaKind, QuotaMatch, QuotaName, QuotaRates,
+};
 pub use settings::{SettingDescription, SettingKind, SettingSource};
 pub use topic::Topic;
 pub use tramline_catalog::Change;

@@ -5,12 +5,14 @@
 //! the log ids handed out; `producer-ids` likewise; `cluster-id` → text; `leader-epoch` →
 //! decimal, raised at every start; `queue/<name>` → JSON of [`QueueRecord`]; `group/<id>`
 //! belongs to the consumer groups; `exchange/<name>` → JSON of [`ExchangeRecord`];
-//! `binding/<JSON of [`BindingRecord`]>` → nothing.
+//! `binding/<JSON of [`BindingRecord`]>` → nothing; `quota/<JSON of [`QuotaEntity`]>` → JSON of
+//! [`QuotaRates`].
 
 mod counter;
 mod error;
 mod exchange;
 mod queue;
+mod quota;
 mod setting;
 mod topic;
 
@@ -18,6 +20,7 @@ pub use counter::Counter;
 pub use error::Error;
 pub use exchange::{BindingRecord, ExchangeRecord};
 pub use queue::{Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings};
+pub use quota::{QuotaEntity, QuotaKind, QuotaName, QuotaRates};
 pub use setting::{Setting, SettingKind, TOPIC_SETTINGS, find as find_topic_setting};
 pub use topic::{Change, OrderedRecord, TopicDefaults, TopicRecord, TopicSettings};
 

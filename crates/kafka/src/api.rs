@@ -2,6 +2,7 @@
 //!
 //! What ApiVersions shows comes from this table alone.
 
+mod alter_client_quotas;
 mod alter_configs;
 mod api_versions;
 mod create_partitions;
@@ -9,6 +10,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -36,10 +38,13 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
-use crate::context::{Call, Context};
+use crate::{
+    context::{Call, Context},
+    from_wire, quota,
+};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tramline_types::limits::CONNECTION_BYTES_FREE;
 use tramline_wire::{
     DecodeError, EncodeError, Reader,
@@ -60,6 +65,13 @@ pub(crate) enum Outcome {
     Close,
 }
 
+/// A request that is applied.
+pub(crate) struct Applied {
+    pub(crate) outcome: Outcome,
+    /// For so long the client is not to be read: it is above its quota.
+    pub(crate) throttle: Duration,
+}
+
 /// What becomes of a request whose client has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HangUp {
@@ -69,7 +81,10 @@ pub(crate) enum HangUp {
     Finishes,
 }
 
-type Started = (HangUp, BoxFuture<'static, Result<Outcome, EncodeError>>);
+/// A request on its way to being applied.
+pub(crate) type Applying = BoxFuture<'static, Result<Applied, EncodeError>>;
+
+type Started = (HangUp, Applying);
 
 macro_rules! apis {
     ($($api:ident in $module:ident, $hang_up:ident;)*) => {
@@ -87,9 +102,12 @@ macro_rules! apis {
                     let request = KafkaMessage::decode(&mut body, call.version)?;
                     let cx = Arc::clone(cx);
                     let answer = async move {
-                        let response = $module::handle(&cx, &call, request).await;
+                        let handled = $module::handle(&cx, &call, request);
+                        let (mut response, spent) = quota::timed(&cx, handled).await;
+                        let millis = response.throttle(quota::charge_time(&cx, &call, spent));
                         let chunks = encode(&call, &response)?;
-                        Ok(Outcome::Answer(counted(&cx, &call, chunks)))
+                        let outcome = Outcome::Answer(counted(&cx, &call, chunks));
+                        Ok(Applied { outcome, throttle: from_wire::millis(millis) })
                     };
                     Ok((HangUp::$hang_up, Box::pin(answer)))
                 })*
@@ -127,6 +145,8 @@ apis! {
     IncrementalAlterConfigs in incremental_alter_configs, Finishes;
     ListPartitionReassignments in list_partition_reassignments, Abandons;
     OffsetDelete in offset_delete, Finishes;
+    DescribeClientQuotas in describe_client_quotas, Abandons;
+    AlterClientQuotas in alter_client_quotas, Finishes;
     DescribeQuorum in describe_quorum, Abandons;
     DescribeCluster in describe_cluster, Abandons;
     DescribeProducers in describe_producers, Abandons;
@@ -142,7 +162,9 @@ pub(crate) fn start(cx: &Arc<Context>, frame: Bytes) -> Result<Started, DecodeEr
         cx.metrics().requested(api);
         let response = api_versions::unsupported(cx);
         let answer = encode_response(&response, api, 0, peek.correlation_id);
-        return Ok((HangUp::Abandons, Box::pin(async { answer.map(Outcome::Answer) })));
+        let applied = answer
+            .map(|chunks| Applied { outcome: Outcome::Answer(chunks), throttle: Duration::ZERO });
+        return Ok((HangUp::Abandons, Box::pin(async { applied })));
     }
     let mut body = Reader::new(frame);
     let header = RequestHeader::decode(&mut body)?;

@@ -6,7 +6,7 @@
 //! are applied wait among the answers for their durability.
 
 use crate::{
-    api::{self, HangUp, Outcome},
+    api::{self, Applying, HangUp, Outcome},
     context::Context,
     outbox::{Outbox, SLICES_MAX},
     room::{Room, Wish},
@@ -62,7 +62,7 @@ enum Answer {
 /// The request that is being applied.
 struct Current {
     hang_up: HangUp,
-    applying: BoxFuture<'static, Result<Outcome, EncodeError>>,
+    applying: Applying,
     bytes: usize,
 }
 
@@ -130,6 +130,7 @@ impl Connection {
             if !self.session.is_draining() && self.stopping.as_mut().poll(task).is_ready() {
                 self.session.handle_drain(now);
             }
+            self.session.handle_time(now);
             let mut moved = self.poll_peer(task, now);
             moved |= self.poll_answers(task)?;
             moved |= self.poll_write(task, now)?;
@@ -250,7 +251,9 @@ impl Connection {
                 let bytes = current.bytes;
                 self.current = None;
                 moved = true;
-                match outcome? {
+                let api::Applied { outcome, throttle } = outcome?;
+                self.session.handle_throttle(self.cx.broker().clock().monotonic(), throttle);
+                match outcome {
                     Outcome::Later(answer) => {
                         self.answers.push_back(Answer::Pending(answer, bytes));
                     }
@@ -266,7 +269,7 @@ impl Connection {
                     }
                 }
             }
-            if self.is_full() {
+            if self.is_full() || self.session.is_muted() {
                 return Ok(moved);
             }
             let Some(frame) = self.session.poll_frame(&mut self.received)? else {

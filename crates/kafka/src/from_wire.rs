@@ -8,6 +8,11 @@ use tramline_broker::{Error, MemberId, MemberRef, Topic};
 use tramline_types::{GroupId, TopicId, TopicName};
 use tramline_wire::KafkaStr;
 
+/// A user, as the part of what a quota is for.
+pub(crate) const USER: &str = "user";
+/// A client id, likewise.
+pub(crate) const CLIENT_ID: &str = "client-id";
+
 /// A topic by its name.
 pub(crate) fn topic(cx: &Context, name: &str) -> Result<Arc<Topic>, Error> {
     cx.broker().topic(&TopicName::parse(name)?)

@@ -13,6 +13,7 @@ mod fuzz;
 mod listener;
 mod metrics;
 mod outbox;
+mod quota;
 mod room;
 mod session;
 mod to_wire;

@@ -62,6 +62,8 @@ pub(crate) struct Session {
     unsent_since: Monotonic,
     active_at: Monotonic,
     draining_since: Option<Monotonic>,
+    /// Nothing is begun before this: the client is above its quota.
+    muted_until: Option<Monotonic>,
 }
 
 impl Session {
@@ -75,6 +77,7 @@ impl Session {
             unsent_since: now,
             active_at: now,
             draining_since: None,
+            muted_until: None,
         }
     }
 
@@ -147,6 +150,25 @@ impl Session {
         self.activity.mid_frame = false;
     }
 
+    /// The client is above its quota: it is left alone for a while.
+    pub(crate) fn handle_throttle(&mut self, now: Monotonic, span: Duration) {
+        if !span.is_zero() {
+            self.muted_until = self.muted_until.max(Some(now.plus(span)));
+        }
+    }
+
+    /// Ends the client's time alone when it is over.
+    pub(crate) fn handle_time(&mut self, now: Monotonic) {
+        if self.muted_until.is_some_and(|until| until <= now) {
+            self.muted_until = None;
+        }
+    }
+
+    /// Whether no request is begun for now.
+    pub(crate) const fn is_muted(&self) -> bool {
+        self.muted_until.is_some()
+    }
+
     /// The broker stops.
     pub(crate) fn handle_drain(&mut self, now: Monotonic) {
         self.draining_since.get_or_insert(now);
@@ -177,6 +199,7 @@ impl Session {
     /// When [`Session::handle_timeout`] has something to say.
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
         let (at, _) = self.first_deadline();
+        let at = self.muted_until.map_or(at, |muted| muted.min(at));
         (at.since_origin() < Duration::MAX).then_some(at)
     }
 

@@ -1,6 +1,6 @@
 //! From the broker's values to Kafka's.
 
-use tramline_broker::{SettingDescription, SettingKind, SettingSource};
+use tramline_broker::{QuotaKind, SettingDescription, SettingKind, SettingSource};
 use tramline_types::Offset;
 use tramline_wire::KafkaStr;
 
@@ -40,6 +40,15 @@ pub(crate) const fn config_source(source: SettingSource) -> i8 {
         SettingSource::Topic => 1,
         SettingSource::Broker => 4,
         SettingSource::Default => 5,
+    }
+}
+
+/// Kafka's name of a limit.
+pub(crate) const fn quota_key(kind: QuotaKind) -> &'static str {
+    match kind {
+        QuotaKind::ProducedBytes => "producer_byte_rate",
+        QuotaKind::FetchedBytes => "consumer_byte_rate",
+        QuotaKind::RequestTime => "request_percentage",
     }
 }
 

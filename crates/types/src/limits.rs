@@ -34,6 +34,10 @@ pub const RESPONSE_WRITE_MAX: Duration = Duration::from_secs(60);
 pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
 /// Partitions of one answer that comes in pages (Kafka `max.request.partition.size.limit`).
 pub const PARTITIONS_PER_ANSWER_MAX: usize = 2000;
+/// Entities that have quotas.
+pub const QUOTAS_MAX: usize = 10_000;
+/// Clients whose use of a quota is remembered.
+pub const QUOTA_HOLDERS_MAX: usize = 10_000;
 /// Partitions of one node.
 pub const PARTITIONS_MAX: usize = 200_000;
 /// What record batches may grow to when the broker has to open one.

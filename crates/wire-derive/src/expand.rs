@@ -15,6 +15,7 @@ pub(crate) fn expand(message: &Message) -> TokenStream {
     };
     let decode = decode(message);
     let encode = encode(message);
+    let throttle = throttle(message);
     let fields = message.fields.iter().map(|field| &field.name);
     let defaults = message.fields.iter().map(default);
     quote! {
@@ -33,6 +34,7 @@ pub(crate) fn expand(message: &Message) -> TokenStream {
 
             #decode
             #encode
+            #throttle
         }
 
         #[automatically_derived]
@@ -51,6 +53,19 @@ pub(crate) fn expand(message: &Message) -> TokenStream {
             ) -> Result<(), ::tramline_wire::EncodeError> {
                 ::tramline_wire::kafka::KafkaMessage::encode_into(self, writer, format.version)
             }
+        }
+    }
+}
+
+/// The one field that every response may have and the broker sets for all alike.
+fn throttle(message: &Message) -> TokenStream {
+    if !message.fields.iter().any(|field| field.name == "throttle_time_ms") {
+        return quote!();
+    }
+    quote! {
+        fn throttle(&mut self, millis: i32) -> i32 {
+            self.throttle_time_ms = self.throttle_time_ms.max(millis);
+            self.throttle_time_ms
         }
     }
 }

@@ -7,10 +7,10 @@
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
-    from_wire,
+    from_wire, quota,
 };
 use std::{sync::Arc, time::Duration};
-use tramline_broker::{FetchItem, FetchRequest as Read, Fetched, Partition, Topic};
+use tramline_broker::{FetchItem, FetchRequest as Read, Fetched, Partition, QuotaKind, Topic};
 use tramline_types::limits::FETCH_BYTES_MAX;
 use tramline_wire::kafka::{
     Records, VersionRange,
@@ -52,7 +52,9 @@ pub(super) async fn handle(cx: &Context, call: &Call, request: FetchRequest) -> 
     let read = Read {
         items,
         bytes_min: from_wire::bytes(request.min_bytes),
-        bytes_max: from_wire::bytes(request.max_bytes).min(FETCH_BYTES_MAX),
+        bytes_max: from_wire::bytes(request.max_bytes)
+            .min(FETCH_BYTES_MAX)
+            .min(quota::fetch_bytes_max(cx, call)),
         // A partition in error is told at once.
         wait_max: if refused { Duration::ZERO } else { from_wire::millis(request.max_wait_ms) },
     };
@@ -74,7 +76,11 @@ pub(super) async fn handle(cx: &Context, call: &Call, request: FetchRequest) -> 
             partitions: named.partitions.iter().map(&mut respond).collect(),
         });
     }
-    FetchResponse { responses, ..FetchResponse::default() }
+    let partitions = responses.iter().flat_map(|topic| &topic.partitions);
+    let records = partitions.filter_map(|partition| partition.records.as_ref());
+    let bytes = records.map(Records::total_bytes).sum();
+    let throttle_time_ms = quota::charge_bytes(cx, call, QuotaKind::FetchedBytes, bytes);
+    FetchResponse { throttle_time_ms, responses, ..FetchResponse::default() }
 }
 
 fn item(topic: &Arc<Topic>, wanted: &FetchPartition) -> Result<FetchItem, ErrorCode> {

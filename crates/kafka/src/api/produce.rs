@@ -3,15 +3,14 @@
 //! v5 adds `log_start_offset`, v7 allows zstd, v8 adds error messages, v9 is flexible, v13 names
 //! topics by id. acks=1 waits for durability like acks=all; acks=0 has no answer.
 
-use super::{Outcome, encode};
+use super::{Applied, Applying, Outcome, encode};
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
-    from_wire, to_wire,
+    from_wire, quota, to_wire,
 };
-use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use tramline_broker::{Error, PublishItem, Published, Publishing, Topic};
+use tramline_broker::{Error, PublishItem, Published, Publishing, QuotaKind, Topic};
 use tramline_record::{Batch, Compression};
 use tramline_wire::{
     DecodeError, EncodeError, KafkaStr, Reader,
@@ -59,21 +58,37 @@ pub(super) fn start(
     cx: &Arc<Context>,
     call: Call,
     body: &mut Reader,
-) -> Result<BoxFuture<'static, Result<Outcome, EncodeError>>, DecodeError> {
+) -> Result<Applying, DecodeError> {
+    let bytes = body.rest().len();
     let request = ProduceView::decode(body, call.version)?;
-    Ok(Box::pin(apply(Arc::clone(cx), call, request)))
+    let cx = Arc::clone(cx);
+    Ok(Box::pin(async move {
+        let acks = request.acks;
+        let (pending, spent) = quota::timed(&cx, apply(&cx, &call, request)).await;
+        let of_bytes = quota::charge_bytes(&cx, &call, QuotaKind::ProducedBytes, bytes);
+        let millis = quota::charge_time(&cx, &call, spent).max(of_bytes);
+        let outcome = match acks {
+            0 if pending.refusals.iter().any(Option::is_some) => Outcome::Close,
+            0 => Outcome::Silent,
+            _ => Outcome::Later(Box::pin(answer(cx, call, pending, millis))),
+        };
+        Ok(Applied { outcome, throttle: from_wire::millis(millis) })
+    }))
 }
 
-async fn apply(
-    cx: Arc<Context>,
-    call: Call,
-    mut request: ProduceView,
-) -> Result<Outcome, EncodeError> {
+/// A request that has its offsets and is not yet durable.
+struct Pending {
+    request: ProduceView,
+    refusals: Vec<Option<Refusal>>,
+    publishing: Publishing,
+}
+
+async fn apply(cx: &Context, call: &Call, mut request: ProduceView) -> Pending {
     let topics: Vec<_> = request
         .topics
         .iter()
         .map(|topic| {
-            from_wire::topic_by(&cx, call.version >= TOPIC_ID_SINCE, &topic.name, topic.topic_id)
+            from_wire::topic_by(cx, call.version >= TOPIC_ID_SINCE, &topic.name, topic.topic_id)
         })
         .collect();
     let whole = check_request(&request);
@@ -94,11 +109,7 @@ async fn apply(
         }
     }
     let publishing = cx.broker().publish(items).await;
-    if request.acks == 0 {
-        let refused = refusals.iter().any(Option::is_some);
-        return Ok(if refused { Outcome::Close } else { Outcome::Silent });
-    }
-    Ok(Outcome::Later(Box::pin(answer(cx, call, request, (refusals, publishing)))))
+    Pending { request, refusals, publishing }
 }
 
 fn check_request(request: &ProduceView) -> Option<(ErrorCode, &'static str)> {
@@ -143,8 +154,8 @@ fn item(
 async fn answer(
     cx: Arc<Context>,
     call: Call,
-    request: ProduceView,
-    (refusals, publishing): (Vec<Option<Refusal>>, Publishing),
+    Pending { request, refusals, publishing }: Pending,
+    throttle_time_ms: i32,
 ) -> Result<Vec<bytes::Bytes>, EncodeError> {
     let mut published = publishing.await.into_iter();
     let mut partitions = request.partitions.iter().zip(refusals);
@@ -169,7 +180,7 @@ async fn answer(
             partition_responses,
         });
     }
-    let response = ProduceResponse { responses, ..ProduceResponse::default() };
+    let response = ProduceResponse { responses, throttle_time_ms, ..ProduceResponse::default() };
     encode(&call, &response)
 }
 

@@ -11,6 +11,7 @@ mod memory;
 mod metadata;
 mod ordered;
 mod produce;
+mod quotas;
 mod support;
 mod tools;
 mod versions;

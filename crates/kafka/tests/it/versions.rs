@@ -38,7 +38,7 @@ fn shown(response: &ApiVersionsResponse) -> Vec<(i16, i16, i16)> {
 }
 
 /// Apache Kafka 4.3's ranges for what works here; Produce from 0 (KAFKA-18659).
-const EXPECTED: [(i16, i16, i16); 33] = [
+const EXPECTED: [(i16, i16, i16); 35] = [
     (0, 0, 13),
     (1, 4, 18),
     (2, 1, 11),
@@ -67,6 +67,8 @@ const EXPECTED: [(i16, i16, i16); 33] = [
     (44, 0, 1),
     (46, 0, 0),
     (47, 0, 0),
+    (48, 0, 1),
+    (49, 0, 1),
     (55, 0, 2),
     (60, 0, 2),
     (61, 0, 0),

@@ -59,6 +59,11 @@ pub trait KafkaMessage: Sized {
     /// Appends the structure. Fields that `version` does not have are left out if they are
     /// ignorable or have their default, and are an error otherwise.
     fn encode_into(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
+
+    /// Raises `throttle_time_ms`, where the structure has it, and gives what it is then.
+    fn throttle(&mut self, millis: i32) -> i32 {
+        millis
+    }
 }
 
 /// A request: which API it belongs to, and what answers it.
