@@ -143,7 +143,7 @@ impl From<Error> for Refusal {
             | Error::MessageTooLarge { .. }
             | Error::CorruptBatch(_)
             | Error::InvalidRecord(_)
-            | Error::InvalidTimestamp(_)
+            | Error::InvalidRecords(_)
             | Error::UnsupportedCompression
             | Error::OutOfOrderSequence(_)
             | Error::InvalidProducerEpoch(_)
@@ -157,6 +157,7 @@ impl From<Error> for Refusal {
             | Error::InvalidGroup(_)
             | Error::GroupFull
             | Error::NonEmptyGroup
+            | Error::TopicDeletionDisabled
             | Error::OffsetMetadataTooLarge
             | Error::OrderedView { .. }
             | Error::Busy(_) => Self::precondition(text),

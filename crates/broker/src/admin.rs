@@ -119,10 +119,13 @@ impl Broker {
         let _one_at_a_time = self.admin().await;
         let topic = self.topic(name)?;
         topic.check_writable()?;
+        if !self.options().delete_topics {
+            return Err(Error::TopicDeletionDisabled);
+        }
         let mut ops: SmallVec<[Op; 1]> = smallvec![Op::Remove(TopicRecord::key(name))];
         // The ordered log last: what appends to it is closed before it is.
         let logs: Vec<_> = topic.partitions().iter().cloned().chain(topic.ordered_log()).collect();
-        ops.extend(logs.iter().map(|partition| Op::Delete(partition.log())));
+        ops.extend(logs.iter().flat_map(|partition| partition.delete_ops()));
         // Out of sight first: a publish that comes while the logs go must not be acknowledged.
         self.topics_map().write().remove(name);
         for partition in &logs {

@@ -3,10 +3,12 @@
 use crate::{
     Budgets, Connections, Error, Groups, Metrics, Options, Topic,
     collect::{Figures, groups::GroupFigures},
+    compaction,
     exchange::Exchanges,
     ordered::{follow, ordered_settings},
     queue::{self, Queues},
     quota::Quotas,
+    settings::Live,
     topic::{Topics, partition_settings},
     upkeep,
 };
@@ -21,7 +23,7 @@ use tokio::sync::{oneshot, watch};
 use tramline_catalog::{CLUSTER_ID_KEY, Counter, LEADER_EPOCH_KEY, TopicRecord, TopicSettings};
 use tramline_log::{Partition, PartitionSettings};
 use tramline_store::{Commit, LogStore, Op, Purpose, Reservation};
-use tramline_types::{Clock, LogId, ProducerId, TopicId, TopicName};
+use tramline_types::{Clock, LogId, ProducerId, Times, TopicId, TopicName};
 
 /// A running broker. A clone is a handle to the same one.
 #[derive(Clone)]
@@ -32,7 +34,7 @@ pub struct Broker {
 struct Shared {
     store: Arc<dyn LogStore>,
     clock: Arc<dyn Clock>,
-    options: Options,
+    live: Live,
     cluster_id: String,
     leader_epoch: i32,
     topics: Arc<RwLock<Topics>>,
@@ -59,6 +61,8 @@ impl Broker {
         options: Options,
     ) -> Result<Self, Error> {
         let (cluster_id, leader_epoch) = identity(&*store).await?;
+        let live = Live::load(&*store, options)?;
+        let options = live.options();
         let topics = Arc::new(RwLock::new(load_topics(&store, leader_epoch, &options)?));
         let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
         let log_ids = Arc::new(Counter::log_ids(&*store, used_max));
@@ -86,7 +90,7 @@ impl Broker {
             closing: watch::Sender::new(false),
             store,
             clock,
-            options,
+            live,
             cluster_id,
             leader_epoch,
         };
@@ -104,12 +108,18 @@ impl Broker {
         tokio::spawn(upkeep::run(broker.clone()));
         tokio::spawn(queue::run_timers(broker.clone()));
         tokio::spawn(broker.clone().run_removals());
+        tokio::spawn(compaction::run(broker.clone()));
         Ok(broker)
     }
 
-    /// The settings.
-    pub fn options(&self) -> &Options {
-        &self.shared.options
+    /// The settings in force.
+    pub fn options(&self) -> Arc<Options> {
+        self.shared.live.options()
+    }
+
+    /// The time, and what it may be after a jump of the clock.
+    pub fn times(&self) -> Times {
+        Times::new(self.clock().now(), self.clock().steady())
     }
 
     /// Time.
@@ -192,6 +202,19 @@ impl Broker {
 
     pub(crate) fn quotas(&self) -> &Quotas {
         &self.shared.quotas
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.shared.closing.borrow()
+    }
+
+    pub(crate) fn live(&self) -> &Live {
+        &self.shared.live
+    }
+
+    /// Resolves at the next change of a setting.
+    pub(crate) async fn settings_changed(&self) {
+        self.shared.live.changed().await;
     }
 
     pub(crate) fn topics_map(&self) -> &RwLock<Topics> {

@@ -72,9 +72,12 @@ pub enum Error {
     /// A record that this topic cannot take.
     #[error("invalid record: {0}")]
     InvalidRecord(String),
-    /// A timestamp outside what the topic allows.
-    #[error("the timestamp {0} is outside what `message.timestamp.*` allows")]
-    InvalidTimestamp(i64),
+    /// Records that break a rule of the topic.
+    #[error("{0}")]
+    InvalidRecords(tramline_log::RecordErrors),
+    /// The operator forbids it.
+    #[error("topics cannot be deleted: `delete.topic.enable` is false")]
+    TopicDeletionDisabled,
     /// A compression that is not known.
     #[error("this compression is not supported; use none, gzip, snappy, lz4 or zstd")]
     UnsupportedCompression,
@@ -159,16 +162,17 @@ impl Error {
             | Self::MessageTooLarge { .. }
             | Self::CorruptBatch(_)
             | Self::InvalidRecord(_)
-            | Self::InvalidTimestamp(_)
+            | Self::InvalidRecords(_)
             | Self::UnsupportedCompression
             | Self::InconsistentProtocol
             | Self::InvalidSessionTimeout
             | Self::InvalidGroup(_)
             | Self::OffsetMetadataTooLarge => ErrorKind::InvalidArgument,
             Self::OffsetOutOfRange { .. } => ErrorKind::OutOfRange,
-            Self::OrderedView { .. } | Self::OutOfOrderSequence(_) | Self::NonEmptyGroup => {
-                ErrorKind::FailedPrecondition
-            }
+            Self::OrderedView { .. }
+            | Self::TopicDeletionDisabled
+            | Self::OutOfOrderSequence(_)
+            | Self::NonEmptyGroup => ErrorKind::FailedPrecondition,
             Self::InvalidProducerEpoch(_)
             | Self::UnknownMember
             | Self::IllegalGeneration
@@ -214,9 +218,8 @@ impl From<tramline_log::Error> for Error {
             tramline_log::Error::MessageTooLarge { bytes, limit } => {
                 Self::MessageTooLarge { bytes, limit }
             }
-            tramline_log::Error::InvalidTimestamp { timestamp } => {
-                Self::InvalidTimestamp(timestamp)
-            }
+            tramline_log::Error::InvalidRecords(errors) => Self::InvalidRecords(errors),
+            tramline_log::Error::Unopenable(detail) => Self::CorruptBatch(detail),
             tramline_log::Error::OutOfOrderSequence { .. } => {
                 Self::OutOfOrderSequence(error.to_string())
             }

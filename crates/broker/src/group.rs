@@ -52,7 +52,7 @@ struct Shared {
     store: Arc<dyn LogStore>,
     clock: Arc<dyn Clock>,
     log_ids: Arc<Counter>,
-    options: GroupOptions,
+    options: RwLock<Arc<GroupOptions>>,
     /// What the members take in memory.
     budget: Arc<Budget>,
     groups: Mutex<HashMap<GroupId, Arc<Group>>>,
@@ -100,7 +100,7 @@ impl Groups {
             store,
             clock,
             log_ids,
-            options,
+            options: RwLock::new(Arc::new(options)),
             budget,
             groups: Mutex::new(HashMap::new()),
             timers: Timers::new(),
@@ -112,11 +112,21 @@ impl Groups {
         Ok(Self { shared, timer_task })
     }
 
+    /// Goes by other options from here on.
+    pub(crate) fn set_options(&self, options: GroupOptions) {
+        let rules = rules(&options);
+        *self.shared.options.write() = Arc::new(options);
+        for group in self.shared.all() {
+            group.cell.lock().state.set_rules(rules);
+        }
+        self.shared.timers.wake();
+    }
+
     /// Joins the next generation, or learns about the one there is.
     pub async fn join(&self, join: Join) -> Result<Joined, JoinError> {
         let sent = join.member.member_id.clone();
         let refuse = |error| JoinError { error, member_id: sent.clone() };
-        let options = &self.shared.options;
+        let options = self.shared.options();
         let allowed = options.session_timeout_min..=options.session_timeout_max;
         if !allowed.contains(&join.session_timeout) {
             return Err(refuse(Error::InvalidSessionTimeout));
@@ -240,6 +250,10 @@ impl Drop for Groups {
     }
 }
 
+const fn rules(options: &GroupOptions) -> Rules {
+    Rules { initial_delay: options.initial_rebalance_delay, members_max: options.members_max }
+}
+
 impl Shared {
     fn group(&self, id: &GroupId) -> Option<Arc<Group>> {
         self.groups.lock().get(id).cloned()
@@ -273,10 +287,7 @@ impl Shared {
         offsets: Offsets,
         damage: Option<String>,
     ) -> Arc<Group> {
-        let rules = Rules {
-            initial_delay: self.options.initial_rebalance_delay,
-            members_max: self.options.members_max,
-        };
+        let rules = rules(&self.options());
         let cell = Cell {
             state: State::new(rules),
             offsets,
@@ -288,6 +299,10 @@ impl Shared {
             scheduled: None,
         };
         Arc::new(Group { id, cell: Mutex::new(cell), n_durable: Arc::default(), damage })
+    }
+
+    fn options(&self) -> Arc<GroupOptions> {
+        Arc::clone(&self.options.read())
     }
 
     /// One pure step of one group, with everything that follows from it.

@@ -6,6 +6,7 @@ mod broker;
 mod budget;
 mod clock;
 mod collect;
+mod compaction;
 mod connection;
 mod error;
 mod exchange;
@@ -40,7 +41,7 @@ pub use group::{
 pub use inspect::StorageDescription;
 pub use lag::{GroupLag, LagState, PartitionLag};
 pub use metrics::Metrics;
-pub use options::{GroupOptions, Options};
+pub use options::{CompactionOptions, GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
 pub use queue::{
     Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
@@ -50,12 +51,14 @@ pub use queue_error::QueueError;
 pub use quota::{
     QuotaClient, QuotaEntity, QuotaFilter, QuotaKind, QuotaMatch, QuotaName, QuotaRates,
 };
-pub use settings::{SettingDescription, SettingKind, SettingSource};
+pub use settings::{SettingDescription, SettingKind, SettingScope, SettingSource, SettingSynonym};
 pub use topic::Topic;
 pub use tramline_catalog::Change;
 pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
 pub use tramline_catalog::{TopicDefaults, TopicSettings};
-pub use tramline_log::{EpochEnd, Partition, ProducerDescription};
+pub use tramline_log::{
+    CompactionStatus, EpochEnd, Partition, ProducerDescription, RecordErrors, RecordRule,
+};
 pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
 pub use tramline_routing::{
     Arguments, Binding, Destination, Exchange, ExchangeKind, ExchangeSettings, Message as RoutedBy,

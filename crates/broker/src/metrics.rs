@@ -15,6 +15,43 @@ pub struct Metrics {
     batches_published: Counter,
     bytes_published: Counter,
     bytes_fetched: Counter,
+    bytes_expired: Counter,
+    pub(crate) compaction: CompactionMetrics,
+}
+
+/// What compaction does.
+#[derive(Default)]
+pub(crate) struct CompactionMetrics {
+    passes: Counter,
+    records_removed: Counter,
+    bytes_read: Counter,
+    bytes_written: Counter,
+}
+
+impl CompactionMetrics {
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, counter) in [
+            ("compaction_passes", "Passes of compaction that came through", &self.passes),
+            ("compaction_removed_records", "Records taken out by them", &self.records_removed),
+            ("compaction_read_bytes", "Bytes of batches read by compaction", &self.bytes_read),
+            ("compaction_written_bytes", "Bytes written by compaction", &self.bytes_written),
+        ] {
+            registry.register(name, help, Counter::clone(counter));
+        }
+    }
+
+    pub(crate) fn read(&self, bytes: usize) {
+        self.bytes_read.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn written(&self, bytes: usize) {
+        self.bytes_written.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn passed(&self, records_removed: u64) {
+        self.passes.inc();
+        self.records_removed.inc_by(records_removed);
+    }
 }
 
 impl Metrics {
@@ -30,12 +67,18 @@ impl Metrics {
         let bytes_published =
             counter(&mut registry, "published_bytes", "Bytes of batches accepted");
         let bytes_fetched = counter(&mut registry, "fetched_bytes", "Bytes of batches read");
+        let bytes_expired =
+            counter(&mut registry, "expired_bytes", "Bytes of batches dropped by retention");
+        let compaction = CompactionMetrics::default();
+        compaction.register(&mut registry);
         Self {
             registry: Mutex::new(registry),
             foreign: Mutex::new(Registry::default()),
             batches_published,
             bytes_published,
             bytes_fetched,
+            bytes_expired,
+            compaction,
         }
     }
 
@@ -62,6 +105,10 @@ impl Metrics {
     pub(crate) fn published(&self, bytes: usize) {
         self.batches_published.inc();
         self.bytes_published.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn expired(&self, bytes: u64) {
+        self.bytes_expired.inc_by(bytes);
     }
 
     pub(crate) fn fetched(&self, bytes: usize) {

@@ -1,7 +1,7 @@
 //! What the operator may set.
 
 use crate::MemoryOptions;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use tramline_catalog::TopicDefaults;
 
 /// The broker's settings.
@@ -19,10 +19,40 @@ pub struct Options {
     pub producer_id_expiration: Duration,
     /// The directory that the store lives in, to be told to tools.
     pub data_dir: String,
+    /// Whether topics can be deleted (`delete.topic.enable`).
+    pub delete_topics: bool,
+    /// Compaction.
+    pub compaction: CompactionOptions,
+    /// What is set elsewhere before the broker starts, to be shown: Kafka's name and the value.
+    pub shown: BTreeMap<&'static str, String>,
     /// Consumer groups.
     pub groups: GroupOptions,
     /// What connections and groups may take in memory.
     pub memory: MemoryOptions,
+}
+
+/// Settings of compaction.
+#[derive(Clone, Debug)]
+pub struct CompactionOptions {
+    /// Whether it runs (`log.cleaner.enable`).
+    pub enabled: bool,
+    /// How often it looks for partitions that are due (`log.cleaner.backoff.ms`).
+    pub interval: Duration,
+    /// Memory for the latest offset of each key (`log.cleaner.dedupe.buffer.size`).
+    pub map_bytes_max: usize,
+    /// What it reads and writes at most (`log.cleaner.io.max.bytes.per.second`).
+    pub bytes_per_second_max: f64,
+}
+
+impl Default for CompactionOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval: Duration::from_secs(15),
+            map_bytes_max: tramline_types::limits::COMPACTION_MAP_BYTES,
+            bytes_per_second_max: f64::MAX,
+        }
+    }
 }
 
 /// Settings of consumer groups.
@@ -39,6 +69,8 @@ pub struct GroupOptions {
     pub members_max: usize,
     /// Offsets of an empty group go after so long (`offsets.retention.minutes`).
     pub offsets_retention: Duration,
+    /// How often offsets are looked at for that (`offsets.retention.check.interval.ms`).
+    pub offsets_check_interval: Duration,
     /// The largest metadata of one offset (`offset.metadata.max.bytes`).
     pub offset_metadata_bytes_max: usize,
 }
@@ -52,6 +84,9 @@ impl Default for Options {
             retention_check_interval: Duration::from_secs(30),
             producer_id_expiration: Duration::from_secs(24 * 3600),
             data_dir: "memory".to_owned(),
+            delete_topics: true,
+            compaction: CompactionOptions::default(),
+            shown: BTreeMap::new(),
             groups: GroupOptions::default(),
             memory: MemoryOptions::default(),
         }
@@ -66,6 +101,7 @@ impl Default for GroupOptions {
             initial_rebalance_delay: Duration::from_secs(3),
             members_max: tramline_types::limits::GROUP_MEMBERS_MAX,
             offsets_retention: Duration::from_secs(7 * 24 * 3600),
+            offsets_check_interval: Duration::from_secs(600),
             offset_metadata_bytes_max: tramline_types::limits::OFFSET_METADATA_BYTES_MAX,
         }
     }

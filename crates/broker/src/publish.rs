@@ -100,18 +100,14 @@ impl Broker {
     ) -> Result<Published, Error> {
         item.topic.check_writable()?;
         let partition = item.topic.partition(item.partition)?;
-        let bytes = item.batch.bytes().len();
+        let admitted = partition.admit(item.batch, self.times())?;
+        let bytes = admitted.bytes();
         // The append, the producer's state, and the place in the ordered log.
         let ops = if item.topic.ordered_view().is_some() { 3 } else { 2 };
         let reservation = self.store().reserve(Purpose::Publish, bytes, ops).wait().await?;
         outstanding.count.fetch_add(1, Ordering::Relaxed);
         let done = Arc::clone(outstanding);
-        let appended = partition.append(
-            item.batch,
-            self.clock().now(),
-            reservation,
-            Box::new(move || done.done()),
-        );
+        let appended = partition.append(admitted, reservation, Box::new(move || done.done()));
         match appended {
             Ok(appended) => {
                 self.metrics().published(bytes);

@@ -7,7 +7,9 @@ use std::{
     sync::Arc,
 };
 use tramline_catalog::{TopicRecord, TopicSettings};
-use tramline_log::{Durability, Partition, PartitionSettings, Retention, TimestampRule};
+use tramline_log::{
+    CompactionRules, Durability, Partition, PartitionSettings, Retention, TimestampRule,
+};
 use tramline_types::{Timestamp, TopicId, TopicName};
 
 /// A topic: its partitions and settings.
@@ -143,6 +145,16 @@ pub(crate) const fn partition_settings(settings: &TopicSettings) -> PartitionSet
             age_ms_max: settings.retention_ms,
             bytes_max: settings.retention_bytes,
         },
+        compaction: match settings.compaction {
+            Some(compaction) => Some(CompactionRules {
+                delete_retention_ms: compaction.delete_retention_ms,
+                lag_ms_min: compaction.lag_ms_min,
+                lag_ms_max: compaction.lag_ms_max,
+                dirty_millionths_min: compaction.dirty_millionths_min,
+            }),
+            None => None,
+        },
+        compression: settings.compression,
     }
 }
 

@@ -6,7 +6,8 @@
 //! decimal, raised at every start; `queue/<name>` → JSON of [`QueueRecord`]; `group/<id>`
 //! belongs to the consumer groups; `exchange/<name>` → JSON of [`ExchangeRecord`];
 //! `binding/<JSON of [`BindingRecord`]>` → nothing; `quota/<JSON of [`QuotaEntity`]>` → JSON of
-//! [`QuotaRates`].
+//! [`QuotaRates`]; `compacted/<log>` belongs to the partitions; `settings/all` and
+//! `settings/this` → JSON of the broker settings that were set while it ran.
 
 mod counter;
 mod error;
@@ -21,8 +22,14 @@ pub use error::Error;
 pub use exchange::{BindingRecord, ExchangeRecord};
 pub use queue::{Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings};
 pub use quota::{QuotaEntity, QuotaKind, QuotaName, QuotaRates};
-pub use setting::{Setting, SettingKind, TOPIC_SETTINGS, find as find_topic_setting};
-pub use topic::{Change, OrderedRecord, TopicDefaults, TopicRecord, TopicSettings};
+pub use setting::{
+    BROKER_SETTINGS, GROUP_SETTINGS, Setting, SettingKind, TOPIC_SETTINGS,
+    find as find_topic_setting, find_broker as find_broker_setting,
+    find_group as find_group_setting,
+};
+pub use topic::{
+    Change, CompactionSettings, Layer, OrderedRecord, TopicDefaults, TopicRecord, TopicSettings,
+};
 
 /// The key of the last broker start's leader epoch.
 pub const LEADER_EPOCH_KEY: &[u8] = b"leader-epoch";

@@ -179,9 +179,13 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
         E::CorruptBatch(_) | E::InvalidRecord(_) => {
             (StatusCode::BAD_REQUEST, "correct the message: a retry fails the same way")
         }
-        E::InvalidTimestamp(_) => {
-            (StatusCode::BAD_REQUEST, "leave the timestamp out, or correct the sender's clock")
-        }
+        E::InvalidRecords(errors) => match errors.rule {
+            broker::RecordRule::Timestamp => {
+                (StatusCode::BAD_REQUEST, "leave the timestamp out, or correct the sender's clock")
+            }
+            broker::RecordRule::Key => (StatusCode::BAD_REQUEST, "give every message a key"),
+        },
+        E::TopicDeletionDisabled => (StatusCode::CONFLICT, "set `delete.topic.enable` to true"),
         E::UnsupportedCompression => (StatusCode::BAD_REQUEST, "choose another compression"),
         E::OutOfOrderSequence(_) | E::InvalidProducerEpoch(_) => {
             (StatusCode::CONFLICT, "start the producer again")

@@ -52,13 +52,30 @@ struct PartitionDescription {
     log_start: i64,
     high_watermark: i64,
     bytes: u64,
+    /// Of a compacted topic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compaction: Option<CompactionDescription>,
+}
+
+#[derive(Serialize)]
+struct CompactionDescription {
+    /// Everything below was compacted.
+    compacted_to: i64,
+    /// Passes since start.
+    passes: u64,
+    /// Records taken out since start.
+    records_removed: u64,
+    /// Batches that the last pass could not open, and kept.
+    batches_unreadable: u64,
+    /// When the next tombstone may go, in milliseconds since the Unix epoch.
+    tombstones_from: Option<i64>,
 }
 
 #[derive(Serialize)]
 struct SettingDescription {
     name: &'static str,
     value: String,
-    default: String,
+    default: &'static str,
     source: &'static str,
     kind: &'static str,
     read_only: bool,
@@ -94,6 +111,7 @@ pub(crate) fn topic_description(broker: &Broker, topic: &Topic) -> Result<TopicD
             log_start: owner.log_start().as_i64(),
             high_watermark: owner.high_watermark().as_i64(),
             bytes: owner.bytes().map_err(broker::Error::from)?,
+            compaction: owner.settings().compaction.map(|_| compaction(owner.compaction_status())),
         })
     });
     Ok(TopicDescription {
@@ -103,14 +121,27 @@ pub(crate) fn topic_description(broker: &Broker, topic: &Topic) -> Result<TopicD
     })
 }
 
+fn compaction(status: broker::CompactionStatus) -> CompactionDescription {
+    CompactionDescription {
+        compacted_to: status.dirty_from.as_i64(),
+        passes: status.passes,
+        records_removed: status.records_removed,
+        batches_unreadable: status.batches_unreadable,
+        tombstones_from: status.horizon_next.map(tramline_types::Timestamp::as_millis),
+    }
+}
+
 fn setting(setting: broker::SettingDescription) -> SettingDescription {
     SettingDescription {
         name: setting.name,
-        value: setting.value,
-        default: setting.default,
+        value: setting.value.unwrap_or_default(),
+        default: setting.default.unwrap_or_default(),
         source: match setting.source {
             SettingSource::Topic => "topic",
-            SettingSource::Broker => "broker",
+            // The same to who reads a topic: the broker's default, however it was set.
+            SettingSource::ThisBroker | SettingSource::AllBrokers | SettingSource::Broker => {
+                "broker"
+            }
             SettingSource::Default => "default",
         },
         kind: match setting.kind {
@@ -120,6 +151,9 @@ fn setting(setting: broker::SettingDescription) -> SettingDescription {
             SettingKind::Long => "long",
             SettingKind::List => "list",
             SettingKind::Double => "double",
+            SettingKind::Short => "short",
+            SettingKind::Class => "class",
+            SettingKind::Password => "password",
         },
         read_only: setting.read_only,
         doc: setting.doc,

@@ -1,6 +1,6 @@
 //! From the broker's values to Kafka's.
 
-use tramline_broker::{QuotaKind, SettingDescription, SettingKind, SettingSource};
+use tramline_broker::{QuotaKind, SettingKind, SettingSource};
 use tramline_types::Offset;
 use tramline_wire::KafkaStr;
 
@@ -38,6 +38,8 @@ pub(crate) fn count(count: u32) -> i32 {
 pub(crate) const fn config_source(source: SettingSource) -> i8 {
     match source {
         SettingSource::Topic => 1,
+        SettingSource::ThisBroker => 2,
+        SettingSource::AllBrokers => 3,
         SettingSource::Broker => 4,
         SettingSource::Default => 5,
     }
@@ -58,50 +60,11 @@ pub(crate) const fn config_type(kind: SettingKind) -> i8 {
         SettingKind::Boolean => 1,
         SettingKind::String => 2,
         SettingKind::Int => 3,
+        SettingKind::Short => 4,
         SettingKind::Long => 5,
         SettingKind::Double => 6,
         SettingKind::List => 7,
-    }
-}
-
-/// Every place that gives a setting a value, the strongest first, under Kafka's name for it there.
-pub(crate) fn synonyms(setting: &SettingDescription) -> Vec<(&'static str, SettingSource, &str)> {
-    let of_broker = broker_name(setting.name);
-    let topic = (setting.source == SettingSource::Topic).then_some((
-        setting.name,
-        SettingSource::Topic,
-        setting.value.as_str(),
-    ));
-    let broker = setting.broker_value.as_deref();
-    let broker = broker.map(|value| (of_broker, SettingSource::Broker, value));
-    let default = Some((of_broker, SettingSource::Default, setting.default.as_str()));
-    [topic, broker, default].into_iter().flatten().collect()
-}
-
-/// What Kafka calls a topic's setting where the broker sets it; the same name where it does not
-/// differ.
-fn broker_name(setting: &'static str) -> &'static str {
-    match setting {
-        "cleanup.policy" => "log.cleanup.policy",
-        "delete.retention.ms" => "log.cleaner.delete.retention.ms",
-        "file.delete.delay.ms" => "log.segment.delete.delay.ms",
-        "flush.messages" => "log.flush.interval.messages",
-        "flush.ms" => "log.flush.interval.ms",
-        "index.interval.bytes" => "log.index.interval.bytes",
-        "max.compaction.lag.ms" => "log.cleaner.max.compaction.lag.ms",
-        "max.message.bytes" => "message.max.bytes",
-        "message.timestamp.after.max.ms" => "log.message.timestamp.after.max.ms",
-        "message.timestamp.before.max.ms" => "log.message.timestamp.before.max.ms",
-        "message.timestamp.type" => "log.message.timestamp.type",
-        "min.cleanable.dirty.ratio" => "log.cleaner.min.cleanable.ratio",
-        "min.compaction.lag.ms" => "log.cleaner.min.compaction.lag.ms",
-        "preallocate" => "log.preallocate",
-        "retention.bytes" => "log.retention.bytes",
-        "retention.ms" => "log.retention.ms",
-        "segment.bytes" => "log.segment.bytes",
-        "segment.index.bytes" => "log.index.size.max.bytes",
-        "segment.jitter.ms" => "log.roll.jitter.ms",
-        "segment.ms" => "log.roll.ms",
-        same => same,
+        SettingKind::Class => 8,
+        SettingKind::Password => 9,
     }
 }

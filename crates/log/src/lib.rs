@@ -3,6 +3,8 @@
 //! A [`Partition`] assigns offsets, keeps what idempotent producers sent last, and knows how far
 //! its log is durable: the high watermark, above which nothing is ever shown.
 
+mod admission;
+mod compaction;
 mod epochs;
 mod error;
 mod partition;
@@ -12,13 +14,15 @@ mod state;
 mod timestamps;
 mod watch;
 
+pub use admission::Admitted;
+pub use compaction::{CompactionRules, CompactionStatus, Pass, Replacement, Step};
 pub use epochs::EpochEnd;
-pub use error::Error;
+pub use error::{Error, RecordErrors, RecordRule};
 pub use partition::{
     Appended, Bases, Durability, Partition, PartitionSettings, Reading, TimestampRule, Together,
     append_together,
 };
 pub use producers::{ProducerDescription, SEQUENCES_KEPT};
-pub use retention::Retention;
+pub use retention::{Expired, Retention};
 pub use timestamps::FoundTimestamp;
 pub use watch::Watcher;

@@ -10,8 +10,9 @@ mod together;
 pub use together::{Bases, Together, append_together};
 
 use crate::{
-    Error, ProducerDescription, Retention, Watcher,
-    state::{State, Step, check_batch},
+    Admitted, CompactionRules, CompactionStatus, Error, ProducerDescription, Retention, Watcher,
+    admission, compaction,
+    state::{State, Step},
     watch::Watchers,
 };
 use bytes::Bytes;
@@ -22,9 +23,9 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use tramline_record::Batch;
+use tramline_record::{Batch, Codec};
 use tramline_store::{Append, Batches, Commit, Completion, LogStore, Op, Reservation, Target};
-use tramline_types::{LogId, Offset, Timestamp};
+use tramline_types::{LogId, Offset, Times, Timestamp};
 
 /// Whose time a record carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +57,12 @@ pub struct PartitionSettings {
     pub message_bytes_max: usize,
     /// Whose time a record carries.
     pub timestamps: TimestampRule,
-    /// What may be dropped.
+    /// What may be dropped from the front.
     pub retention: Retention,
+    /// What of each key may be dropped anywhere; `None` keeps everything.
+    pub compaction: Option<CompactionRules>,
+    /// How records are stored; `None` as they came.
+    pub compression: Option<Codec>,
     /// When an append is acknowledged.
     pub durability: Durability,
 }
@@ -87,6 +92,7 @@ pub struct Partition {
     store: Arc<dyn LogStore>,
     state: Mutex<State>,
     durable: Mutex<Durable>,
+    compaction: Mutex<CompactionStatus>,
     high_watermark: AtomicU64,
     log_start: AtomicU64,
     /// Where every append goes as well: the topic's one log in total order.
@@ -129,6 +135,7 @@ impl Partition {
     fn with_state(store: Arc<dyn LogStore>, log: LogId, start: Offset, state: State) -> Self {
         Self {
             log,
+            compaction: Mutex::new(compaction::decode(store.get(&compaction::key(log)).as_deref())),
             store,
             high_watermark: AtomicU64::new(state.next.get()),
             log_start: AtomicU64::new(start.get()),
@@ -197,32 +204,31 @@ impl Partition {
         Ok(self.store.usage(self.log)?)
     }
 
+    /// What the settings in force make of a batch: the first half of an append, without a lock.
+    pub fn admit(&self, batch: Batch, times: Times) -> Result<Admitted, Error> {
+        admission::admit(batch, &self.settings(), times)
+    }
+
     /// Gives a batch its offsets and submits it. `done` is called when it, or the original that
     /// it repeats, is acknowledged by the durability in force; not at all when this refuses.
     pub fn append(
         self: &Arc<Self>,
-        batch: Batch,
-        now: Timestamp,
+        admitted: Admitted,
         reservation: Reservation,
         done: Completion,
     ) -> Result<Appended, Error> {
-        let settings = self.settings();
-        check_batch(batch.header(), batch.bytes().len(), &settings, now)?;
-        let log_append_time = (settings.timestamps == TimestampRule::LogAppend).then_some(now);
-        let batch = match log_append_time {
-            Some(time) => batch.with_log_append_time(time),
-            None => batch,
-        };
+        let Admitted { batch, log_append_time, times } = admitted;
         // Retention goes by it: records without a time of their own age from now on.
         let newest = Some(batch.header().newest_timestamp()).filter(|newest| *newest >= 0);
-        let max_timestamp = newest.map_or(now, Timestamp::from_millis);
+        let max_timestamp = newest.map_or(times.wall, Timestamp::from_millis);
         let mut state = self.state.lock();
-        match state.handle_append(batch.header(), now)? {
+        let durability = state.settings.durability;
+        match state.handle_append(batch.header(), times.earliest)? {
             Step::Append { base, delta } => {
                 let next = state.next;
                 let target = Target { log: self.log, base, leader_epoch: state.leader_epoch };
                 let append = append_of(&batch, target, next, max_timestamp);
-                let (early, late) = match settings.durability {
+                let (early, late) = match durability {
                     Durability::Sync => (None, done),
                     Durability::Memory => (Some(done), Box::new(|| ()) as Completion),
                 };
@@ -235,7 +241,7 @@ impl Partition {
             }
             Step::Duplicate { base, next } => {
                 drop(state);
-                match settings.durability {
+                match durability {
                     Durability::Sync => self.when_durable(next, done),
                     Durability::Memory => done(),
                 }
@@ -286,7 +292,7 @@ impl Partition {
         Commit { ops, on_durable }
     }
 
-    fn clone_handle(this: &Arc<Self>) -> Arc<Self> {
+    pub(crate) fn clone_handle(this: &Arc<Self>) -> Arc<Self> {
         Arc::clone(this)
     }
 
@@ -384,9 +390,38 @@ impl Partition {
         self.state.lock().describe_producers()
     }
 
-    /// How many bytes a due checkpoint of the producers' state takes, if one is due.
-    pub fn checkpoint_due(&self) -> Option<usize> {
-        self.state.lock().checkpoint_due()
+    /// How far its compaction is.
+    pub fn compaction_status(&self) -> CompactionStatus {
+        *self.compaction.lock()
+    }
+
+    pub(crate) fn compacted(&self, status: CompactionStatus) {
+        *self.compaction.lock() = status;
+    }
+
+    /// Everything that deletes the log.
+    pub fn delete_ops(&self) -> [Op; 2] {
+        [Op::Delete(self.log), Op::Remove(compaction::key(self.log))]
+    }
+
+    pub(crate) fn submit_unless_deleted(&self, commit: Commit, reservation: Reservation) {
+        let state = self.state.lock();
+        if state.deleted {
+            drop(state);
+            return (commit.on_durable)();
+        }
+        self.store.submit(commit, reservation);
+    }
+
+    /// How many bytes a due checkpoint of the producers' state takes, if one is due: because of
+    /// its length, or because somebody has sent nothing since `expired_before`.
+    pub fn checkpoint_due(&self, expired_before: Option<Timestamp>) -> Option<usize> {
+        self.state.lock().checkpoint_due(expired_before)
+    }
+
+    /// How many idempotent producers it remembers.
+    pub fn producer_count(&self) -> usize {
+        self.state.lock().producer_count()
     }
 
     /// Stores the producers' state, less those who have sent nothing since `expired_before`.

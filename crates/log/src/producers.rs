@@ -176,6 +176,16 @@ impl Producers {
         all
     }
 
+    /// How many are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether somebody has sent nothing since `before`.
+    pub(crate) fn has_expired(&self, before: Timestamp) -> bool {
+        self.by_id.values().any(|producer| producer.seen < before)
+    }
+
     /// Drops who has sent nothing since `before`.
     pub(crate) fn expire(&mut self, before: Timestamp) {
         self.by_id.retain(|_, producer| producer.seen >= before);

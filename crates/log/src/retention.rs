@@ -13,13 +13,22 @@ pub struct Retention {
     pub bytes_max: Option<u64>,
 }
 
+/// What retention lets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// Everything below this.
+    pub first_kept: Offset,
+    /// Its stored bytes.
+    pub bytes: u64,
+}
+
 impl Retention {
-    /// The first offset to keep, given the stored chunks in offset order. A chunk goes as a
+    /// What may go, given the stored chunks in offset order. A chunk goes as a
     /// whole: never a byte more than the limits allow, up to a chunk's length less.
-    pub fn first_kept(&self, chunks: &[Chunk], now: Timestamp) -> Option<Offset> {
+    pub fn expired(&self, chunks: &[Chunk], now: Timestamp) -> Option<Expired> {
         let mut bytes: u64 = chunks.iter().map(|chunk| chunk.bytes).sum();
         let oldest = self.age_ms_max.map(|age| now.minus_millis(age));
-        let mut first_kept = None;
+        let mut expired: Option<Expired> = None;
         for chunk in chunks {
             let too_old = oldest.is_some_and(|oldest| chunk.max_timestamp < oldest);
             let too_many = self.bytes_max.is_some_and(|max| bytes - chunk.bytes >= max);
@@ -27,21 +36,22 @@ impl Retention {
                 break;
             }
             bytes -= chunk.bytes;
-            first_kept = Some(chunk.next);
+            let gone = expired.map_or(0, |expired| expired.bytes) + chunk.bytes;
+            expired = Some(Expired { first_kept: chunk.next, bytes: gone });
         }
-        first_kept
+        expired
     }
 }
 
 impl Partition {
-    /// The first offset to keep by the settings in force, if anything may go.
-    pub async fn expired(&self, now: Timestamp) -> Result<Option<Offset>, Error> {
+    /// What may go by the settings in force, if anything may.
+    pub async fn expired(&self, now: Timestamp) -> Result<Option<Expired>, Error> {
         let retention = self.settings().retention;
         if retention == Retention::default() || self.log_start() == self.high_watermark() {
             return Ok(None);
         }
         let chunks = self.store().chunks(self.log(), self.log_start()).await?;
-        Ok(retention.first_kept(&chunks, now))
+        Ok(retention.expired(&chunks, now))
     }
 }
 
@@ -63,8 +73,8 @@ mod tests {
         let chunks: Vec<_> = (0..5).map(chunk).collect();
         let at = |age_ms_max, bytes_max| {
             Retention { age_ms_max, bytes_max }
-                .first_kept(&chunks, Timestamp::from_millis(5000))
-                .map(Offset::get)
+                .expired(&chunks, Timestamp::from_millis(5000))
+                .map(|expired| expired.first_kept.get())
         };
         assert_eq!(at(None, None), None);
         assert_eq!(at(Some(10_000), Some(500)), None);

@@ -4,7 +4,7 @@
 //! exceeds it, and what producers are remembered to have sent lies below it.
 
 use crate::{
-    Error, PartitionSettings, TimestampRule,
+    Error, PartitionSettings,
     producers::{ENTRY_BYTES, Entry, ProducerDescription, Producers, Verdict},
 };
 use tramline_record::BatchHeader;
@@ -111,9 +111,16 @@ impl State {
     }
 
     /// How many bytes a due checkpoint takes, if one is due.
-    pub(crate) fn checkpoint_due(&self) -> Option<usize> {
+    pub(crate) fn checkpoint_due(&self, expired_before: Option<Timestamp>) -> Option<usize> {
         let checkpoint_bytes = self.producers.checkpoint_bytes();
-        (self.delta_bytes > DELTA_BYTES_MIN.max(2 * checkpoint_bytes)).then_some(checkpoint_bytes)
+        let is_due = self.delta_bytes > DELTA_BYTES_MIN.max(2 * checkpoint_bytes)
+            || expired_before.is_some_and(|before| self.producers.has_expired(before));
+        is_due.then_some(checkpoint_bytes)
+    }
+
+    /// How many producers are remembered.
+    pub(crate) fn producer_count(&self) -> usize {
+        self.producers.len()
     }
 
     /// The state to store, once those who have sent nothing since `expired_before` are dropped.
@@ -122,32 +129,4 @@ impl State {
         self.delta_bytes = 0;
         self.producers.encode_checkpoint()
     }
-}
-
-/// What a topic's settings forbid; looks at the header only.
-pub(crate) fn check_batch(
-    header: &BatchHeader,
-    bytes: usize,
-    settings: &PartitionSettings,
-    now: Timestamp,
-) -> Result<(), Error> {
-    if bytes > settings.message_bytes_max {
-        return Err(Error::MessageTooLarge { bytes, limit: settings.message_bytes_max });
-    }
-    if header.attributes.is_control() {
-        return Err(Error::InvalidRecord("only the broker writes control batches"));
-    }
-    if header.attributes.is_transactional() {
-        return Err(Error::InvalidRecord("a transactional batch outside a transaction"));
-    }
-    if let TimestampRule::Create { before_max_ms, after_max_ms } = settings.timestamps {
-        let newest = header.newest_timestamp();
-        let ahead = newest.saturating_sub(now.as_millis());
-        let behind = now.as_millis().saturating_sub(header.base_timestamp);
-        // -1 is "no timestamp", which Kafka lets through.
-        if newest >= 0 && (ahead > after_max_ms || behind > before_max_ms) {
-            return Err(Error::InvalidTimestamp { timestamp: newest });
-        }
-    }
-    Ok(())
 }

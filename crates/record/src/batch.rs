@@ -78,6 +78,9 @@ impl Batch {
         if header.attributes.is_log_append_time() {
             return Err(Error::ProducerLogAppendTime);
         }
+        if header.attributes.has_delete_horizon() {
+            return refuse("the delete horizon is set by the broker");
+        }
         if header.producer_id < -1 {
             return refuse("the producer id is negative");
         }

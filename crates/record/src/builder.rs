@@ -3,7 +3,7 @@
 use crate::header::{ATTRIBUTES_AT, HEADER_BYTES, LENGTH_PREFIX_BYTES};
 use crate::{Attributes, Batch, BatchHeader, Compression, Error, crc32c, crc32c_append, varint};
 use bytes::{BufMut, BytesMut};
-use tramline_types::{Message, ProducerId, Timestamp};
+use tramline_types::{Header, Message, ProducerId, Timestamp};
 
 /// Collects messages into one batch at base offset 0.
 #[derive(Debug)]
@@ -46,31 +46,14 @@ impl BatchBuilder {
         self.max_timestamp = self.max_timestamp.max(timestamp);
         let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
         let offset_delta = wide(self.count);
-        // Attributes (unused, one byte), deltas, key, value, headers.
-        let length = 1
-            + varint::len(timestamp_delta)
-            + varint::len(offset_delta)
-            + field_len(message.key.as_deref())
-            + field_len(message.value.as_deref())
-            + varint::len(wide(message.headers.len()))
-            + message
-                .headers
-                .iter()
-                .map(|header| field_len(Some(&header.name)) + field_len(header.value.as_deref()))
-                .sum::<usize>();
-        let out = &mut self.records;
-        out.reserve(length + varint::len(wide(length)));
-        varint::put(out, wide(length));
-        out.put_u8(0);
-        varint::put(out, timestamp_delta);
-        varint::put(out, offset_delta);
-        put_field(out, message.key.as_deref());
-        put_field(out, message.value.as_deref());
-        varint::put(out, wide(message.headers.len()));
-        for header in &message.headers {
-            put_field(out, Some(&header.name));
-            put_field(out, header.value.as_deref());
-        }
+        let fields = Fields {
+            timestamp_delta,
+            offset_delta,
+            key: message.key.as_deref(),
+            value: message.value.as_deref(),
+            headers: &message.headers,
+        };
+        fields.encode_into(&mut self.records);
         self.count += 1;
     }
 
@@ -99,7 +82,7 @@ impl BatchBuilder {
         // Readers take the opened records' lengths as i32 as well.
         i32::try_from(self.records.len()).map_err(too_large)?;
         let count = i32::try_from(self.count).map_err(too_large)?;
-        let records = self.compression.compress(&self.records)?;
+        let records = self.compression.compress(&self.records, None)?;
         let batch_length = HEADER_BYTES - LENGTH_PREFIX_BYTES + records.len();
         let (producer_id, producer_epoch, base_sequence) =
             self.producer.unwrap_or((ProducerId(-1), -1, -1));
@@ -122,6 +105,44 @@ impl BatchBuilder {
         bytes.put_slice(&header.encode());
         bytes.put_slice(&records);
         Ok(Batch::from_parts(header, bytes.freeze()))
+    }
+}
+
+/// What one record is made of.
+pub(crate) struct Fields<'a> {
+    pub(crate) timestamp_delta: i64,
+    pub(crate) offset_delta: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [Header],
+}
+
+impl Fields<'_> {
+    /// Appends the record in its stored form: attributes (unused, one byte), deltas, key, value,
+    /// headers, after their length.
+    pub(crate) fn encode_into(&self, out: &mut BytesMut) {
+        let headers = self.headers.iter();
+        let length = 1
+            + varint::len(self.timestamp_delta)
+            + varint::len(self.offset_delta)
+            + field_len(self.key)
+            + field_len(self.value)
+            + varint::len(wide(self.headers.len()))
+            + headers
+                .map(|header| field_len(Some(&header.name)) + field_len(header.value.as_deref()))
+                .sum::<usize>();
+        out.reserve(length + varint::len(wide(length)));
+        varint::put(out, wide(length));
+        out.put_u8(0);
+        varint::put(out, self.timestamp_delta);
+        varint::put(out, self.offset_delta);
+        put_field(out, self.key);
+        put_field(out, self.value);
+        varint::put(out, wide(self.headers.len()));
+        for header in self.headers {
+            put_field(out, Some(&header.name));
+            put_field(out, header.value.as_deref());
+        }
     }
 }
 

@@ -67,14 +67,16 @@ impl Compression {
         }
     }
 
-    /// Compresses; `None` copies.
-    pub(crate) fn compress(self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    /// Compresses, where the codec has levels by this one; `None` copies.
+    pub(crate) fn compress(self, bytes: &[u8], level: Option<i32>) -> Result<Vec<u8>, Error> {
         let compressed = match self {
             Self::None => Ok(bytes.to_vec()),
-            Self::Gzip => gzip_compress(bytes),
+            Self::Gzip => gzip_compress(bytes, level),
             Self::Snappy => snappy_compress(bytes),
             Self::Lz4 => lz4_compress(bytes),
-            Self::Zstd => zstd::bulk::compress(bytes, zstd::DEFAULT_COMPRESSION_LEVEL),
+            Self::Zstd => {
+                zstd::bulk::compress(bytes, level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL))
+            }
         };
         compressed.map_err(|error| Error::Compress { codec: self, detail: error.to_string() })
     }
@@ -186,9 +188,11 @@ fn snappy_compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-fn gzip_compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+fn gzip_compress(bytes: &[u8], level: Option<i32>) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    flate2::bufread::GzEncoder::new(bytes, flate2::Compression::default()).read_to_end(&mut out)?;
+    let level = level.and_then(|level| u32::try_from(level).ok()).filter(|level| *level <= 9);
+    let level = level.map_or_else(flate2::Compression::default, flate2::Compression::new);
+    flate2::bufread::GzEncoder::new(bytes, level).read_to_end(&mut out)?;
     Ok(out)
 }
 

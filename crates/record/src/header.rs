@@ -1,6 +1,7 @@
 //! The 61 bytes in front of the records, and what they must agree on.
 
 use crate::{Compression, Error};
+use tramline_types::Timestamp;
 
 /// The size of a batch's header; the records follow.
 pub const HEADER_BYTES: usize = 61;
@@ -28,6 +29,7 @@ impl Attributes {
     pub(crate) const LOG_APPEND_TIME: u16 = 1 << 3;
     const TRANSACTIONAL: u16 = 1 << 4;
     const CONTROL: u16 = 1 << 5;
+    pub(crate) const DELETE_HORIZON: u16 = 1 << 6;
 
     /// The codec of the records; an error for the ids 5 to 7, which mean nothing.
     pub fn compression(self) -> Result<Compression, Error> {
@@ -43,6 +45,15 @@ impl Attributes {
     /// Part of a transaction.
     pub const fn is_transactional(self) -> bool {
         self.0 & Self::TRANSACTIONAL != 0
+    }
+
+    /// The base timestamp says until when compaction keeps the batch's tombstones (KIP-534).
+    pub const fn has_delete_horizon(self) -> bool {
+        self.0 & Self::DELETE_HORIZON != 0
+    }
+
+    pub(crate) const fn with_compression(self, compression: Compression) -> Self {
+        Self((self.0 & !Self::COMPRESSION) | compression.id() as u16)
     }
 
     /// A transaction marker, written by a broker only.
@@ -111,10 +122,19 @@ impl BatchHeader {
     /// The newest timestamp that a time index should know. Nothing makes a producer set the max
     /// timestamp, so that the base timestamp counts as well.
     pub fn newest_timestamp(&self) -> i64 {
-        if self.attributes.is_log_append_time() {
+        if self.attributes.is_log_append_time() || self.attributes.has_delete_horizon() {
             self.max_timestamp
         } else {
             self.max_timestamp.max(self.base_timestamp)
+        }
+    }
+
+    /// Until when compaction keeps the batch's tombstones, once it has seen them.
+    pub const fn delete_horizon(&self) -> Option<Timestamp> {
+        if self.attributes.has_delete_horizon() {
+            Some(Timestamp::from_millis(self.base_timestamp))
+        } else {
+            None
         }
     }
 

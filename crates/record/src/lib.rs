@@ -19,6 +19,7 @@ mod error;
 mod fuzz;
 mod header;
 mod records;
+mod rewrite;
 mod varint;
 
 pub use batch::{Batch, stamp};
@@ -28,6 +29,7 @@ pub use error::Error;
 pub use fuzz::fuzz_batch;
 pub use header::{Attributes, BatchHeader, HEADER_BYTES};
 pub use records::{Record, Records};
+pub use rewrite::Codec;
 pub use tramline_types::Header;
 
 /// The CRC32C (Castagnoli) of these bytes.

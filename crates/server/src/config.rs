@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tramline_broker::{GroupOptions, MemoryOptions, Options, TopicDefaults};
+use tramline_broker::{CompactionOptions, GroupOptions, MemoryOptions, Options, TopicDefaults};
 use tramline_store::DiskOptions;
 use tramline_types::limits;
 
@@ -99,6 +99,8 @@ pub(crate) struct Topics {
     pub(crate) auto_create: bool,
     pub(crate) retention_check_interval: Span,
     pub(crate) producer_expiration: Span,
+    pub(crate) compaction_interval: Span,
+    pub(crate) compaction_memory: Size,
     pub(crate) defaults: BTreeMap<String, String>,
 }
 
@@ -195,6 +197,8 @@ impl Default for Topics {
             auto_create: options.auto_create_topics,
             retention_check_interval: Span(options.retention_check_interval),
             producer_expiration: Span(options.producer_id_expiration),
+            compaction_interval: Span(options.compaction.interval),
+            compaction_memory: Size(options.compaction.map_bytes_max as u64),
             defaults: BTreeMap::new(),
         }
     }
@@ -267,6 +271,12 @@ impl Config {
             topic_defaults: TopicDefaults::new(defaults).context("`topics.defaults`")?,
             retention_check_interval: self.topics.retention_check_interval.0,
             producer_id_expiration: self.topics.producer_expiration.0,
+            compaction: CompactionOptions {
+                interval: self.topics.compaction_interval.0,
+                map_bytes_max: self.topics.compaction_memory.as_usize(),
+                ..CompactionOptions::default()
+            },
+            shown: self.shown(),
             groups: GroupOptions {
                 session_timeout_min: self.groups.session_timeout_min.0,
                 session_timeout_max: self.groups.session_timeout_max.0,
@@ -274,10 +284,33 @@ impl Config {
                 members_max: self.groups.members_max,
                 offsets_retention: self.groups.offsets_retention.0,
                 offset_metadata_bytes_max: self.groups.offset_metadata_max.as_usize(),
+                ..GroupOptions::default()
             },
             data_dir: self.data_dir_absolute(),
             memory: MemoryOptions::of(self.memory_budget.as_usize()),
+            ..Options::default()
         })
+    }
+
+    /// What Kafka's clients are shown of the rest, by Kafka's names.
+    fn shown(&self) -> BTreeMap<&'static str, String> {
+        let data_dir = self.data_dir.display().to_string();
+        let mut shown = BTreeMap::from([
+            ("log.dir", data_dir.clone()),
+            ("log.dirs", data_dir),
+            ("max.connections", self.kafka.connections_max.to_string()),
+            ("socket.request.max.bytes", self.kafka.request_max.0.to_string()),
+        ]);
+        let node_id = tramline_kafka::Options::default().node_id.to_string();
+        shown.insert("broker.id", node_id.clone());
+        shown.insert("node.id", node_id);
+        if let Listen::At(address) = &self.kafka.listen {
+            shown.insert("listeners", format!("PLAINTEXT://{address}"));
+        }
+        if let Some(at) = &self.kafka.advertised {
+            shown.insert("advertised.listeners", format!("PLAINTEXT://{}:{}", at.host, at.port));
+        }
+        shown
     }
 
     /// The store's part: of the memory budget a quarter for the tail cache and an eighth for the

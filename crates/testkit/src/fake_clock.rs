@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tramline_types::{Clock, Monotonic, Timestamp};
+use tramline_types::{Clock, Monotonic, Steady, Timestamp};
 
 /// A clock moved by hand. A clone is a handle to the same clock.
 #[derive(Clone)]
@@ -23,6 +23,7 @@ pub struct FakeClock {
 struct State {
     wall: Timestamp,
     monotonic: Monotonic,
+    steady: Steady,
     sleepers: BTreeMap<(Monotonic, u64), Waker>,
     sleeper_next: u64,
 }
@@ -44,6 +45,7 @@ impl FakeClock {
         let state = State {
             wall,
             monotonic: Monotonic::default(),
+            steady: Steady::new(wall, Monotonic::default()),
             sleepers: BTreeMap::new(),
             sleeper_next: 0,
         };
@@ -85,6 +87,12 @@ impl FakeClock {
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
         self.state.lock().wall
+    }
+
+    fn steady(&self) -> Timestamp {
+        let mut state = self.state.lock();
+        let (wall, monotonic) = (state.wall, state.monotonic);
+        state.steady.advance(wall, monotonic)
     }
 
     fn monotonic(&self) -> Monotonic {

@@ -18,6 +18,12 @@ impl Timestamp {
         self.0
     }
 
+    /// This time and a span more, saturating at the representable maximum.
+    #[must_use]
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
     /// This time less a span, saturating at the representable minimum.
     #[must_use]
     pub const fn minus_millis(self, millis: i64) -> Self {
@@ -83,6 +89,25 @@ impl Steady {
         self.seen = self.seen.max(now);
         let millis = self.nanos / Self::NANOS_PER_MILLI;
         Timestamp(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+}
+
+/// Wall-clock time with what it may really be after a jump: nobody's records expire, and nobody's
+/// are refused, because an operator or NTP set the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// As the clock says: what is stored.
+    pub wall: Timestamp,
+    /// It is at least this: what ages are reckoned by. Never above `wall`.
+    pub earliest: Timestamp,
+    /// It is at most this. Never below `wall`.
+    pub latest: Timestamp,
+}
+
+impl Times {
+    /// Out of what both clocks say: one of them is right.
+    pub fn new(wall: Timestamp, steady: Timestamp) -> Self {
+        Self { wall, earliest: wall.min(steady), latest: wall.max(steady) }
     }
 }
 

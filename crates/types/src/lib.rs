@@ -9,7 +9,7 @@ mod message;
 mod name;
 mod offset;
 
-pub use clock::{Clock, Monotonic, Steady, Timestamp};
+pub use clock::{Clock, Monotonic, Steady, Times, Timestamp};
 pub use error_kind::ErrorKind;
 pub use id::{ConnectionId, LogId, ProducerId, TopicId};
 pub use message::{Header, Message};

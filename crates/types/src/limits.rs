@@ -42,6 +42,11 @@ pub const QUOTA_HOLDERS_MAX: usize = 10_000;
 pub const PARTITIONS_MAX: usize = 200_000;
 /// What record batches may grow to when the broker has to open one.
 pub const BATCH_BYTES_OPENED_MAX: usize = 64 * 1024 * 1024;
+/// The latest offset of each key while a partition is compacted (Kafka
+/// `log.cleaner.dedupe.buffer.size`).
+pub const COMPACTION_MAP_BYTES: usize = 32 * 1024 * 1024;
+/// Records of one batch that are named when the batch is refused because of them.
+pub const RECORD_ERRORS_MAX: usize = 1000;
 /// Headers of one record.
 pub const RECORD_HEADERS_MAX: usize = 10_000;
 /// Members of one consumer group.

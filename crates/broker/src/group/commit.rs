@@ -35,12 +35,13 @@ impl Groups {
         };
         shared.step(&group, check)?;
         let at = shared.clock.steady();
+        let metadata_bytes_max = shared.options().offset_metadata_bytes_max;
         let mut entries = Vec::new();
         let mut forgotten = Vec::new();
         let mut results = Vec::new();
         let mut bytes = 3 * ENTRY_BYTES + group.id.as_str().len();
         for commit in &request.offsets {
-            let fits = commit.metadata.len() <= shared.options.offset_metadata_bytes_max;
+            let fits = commit.metadata.len() <= metadata_bytes_max;
             results.push(if fits { Ok(()) } else { Err(Error::OffsetMetadataTooLarge) });
             if !fits {
                 continue;
@@ -289,7 +290,7 @@ impl Shared {
 
     /// Drops offsets that have been kept long enough, and groups that have nothing left.
     pub(super) async fn sweep(&self) {
-        let retention = i64::try_from(self.options.offsets_retention.as_millis());
+        let retention = i64::try_from(self.options().offsets_retention.as_millis());
         let limit = self.clock.steady().minus_millis(retention.unwrap_or(i64::MAX));
         for group in self.all() {
             let (expired, n_kept) = {

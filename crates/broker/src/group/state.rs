@@ -104,6 +104,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Goes by other rules from here on.
+    pub(crate) const fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// An empty group.
     pub(crate) const fn new(rules: Rules) -> Self {
         Self {

@@ -2,12 +2,9 @@
 
 use super::Shared;
 use parking_lot::Mutex;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::Notify;
 use tramline_types::{GroupId, Monotonic};
-
-/// How often retention is looked at (Kafka's `offsets.retention.check.interval.ms`).
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// When which group wants to be woken. A group may stand here more than once.
 pub(super) struct Timers {
@@ -32,6 +29,11 @@ impl Timers {
         }
     }
 
+    /// Looks again when to wake.
+    pub(super) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
     fn first(&self) -> Option<Monotonic> {
         self.queue.lock().first().map(|(at, _)| *at)
     }
@@ -44,8 +46,9 @@ impl Timers {
 }
 
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut sweep_at = shared.clock.monotonic().plus(SWEEP_INTERVAL);
+    let mut swept_at = shared.clock.monotonic();
     loop {
+        let sweep_at = swept_at.plus(shared.options().offsets_check_interval);
         let deadline = shared.timers.first().map_or(sweep_at, |first| first.min(sweep_at));
         tokio::select! {
             biased; // What is due first, or a busy node would expire nobody.
@@ -55,7 +58,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     shared.fire(&group, at);
                 }
                 if sweep_at <= now {
-                    sweep_at = now.plus(SWEEP_INTERVAL);
+                    swept_at = now;
                     shared.sweep().await;
                 }
             }

@@ -140,5 +140,7 @@ pub(super) const LOG_SETTINGS: PartitionSettings = PartitionSettings {
     message_bytes_max: limits::BATCH_BYTES_MAX,
     timestamps: TimestampRule::Create { before_max_ms: i64::MAX, after_max_ms: i64::MAX },
     retention: Retention { age_ms_max: None, bytes_max: None },
+    compaction: None,
+    compression: None,
     durability: Durability::Sync,
 };

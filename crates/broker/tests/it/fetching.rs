@@ -34,7 +34,7 @@ async fn a_long_poll_ends_at_its_time_with_what_there_is() {
     let waiting = tokio::spawn(async move {
         broker.fetch(request(&topic, 0, 1 << 20, Duration::from_secs(5))).await.remove(0)
     });
-    while node.clock.sleepers() < 3 {
+    while node.clock.sleepers() < 4 {
         tokio::task::yield_now().await;
     }
     node.clock.advance(Duration::from_secs(5));

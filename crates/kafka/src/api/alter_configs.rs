@@ -1,15 +1,17 @@
-//! AlterConfigs (key 33, v0-2): sets all settings of topics at once; what is not named goes back
-//! to its default.
+//! AlterConfigs (key 33, v0-2): sets all settings of a topic or of the broker at once; what is not
+//! named goes back to its default.
 //!
 //! v2 is flexible. Kafka's clients prefer IncrementalAlterConfigs.
 
 use super::{
-    describe_configs::TOPIC,
-    incremental_alter_configs::{Refusal, apply, check_resource, invalid},
+    describe_configs::{BROKER, TOPIC},
+    incremental_alter_configs::{Refusal, apply, invalid},
 };
 use crate::context::{Call, Context};
 use std::collections::HashSet;
-use tramline_broker::{Change, Mode, SettingChange, TopicSettings};
+use tramline_broker::{
+    Change, Mode, SettingChange, SettingDescription, SettingSource, TopicSettings,
+};
 use tramline_wire::kafka::{
     VersionRange,
     alter_configs::{
@@ -43,7 +45,6 @@ pub(super) async fn handle(
 }
 
 async fn alter(cx: &Context, wanted: &AlterConfigsResource, mode: Mode) -> Result<(), Refusal> {
-    check_resource(wanted.resource_type)?;
     let mut names = HashSet::new();
     let mut changes = Vec::with_capacity(wanted.configs.len());
     for config in &wanted.configs {
@@ -56,15 +57,32 @@ async fn alter(cx: &Context, wanted: &AlterConfigsResource, mode: Mode) -> Resul
         let change = Change::Set(value.to_string());
         changes.push(SettingChange { name: config.name.to_string(), change });
     }
-    debug_assert_eq!(wanted.resource_type, TOPIC);
-    if let Ok(topic) = crate::from_wire::topic(cx, &wanted.resource_name) {
-        let settings = topic.settings();
-        let others = settings.overrides().keys().filter(|name| {
-            // What is set at creation stays, or no topic that has such could be altered so.
-            !names.contains(name.as_str()) && !TopicSettings::is_fixed(name)
-        });
-        let reset = |name: &String| SettingChange { name: name.clone(), change: Change::Reset };
-        changes.extend(others.map(reset));
+    let others = set(cx, wanted).into_iter().filter(|name| !names.contains(name.as_str()));
+    changes.extend(others.map(|name| SettingChange { name, change: Change::Reset }));
+    apply(cx, (wanted.resource_type, &wanted.resource_name), (changes, mode)).await
+}
+
+/// What is set for a resource.
+fn set(cx: &Context, wanted: &AlterConfigsResource) -> Vec<String> {
+    let of_broker = |settings: Vec<SettingDescription>, source| {
+        let is_set = |setting: &SettingDescription| {
+            setting.synonyms.iter().any(|synonym| synonym.source == source)
+        };
+        settings.into_iter().filter(is_set).map(|setting| setting.name.to_owned()).collect()
+    };
+    match wanted.resource_type {
+        TOPIC => crate::from_wire::topic(cx, &wanted.resource_name)
+            .map(|topic| {
+                // What is set at creation stays, or no topic that has such could be altered so.
+                let settings = topic.settings();
+                let set = settings.overrides().keys().filter(|name| !TopicSettings::is_fixed(name));
+                set.cloned().collect()
+            })
+            .unwrap_or_default(),
+        BROKER if wanted.resource_name.is_empty() => {
+            of_broker(cx.broker().describe_all_brokers_settings(), SettingSource::AllBrokers)
+        }
+        BROKER => of_broker(cx.broker().describe_broker_settings(), SettingSource::ThisBroker),
+        _ => Vec::new(),
     }
-    apply(cx, &wanted.resource_name, (changes, mode)).await
 }

@@ -140,7 +140,7 @@ fn configs(cx: &Context, topic: &Topic) -> Vec<CreatableTopicConfigs> {
     let settings = cx.broker().describe_topic_settings(Some(topic)).into_iter();
     let config = |setting: tramline_broker::SettingDescription| CreatableTopicConfigs {
         name: KafkaStr::from_static(setting.name),
-        value: Some(text(&setting.value)),
+        value: setting.value.as_deref().map(text),
         read_only: setting.read_only,
         config_source: to_wire::config_source(setting.source),
         is_sensitive: false,

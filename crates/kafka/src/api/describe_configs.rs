@@ -1,4 +1,4 @@
-//! DescribeConfigs (key 32, v1-4): every setting of topics and of the broker, with its default,
+//! DescribeConfigs (key 32, v1-4): every setting of topics, the broker and groups, with its default,
 //! its source and what it does.
 //!
 //! v1 adds synonyms, v3 adds types and documentation, v4 is flexible.
@@ -8,7 +8,7 @@ use crate::{
     error::ErrorCode,
     from_wire, to_wire,
 };
-use tramline_broker::SettingDescription;
+use tramline_broker::{SettingDescription, SettingKind, SettingSynonym};
 use tramline_wire::{
     KafkaStr,
     kafka::{
@@ -26,6 +26,8 @@ pub(super) const VERSIONS: VersionRange = VersionRange::new(1, 4);
 pub(super) const TOPIC: i8 = 2;
 /// `resource_type` of a broker.
 pub(super) const BROKER: i8 = 4;
+/// `resource_type` of a group.
+pub(super) const GROUP: i8 = 32;
 
 pub(super) async fn handle(
     cx: &Context,
@@ -69,13 +71,17 @@ fn settings(
             Ok(topic) => Ok(cx.broker().describe_topic_settings(Some(&topic))),
             Err(error) => Err((ErrorCode::from(&error), to_wire::message(&error))),
         },
-        // The defaults for all brokers that could be changed while they run: there are none.
-        BROKER if wanted.resource_name.is_empty() => Ok(Vec::new()),
+        // What was set for all brokers while they ran, and nothing else.
+        BROKER if wanted.resource_name.is_empty() => {
+            Ok(cx.broker().describe_all_brokers_settings())
+        }
         BROKER if wanted.resource_name.parse() == Ok(cx.node_id()) => {
             Ok(cx.broker().describe_broker_settings())
         }
         BROKER => refuse("no broker has this id"),
-        _ => refuse("only topics and brokers have settings here"),
+        GROUP if wanted.resource_name.is_empty() => refuse("a group has a name"),
+        GROUP => Ok(cx.broker().describe_group_settings()),
+        _ => refuse("only topics, brokers and groups have settings here"),
     }
 }
 
@@ -90,10 +96,10 @@ fn configs(
     };
     let config = |setting: SettingDescription| DescribeConfigsResourceResult {
         name: KafkaStr::from_static(setting.name),
-        value: Some(to_wire::text(&setting.value)),
+        value: setting.value.as_deref().filter(|_| !is_secret(&setting)).map(to_wire::text),
         read_only: setting.read_only,
         config_source: to_wire::config_source(setting.source),
-        is_sensitive: false,
+        is_sensitive: is_secret(&setting),
         synonyms: if detail.synonyms { synonyms(&setting) } else { Vec::new() },
         config_type: to_wire::config_type(setting.kind),
         documentation: detail.documentation.then(|| KafkaStr::from_static(setting.doc)),
@@ -102,11 +108,14 @@ fn configs(
 }
 
 fn synonyms(setting: &SettingDescription) -> Vec<DescribeConfigsSynonym> {
-    let places = to_wire::synonyms(setting).into_iter();
-    let synonym = |(name, source, value): (_, _, &str)| DescribeConfigsSynonym {
-        name: KafkaStr::from_static(name),
-        value: Some(to_wire::text(value)),
-        source: to_wire::config_source(source),
+    let synonym = |synonym: &SettingSynonym| DescribeConfigsSynonym {
+        name: KafkaStr::from_static(synonym.name),
+        value: synonym.value.as_deref().map(to_wire::text),
+        source: to_wire::config_source(synonym.source),
     };
-    places.map(synonym).collect()
+    setting.synonyms.iter().map(synonym).collect()
+}
+
+fn is_secret(setting: &SettingDescription) -> bool {
+    setting.kind == SettingKind::Password
 }

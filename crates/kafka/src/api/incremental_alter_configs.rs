@@ -1,15 +1,16 @@
-//! IncrementalAlterConfigs (key 44, v0-1): changes settings of topics, all of a topic or none.
+//! IncrementalAlterConfigs (key 44, v0-1): changes settings of topics and of the broker,
+//! all of one resource or none.
 //!
-//! v1 is flexible. The broker's own settings live in its configuration file.
+//! v1 is flexible. Groups take defaults only: theirs belong to kinds of group that are not here.
 
-use super::describe_configs::{BROKER, TOPIC};
+use super::describe_configs::{BROKER, GROUP, TOPIC};
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
     to_wire,
 };
 use std::collections::HashSet;
-use tramline_broker::{Change, Error, Mode, SettingChange};
+use tramline_broker::{Change, Error, Mode, SettingChange, SettingScope};
 use tramline_types::TopicName;
 use tramline_wire::{
     KafkaStr,
@@ -49,33 +50,44 @@ pub(super) async fn handle(
 }
 
 async fn alter(cx: &Context, wanted: &AlterConfigsResource, mode: Mode) -> Result<(), Refusal> {
-    check_resource(wanted.resource_type)?;
     let mut names = HashSet::new();
     if !wanted.configs.iter().all(|config| names.insert(config.name.as_str())) {
         return Err(invalid("a setting is in the request twice"));
     }
     let changes = wanted.configs.iter().map(change).collect::<Result<_, _>>()?;
-    apply(cx, &wanted.resource_name, (changes, mode)).await
+    apply(cx, (wanted.resource_type, &wanted.resource_name), (changes, mode)).await
 }
 
-/// Whether a resource's settings can be changed here.
-pub(super) fn check_resource(resource_type: i8) -> Result<(), Refusal> {
-    match resource_type {
-        TOPIC => Ok(()),
-        BROKER => Err(invalid("the broker's settings live in its configuration file")),
-        _ => Err(invalid("only topics have settings that can be changed")),
-    }
-}
-
-/// Changes a topic's settings, all or none.
+/// Changes the settings of one resource, all or none.
 pub(super) async fn apply(
     cx: &Context,
-    topic: &str,
+    (resource_type, name): (i8, &str),
     (changes, mode): (Vec<SettingChange>, Mode),
 ) -> Result<(), Refusal> {
     let refuse = |error: Error| (ErrorCode::from(&error), to_wire::message(&error));
-    let name = TopicName::parse(topic).map_err(|error| refuse(error.into()))?;
-    cx.broker().alter_topic(&name, changes, mode).await.map_err(refuse)
+    match resource_type {
+        TOPIC => {
+            let name = TopicName::parse(name).map_err(|error| refuse(error.into()))?;
+            cx.broker().alter_topic(&name, changes, mode).await.map_err(refuse)
+        }
+        BROKER => {
+            let scope = broker_scope(cx, name)?;
+            cx.broker().alter_broker(scope, changes, mode).await.map_err(refuse)
+        }
+        GROUP => cx.broker().check_group_settings(&changes).map_err(refuse),
+        _ => Err(invalid("only topics, brokers and groups have settings here")),
+    }
+}
+
+/// No name is all brokers.
+fn broker_scope(cx: &Context, name: &str) -> Result<SettingScope, Refusal> {
+    if name.is_empty() {
+        Ok(SettingScope::AllBrokers)
+    } else if name.parse() == Ok(cx.node_id()) {
+        Ok(SettingScope::ThisBroker)
+    } else {
+        Err(invalid("no broker has this id"))
+    }
 }
 
 fn change(config: &AlterableConfig) -> Result<SettingChange, Refusal> {

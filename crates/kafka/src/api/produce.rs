@@ -1,6 +1,8 @@
-//! Produce (key 0, v3-13): one batch per partition, passed on as it is.
+//! Produce (key 0, v3-13): one batch per partition, passed on as it is unless a setting of
+//! the topic asks for more.
 //!
-//! v5 adds `log_start_offset`, v7 allows zstd, v8 adds error messages, v9 is flexible, v13 names
+//! v5 adds `log_start_offset`, v7 allows zstd, v8 adds error messages and names
+//! the records that are at fault, v9 is flexible, v13 names
 //! topics by id. acks=1 waits for durability like acks=all; acks=0 has no answer.
 
 use super::{Applied, Applying, Outcome, encode};
@@ -10,15 +12,15 @@ use crate::{
     from_wire, quota, to_wire,
 };
 use std::sync::Arc;
-use tramline_broker::{Error, PublishItem, Published, Publishing, QuotaKind, Topic};
+use tramline_broker::{Error, PublishItem, Published, Publishing, QuotaKind, RecordRule, Topic};
 use tramline_record::{Batch, Compression};
 use tramline_wire::{
     DecodeError, EncodeError, KafkaStr, Reader,
     kafka::{
         VersionRange,
         produce::{
-            PartitionProduceResponse, PartitionView, ProduceResponse, ProduceView,
-            TopicProduceResponse,
+            BatchIndexAndErrorMessage, PartitionProduceResponse, PartitionView, ProduceResponse,
+            ProduceView, TopicProduceResponse,
         },
     },
 };
@@ -34,23 +36,37 @@ const TOPIC_ID_SINCE: i16 = 13;
 struct Refusal {
     code: ErrorCode,
     message: Option<KafkaStr>,
+    records: Vec<BatchIndexAndErrorMessage>,
 }
 
 impl Refusal {
     fn new(code: ErrorCode, message: &'static str) -> Self {
-        Self { code, message: Some(KafkaStr::from_static(message)) }
+        Self { code, message: Some(KafkaStr::from_static(message)), records: Vec::new() }
     }
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { code: ErrorCode::from(&error), message: to_wire::message(&error) }
+        let records = match &error {
+            Error::InvalidRecords(errors) => errors.records.iter().map(record_error).collect(),
+            _ => Vec::new(),
+        };
+        Self { code: ErrorCode::from(&error), message: to_wire::message(&error), records }
+    }
+}
+
+fn record_error((batch_index, rule): &(i32, RecordRule)) -> BatchIndexAndErrorMessage {
+    let message = KafkaStr::from_static(rule.as_str());
+    BatchIndexAndErrorMessage {
+        batch_index: *batch_index,
+        batch_index_error_message: Some(message),
     }
 }
 
 impl From<tramline_record::Error> for Refusal {
     fn from(error: tramline_record::Error) -> Self {
-        Self { code: ErrorCode::from(&error), message: to_wire::message(&error) }
+        let (code, message) = (ErrorCode::from(&error), to_wire::message(&error));
+        Self { code, message, records: Vec::new() }
     }
 }
 
@@ -202,6 +218,7 @@ fn respond(
             index,
             error_code: cx.refuse(call.api, refusal.code),
             base_offset: -1,
+            record_errors: refusal.records,
             error_message: refusal.message,
             ..PartitionProduceResponse::default()
         },

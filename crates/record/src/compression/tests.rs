@@ -14,7 +14,7 @@ fn every_codec_round_trips_at_sizes_around_its_blocks() {
     for codec in CODECS {
         for length in [0, 1, 100, 32 * 1024 - 1, 32 * 1024, 32 * 1024 + 1, 70_000, 1_000_000] {
             let plain = text(length);
-            let compressed = codec.compress(&plain).unwrap();
+            let compressed = codec.compress(&plain, None).unwrap();
             let opened = codec.decompress(compressed.into(), length).unwrap();
             assert_eq!(opened, plain, "{codec} {length}");
         }
@@ -32,7 +32,7 @@ fn uncompressed_bytes_are_passed_on_within_the_cap() {
 #[test]
 fn one_byte_over_the_cap_is_refused() {
     for codec in CODECS {
-        let compressed = Bytes::from(codec.compress(&text(50_000)).unwrap());
+        let compressed = Bytes::from(codec.compress(&text(50_000), None).unwrap());
         assert!(codec.decompress(compressed.clone(), 50_000).is_ok(), "{codec}");
         let refused = codec.decompress(compressed, 49_999);
         assert_eq!(refused, Err(Error::OpenedTooLarge(49_999)), "{codec}");
@@ -43,7 +43,7 @@ fn one_byte_over_the_cap_is_refused() {
 fn a_bomb_is_stopped_at_the_cap() {
     let zeros = vec![0; 64 << 20];
     for codec in CODECS {
-        let bomb = Bytes::from(codec.compress(&zeros).unwrap());
+        let bomb = Bytes::from(codec.compress(&zeros, None).unwrap());
         assert_eq!(codec.decompress(bomb, 1 << 20), Err(Error::OpenedTooLarge(1 << 20)), "{codec}");
     }
 }
@@ -51,7 +51,7 @@ fn a_bomb_is_stopped_at_the_cap() {
 #[test]
 fn cut_and_foreign_bytes_are_errors() {
     for codec in CODECS {
-        let compressed = Bytes::from(codec.compress(&text(200_000)).unwrap());
+        let compressed = Bytes::from(codec.compress(&text(200_000), None).unwrap());
         for cut in [1, 5, compressed.len() / 2, compressed.len() - 1] {
             let refused = codec.decompress(compressed.slice(..cut), 1 << 20);
             // The LZ4 decoder takes the end of its input for the end of the frame.
@@ -67,7 +67,7 @@ fn cut_and_foreign_bytes_are_errors() {
 #[test]
 fn a_cut_lz4_frame_opens_to_whole_blocks_or_not_at_all() {
     let plain = text(200_000);
-    let compressed = Bytes::from(Compression::Lz4.compress(&plain).unwrap());
+    let compressed = Bytes::from(Compression::Lz4.compress(&plain, None).unwrap());
     for cut in 0..compressed.len() {
         let Ok(opened) = Compression::Lz4.decompress(compressed.slice(..cut), 1 << 20) else {
             continue;
@@ -123,7 +123,8 @@ fn hostile_xerial_lengths_are_errors() {
 #[test]
 fn concatenated_gzip_members_are_one_text() {
     let codec = Compression::Gzip;
-    let both = [codec.compress(b"one ").unwrap(), codec.compress(b"two").unwrap()].concat();
+    let both =
+        [codec.compress(b"one ", None).unwrap(), codec.compress(b"two", None).unwrap()].concat();
     assert_eq!(codec.decompress(both.into(), 100).unwrap(), "one two");
 }
 
