@@ -200,9 +200,11 @@ async fn every_setting_is_described_with_default_source_and_doc() {
         assert_eq!(code, 0);
         assert!(configs.len() >= 10, "{name} has only {}", configs.len());
         for config in &configs {
-            let last = config.synonyms.last().unwrap();
-            assert_eq!(last.source, 5, "{}: the default comes last", config.name);
-            assert!(config.value.is_some() && config.config_type > 0);
+            // Kafka's null is a value that nobody gives.
+            let last = config.synonyms.last().map(|last| last.source);
+            assert_eq!(last.unwrap_or(5), 5, "{}: the default comes last", config.name);
+            assert_eq!(config.value.is_some(), last.is_some(), "{}", config.name);
+            assert!(config.config_type > 0);
             assert!(!config.documentation.as_ref().unwrap().is_empty(), "{}", config.name);
         }
     }
@@ -249,7 +251,7 @@ async fn settings_change_all_or_none() {
         (alter(2, "t", &[("retention.ms", 9, Some("1"))]), 42),
         (alter(2, "t", &[("retention.ms", 0, Some("1")), ("retention.ms", 1, None)]), 42),
         (alter(2, "none", &[("retention.ms", 0, Some("1"))]), 3),
-        (alter(4, "0", &[("num.partitions", 0, Some("1"))]), 42),
+        (alter(4, "7", &[("num.partitions", 0, Some("1"))]), 42),
         (alter(2, "t", &[("max.message.bytes", 1, None)]), 0),
     ];
     for (request, code) in cases {
