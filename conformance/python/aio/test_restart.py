@@ -37,7 +37,10 @@ async def test_a_member_goes_on_and_its_successor_resumes(own_clients, name, how
     await first.commit()
     restart(own_clients.broker, how)
     await send(producer, topic, numbers(10, 20))
-    assert values(await read(first, 10)) == numbers(10, 20)
+    came = set()
+    while len(came) < 10:  # Forgotten by the broker, it may read again from its commit.
+        came.update(values(await read(first, 1)))
+    assert came == set(numbers(10, 20))
 
     async def committed():
         try:

@@ -142,7 +142,10 @@ def test_a_member_goes_on_and_its_successor_resumes(own_clients, name, how):
     first.commit()
     restart(own_clients.broker, how)
     send(producer, topic, numbers(10, 20))
-    assert values(read(first, 10)) == numbers(10, 20)
+    came = set()
+    while len(came) < 10:  # Forgotten by the broker, it may read again from its commit.
+        came.update(values(read(first, 1)))
+    assert came == set(numbers(10, 20))
 
     def committed():
         try:
