@@ -109,6 +109,7 @@ impl Broker {
         tokio::spawn(queue::run_timers(broker.clone()));
         tokio::spawn(broker.clone().run_removals());
         tokio::spawn(compaction::run(broker.clone()));
+        tokio::spawn(broker.clone().run_transfers());
         Ok(broker)
     }
 

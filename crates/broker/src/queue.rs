@@ -8,6 +8,7 @@
 
 mod consumer;
 mod context;
+mod death;
 mod enqueue;
 mod future;
 mod load;
@@ -16,6 +17,7 @@ mod registry;
 mod settle;
 mod state;
 mod timer;
+mod transfer;
 mod unit;
 
 pub(crate) use context::Queues;

@@ -16,8 +16,9 @@ use crate::{Broker, Enqueuing, Error};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
+use tramline_catalog::Overflow;
 use tramline_log::{Bases, Partition, Together, append_together};
-use tramline_queue::{Arrival, Engine};
+use tramline_queue::{Arrival, Engine, Loaded};
 use tramline_record::{BatchBuilder, Compression};
 use tramline_store::{Op, Purpose, Reservation};
 use tramline_types::{Message, Timestamp, limits};
@@ -109,6 +110,9 @@ impl Broker {
             }
         }
         outstanding.done();
+        if !plan.refused.is_empty() {
+            self.dead_letter_refused(std::mem::take(&mut plan.refused));
+        }
         Enqueuing::new(Some(outstanding), plan.results)
     }
 }
@@ -122,6 +126,8 @@ pub(super) struct Plan<'a> {
     bytes: usize,
     persistent: bool,
     results: Vec<Result<(), EnqueueError>>,
+    /// What goes to a dead-letter target because its queue is at its bound.
+    refused: Vec<(Arc<Queue>, Loaded)>,
 }
 
 /// What a transient queue is to get.
@@ -151,7 +157,8 @@ impl<'a> Plan<'a> {
         let results = vec![Ok(()); n];
         let now = context.now();
         let (batches, transient) = (Vec::new(), Vec::new());
-        Self { context, now, batches, transient, bytes: 0, persistent: false, results }
+        let (bytes, persistent, refused) = (0, false, Vec::new());
+        Self { context, now, batches, transient, bytes, persistent, results, refused }
     }
 
     pub(super) const fn bytes(&self) -> usize {
@@ -160,6 +167,10 @@ impl<'a> Plan<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.batches.is_empty()
+    }
+
+    pub(super) fn result(&self, index: usize) -> Result<(), EnqueueError> {
+        self.results[index].clone()
     }
 
     pub(super) fn into_results(self) -> Vec<Result<(), EnqueueError>> {
@@ -186,6 +197,9 @@ impl<'a> Plan<'a> {
             let level = u16::from(options.priority.min(queue.settings.priority_max));
             if let Err(error) = queue.check_room(self.planned(&queue), bytes) {
                 self.results[index] = Err(error);
+                if queue.settings.overflow == Overflow::RejectPublishDeadLetter {
+                    self.refused.push((queue, arrival.loaded.clone()));
+                }
             } else if queue.is_transient() {
                 self.arrive(queue, level, &arrival);
             } else {
@@ -402,7 +416,7 @@ impl Queue {
 
     /// Whether publishes are refused at a bound.
     fn is_bounded(&self) -> bool {
-        self.settings.overflow != tramline_catalog::Overflow::DropHead
+        self.settings.overflow != Overflow::DropHead
             && (self.settings.length_max.is_some() || self.settings.bytes_max.is_some())
     }
 

@@ -4,7 +4,7 @@ use super::{Queue, message::loaded};
 use crate::Error;
 use std::sync::Arc;
 use tramline_log::{Partition, Reading};
-use tramline_queue::{Load, Loaded};
+use tramline_queue::{Load, Loaded, Place};
 use tramline_record::Batch;
 use tramline_store::Batches;
 use tramline_types::{Message, Offset, Timestamp, limits};
@@ -66,6 +66,20 @@ impl Queue {
         if let Some(engine) = &mut state.engine {
             engine.handle_loaded(load, records, next.max(load.from));
         }
+    }
+
+    /// Reads the message at a place and some that follow it.
+    pub(super) async fn read_from(&self, place: Place) -> Result<Vec<(Place, Loaded)>, Error> {
+        let partition = self.state.lock().partition(place.lane).cloned();
+        let Some(partition) = partition else { return Ok(Vec::new()) };
+        let from = i64::try_from(place.offset).unwrap_or(i64::MAX);
+        let batches = match partition.read(from, AGAIN_BYTES) {
+            Reading::Ready(read) => read?,
+            Reading::Pending(read) => read.await?,
+        };
+        let at = |offset| Place { lane: place.lane, offset };
+        let (records, _) = decode(&batches);
+        Ok(records.into_iter().map(|(offset, loaded)| (at(offset), loaded)).collect())
     }
 }
 

@@ -1,9 +1,10 @@
 //! A queue's messages as records, and records as messages.
 //!
 //! What the engine goes by travels in headers with text values, so that every protocol can read
-//! it: `expires-at` and `deliver-at` (milliseconds since 1970), `group`, `priority`. A record's
-//! time is when it was enqueued.
+//! it: `expires-at` and `deliver-at` (milliseconds since 1970), `message-group`. A record's time
+//! is when it was enqueued.
 
+use super::death::EXPIRES_AT;
 use crate::EnqueueOptions;
 use bytes::Bytes;
 use std::{
@@ -13,8 +14,9 @@ use std::{
 use tramline_queue::Loaded;
 use tramline_types::{Header, Message, Timestamp};
 
-const EXPIRES_AT: &str = "expires-at";
-const GROUP: &str = "group";
+/// The header of the time before which a message is not delivered.
+pub(super) const DELIVER_AT: &str = "deliver-at";
+const GROUP: &str = "message-group";
 
 /// Writes what the engine goes by into a message that is enqueued now.
 pub(super) fn stamp(message: &mut Message, options: &EnqueueOptions, now: Timestamp) {
@@ -28,7 +30,7 @@ pub(super) fn stamp(message: &mut Message, options: &EnqueueOptions, now: Timest
         put(EXPIRES_AT, Bytes::from(now.as_millis().saturating_add(ttl).to_string()));
     }
     if let Some(at) = options.deliver_at {
-        put("deliver-at", Bytes::from(at.as_millis().to_string()));
+        put(DELIVER_AT, Bytes::from(at.as_millis().to_string()));
     }
     if let Some(group) = &options.group {
         put(GROUP, group.clone());

@@ -1,6 +1,7 @@
 //! Queues over the memory back-end.
 
 mod bounds;
+mod dead_letter;
 mod delivery;
 mod restart;
 

@@ -1,0 +1,232 @@
+//! Dead messages move on: to what their queue's dead-letter exchange makes of them. Appending
+//! to the targets and settling at the source are one commit: a message is never in both, and
+//! never in neither.
+
+use super::{
+    Queue,
+    death::{self, Death, Dying},
+    enqueue::Plan,
+    unit::Afters,
+};
+use crate::{Broker, Enqueue, EnqueueError, EnqueueOptions, Error, Targets};
+use bytes::Bytes;
+use smallvec::SmallVec;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tramline_queue::{DeadReason, Loaded, Place, Transfer};
+use tramline_routing::{Message as RoutedBy, Value};
+use tramline_store::{Commit, Op, Purpose};
+use tramline_types::{ExchangeName, Message};
+
+/// Moved in one commit at most.
+const TRANSFERS_MAX: usize = 256;
+/// Until it is tried again where there was no space, or no route for what must not be lost.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What became of a batch.
+enum Moved {
+    All,
+    /// These have to wait.
+    Later(Vec<Place>),
+}
+
+impl Broker {
+    /// Moves dead messages. Runs until the broker closes.
+    pub(crate) async fn run_transfers(self) {
+        let context = Arc::clone(&self.queues_map().context);
+        loop {
+            while let Some(queue) = context.transfers.pop() {
+                self.transfer(&queue).await;
+            }
+            tokio::select! {
+                () = context.transfers.arrived() => {}
+                () = self.closed() => return,
+            }
+        }
+    }
+
+    async fn transfer(&self, queue: &Arc<Queue>) {
+        loop {
+            let transfers = {
+                let mut state = queue.state.lock();
+                let engine = state.engine.as_mut().filter(|_| !queue.is_gone());
+                let transfers = engine.map(|engine| engine.poll_transfers(TRANSFERS_MAX));
+                let transfers = transfers.unwrap_or_default();
+                if transfers.is_empty() {
+                    state.transferring = false;
+                    return;
+                }
+                transfers
+            };
+            if let Moved::Later(places) = self.transfer_some(queue, transfers).await {
+                let (broker, queue) = (self.clone(), Arc::clone(queue));
+                // The mark stays: whatever dies meanwhile waits as well.
+                self.queues_map().context.runtime.spawn(async move {
+                    let retry = broker.clock().monotonic().plus(RETRY);
+                    broker.clock().sleep_until(Some(retry)).await;
+                    if let Some(engine) = &mut queue.state.lock().engine {
+                        engine.handle_transfer_failed(&places);
+                    }
+                    broker.queues_map().context.transfers.push(&queue);
+                });
+                return;
+            }
+        }
+    }
+
+    /// Moves a batch in one commit.
+    async fn transfer_some(&self, queue: &Arc<Queue>, transfers: Vec<Transfer>) -> Moved {
+        let context = &self.queues_map().context;
+        let loaded = queue.read_places(&transfers).await;
+        let must_arrive = queue.settings.dead_letter_at_least_once;
+        let mut plan = Plan::new(context, transfers.len());
+        let (mut done, mut later) = (Vec::new(), Vec::new());
+        for (index, Transfer { place, reason }) in transfers.into_iter().enumerate() {
+            let dead = loaded.get(&place).and_then(|loaded| self.dead(queue, loaded, reason));
+            let lost = match dead {
+                Some(dead) => {
+                    plan.add(index, dead);
+                    plan.result(index) == Err(EnqueueError::Overflow)
+                }
+                None => true,
+            };
+            if lost && must_arrive && loaded.contains_key(&place) {
+                later.push(place);
+            } else {
+                done.push(place);
+            }
+        }
+        let bytes = plan.bytes() + 32 * done.len();
+        let purpose = if plan.is_empty() { Purpose::Upkeep } else { Purpose::Publish };
+        let reserving = self.store().reserve(purpose, bytes, plan.n_ops() + 1);
+        let Ok(reservation) = reserving.wait().await else {
+            done.append(&mut later);
+            return Moved::Later(done);
+        };
+        let mut afters = Afters::new();
+        let mut more = |ops: &mut SmallVec<[Op; 2]>| {
+            let mut state = queue.state.lock();
+            if let Some(engine) = &mut state.engine {
+                engine.handle_transferred(&done);
+                let ready = engine.ready();
+                ops.extend(state.take_ops(context.now()));
+                let after = queue.after_step(&mut state);
+                afters.push((Arc::clone(queue), after, ready));
+            }
+        };
+        let moved = if plan.is_empty() {
+            let mut ops = SmallVec::new();
+            more(&mut ops);
+            let ops: SmallVec<[Op; 1]> = ops.into_iter().collect();
+            if !ops.is_empty() {
+                self.store().submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+            }
+            true
+        } else {
+            plan.append(reservation, more, Box::new(|| ())).is_ok()
+        };
+        for (queue, after, ready) in afters {
+            queue.finish_step(after);
+            queue.wake(ready);
+        }
+        if !moved {
+            // A target was deleted meanwhile: the next try finds another route, or none.
+            later.append(&mut done);
+        } else {
+            plan.deliver_transient();
+        }
+        if later.is_empty() { Moved::All } else { Moved::Later(later) }
+    }
+
+    /// A dead message and where it goes; `None` when that is nowhere.
+    fn dead(&self, queue: &Queue, loaded: &Loaded, reason: DeadReason) -> Option<Enqueue> {
+        let exchange = queue.settings.dead_letter_exchange.as_ref()?;
+        let now = self.queues_map().context.now();
+        let (name, to) = (queue.name.as_str(), exchange.as_str());
+        let dying = Dying { queue: name, reason, to, now };
+        let (mut message, deaths) = death::add(&loaded.message, &dying);
+        if let Some(key) = &queue.settings.dead_letter_routing_key {
+            message.key = Some(Bytes::from(key.clone()));
+        }
+        let targets = self.dead_letter_targets(exchange, &message, &deaths);
+        if targets.is_empty() {
+            tracing::debug!(queue = name, "a dead message has nowhere to go");
+            return None;
+        }
+        let priority = death::find(&message, "priority")
+            .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+            .unwrap_or(0);
+        let options = EnqueueOptions { persistent: true, priority, ..EnqueueOptions::default() };
+        Some(Enqueue { targets, message, options })
+    }
+
+    fn dead_letter_targets(
+        &self,
+        exchange: &ExchangeName,
+        message: &Message,
+        deaths: &[Death],
+    ) -> Targets {
+        let key = message.key.clone().unwrap_or_default();
+        let header = |name: &str| {
+            let value = death::find(message, name)?;
+            Some(Value::Text(String::from_utf8(value.to_vec()).ok()?))
+        };
+        let routed = RoutedBy { keys: &[&key], header: &header };
+        let mut targets = self.route_dead_letter(exchange, &routed);
+        // A rejection is a consumer's will: it may send a message round.
+        if deaths.first().is_none_or(|death| death.reason != DeadReason::Rejected.as_str()) {
+            targets.retain(|target| !death::is_cycle(deaths, target.name.as_str()));
+        }
+        targets
+    }
+
+    /// Messages that a queue at its bound did not take go to its dead-letter target.
+    pub(super) fn dead_letter_refused(&self, refused: Vec<(Arc<Queue>, Loaded)>) {
+        let dead = |(queue, loaded): &(Arc<Queue>, Loaded)| {
+            self.dead(queue, loaded, DeadReason::MaxLength)
+        };
+        let items: Vec<Enqueue> = refused.iter().filter_map(dead).collect();
+        if !items.is_empty() {
+            let broker = self.clone();
+            self.queues_map().context.runtime.spawn(async move {
+                let results = broker.enqueue(items).await.await;
+                let lost = results.iter().filter(|result| result.is_err()).count();
+                if lost > 0 {
+                    tracing::warn!(lost, "refused messages were not dead-lettered");
+                }
+            });
+        }
+    }
+}
+
+impl Queue {
+    /// The messages at these places, those that cannot be read left out.
+    async fn read_places(&self, transfers: &[Transfer]) -> BTreeMap<Place, Loaded> {
+        let mut found = BTreeMap::new();
+        if self.is_transient() {
+            let state = self.state.lock();
+            if let Some(engine) = &state.engine {
+                for Transfer { place, .. } in transfers {
+                    found.extend(engine.in_memory(*place).map(|loaded| (*place, loaded)));
+                }
+            }
+            return found;
+        }
+        let mut wanted: Vec<Place> = transfers.iter().map(|transfer| transfer.place).collect();
+        wanted.sort_unstable();
+        for place in &wanted {
+            if found.contains_key(place) {
+                continue;
+            }
+            match self.read_from(*place).await {
+                Ok(records) => found
+                    .extend(records.into_iter().filter(|(at, _)| wanted.binary_search(at).is_ok())),
+                Err(Error::Closed) => break,
+                Err(error) => {
+                    let offset = place.offset;
+                    tracing::error!(queue = %self.name, offset, %error, "a dead message is lost");
+                }
+            }
+        }
+        found
+    }
+}
