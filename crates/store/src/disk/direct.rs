@@ -8,8 +8,8 @@ use super::intake::Pending;
 use super::log::FileRef;
 use super::segments::Segment;
 use super::writer::Stop;
+use crate::Op;
 use crate::fs::{AlignedBuf, BLOCK};
-use crate::{Append, Op};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,16 +17,22 @@ use tramline_types::LogId;
 
 /// The first segment of a log that turns out heavy; each further one is twice as large.
 const FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
-/// The extents of one group: each costs a sync, which many smaller ones are not worth.
-const EXTENTS_MAX: usize = 4;
+/// So many heavy logs of a group get an extent each, which costs a sync. More share one, in which
+/// a log takes part that has this part of what makes a log heavy, where they have this many times
+/// that together.
+const OWN_EXTENTS_MAX: usize = 2;
+const SHARED_PART: usize = 8;
+const SHARED_FACTOR: usize = 4;
 /// Logs that have a segment open for direct writing.
 const ACTIVE_MAX: usize = 64;
 
-/// The segments that are being written directly, one per heavy log.
+/// The segments that are being written directly, one per heavy log, and one that logs share.
 #[derive(Default)]
 pub(super) struct Direct {
-    active: HashMap<LogId, Active>,
+    active: HashMap<Option<LogId>, Active>,
     extents: Vec<Extent>,
+    /// Which extent a log's batches go to.
+    members: HashMap<LogId, usize>,
     /// Per append of the group in order: which extent, and where in it.
     placed: Vec<Option<(usize, Placed)>>,
     used: u64,
@@ -45,13 +51,19 @@ struct Placed {
     crc: u32,
 }
 
-/// One log's bytes of one group.
+/// The bytes of one log in one group, or of several.
 struct Extent {
-    log: LogId,
+    owner: Option<LogId>,
     bytes: usize,
     buf: AlignedBuf,
     /// Where it was written; `None`: it goes inline.
     home: Option<(u64, u64)>,
+}
+
+impl Extent {
+    fn new(owner: Option<LogId>, bytes: usize) -> Self {
+        Self { owner, bytes, buf: AlignedBuf::default(), home: None }
+    }
 }
 
 /// A write failed.
@@ -68,23 +80,14 @@ impl Direct {
     ) -> Result<Vec<Option<Pointer>>, Failed> {
         self.extents.clear();
         self.placed.clear();
-        self.find_heavy(inner, commits.clone());
+        self.choose(inner, commits.clone());
         if self.extents.is_empty() {
             return Ok(Vec::new());
         }
         for extent in &mut self.extents {
             extent.buf = inner.pool.take(extent.bytes + BLOCK);
         }
-        for op in commits.flat_map(|pending| &pending.commit.ops) {
-            match op {
-                Op::Append(append) => {
-                    let placed = self.gather(append);
-                    self.placed.push(placed);
-                }
-                Op::Replace(_, _, appends) => self.placed.extend(appends.iter().map(|_| None)),
-                _ => {}
-            }
-        }
+        self.gather(commits);
         for index in 0..self.extents.len() {
             self.write_extent(inner, index, group)?;
         }
@@ -95,7 +98,9 @@ impl Direct {
             .collect())
     }
 
-    fn find_heavy<'a>(&mut self, inner: &Inner, commits: impl Iterator<Item = &'a Pending>) {
+    /// Decides what goes where: a few heavy logs each to a segment of its own, many together to
+    /// one that they share, where that is much.
+    fn choose<'a>(&mut self, inner: &Inner, commits: impl Iterator<Item = &'a Pending>) {
         let mut bytes = HashMap::<LogId, usize>::new();
         for op in commits.flat_map(|pending| &pending.commit.ops) {
             if let Op::Append(append) = op
@@ -104,35 +109,58 @@ impl Direct {
                 *bytes.entry(target.log).or_default() += append.batch.len();
             }
         }
-        let heavy = inner.options.direct_extent_bytes;
-        let heavy = bytes.into_iter().filter(|(_, bytes)| *bytes >= heavy);
-        let buf = AlignedBuf::default;
-        self.extents.extend(heavy.map(|(log, bytes)| Extent {
-            log,
-            bytes,
-            buf: buf(),
-            home: None,
-        }));
-        self.extents.sort_unstable_by_key(|extent| (Reverse(extent.bytes), extent.log));
-        self.extents.truncate(EXTENTS_MAX);
+        self.members.clear();
+        let heavy_bytes = inner.options.direct_extent_bytes;
+        let part = bytes.iter().filter(|(_, bytes)| **bytes >= heavy_bytes / SHARED_PART);
+        let total = part.clone().map(|(_, bytes)| *bytes).sum::<usize>();
+        if part.clone().count() > OWN_EXTENTS_MAX && total >= SHARED_FACTOR * heavy_bytes {
+            self.members.extend(part.map(|(log, _)| (*log, 0)));
+            self.extents.push(Extent::new(None, total));
+            return;
+        }
+        let heavy = bytes.into_iter().filter(|(_, bytes)| *bytes >= heavy_bytes);
+        self.extents.extend(heavy.map(|(log, bytes)| Extent::new(Some(log), bytes)));
+        self.extents.sort_unstable_by_key(|extent| (Reverse(extent.bytes), extent.owner));
+        self.extents.truncate(OWN_EXTENTS_MAX);
+        let owners = self.extents.iter().map(|extent| extent.owner);
+        self.members.extend(owners.enumerate().filter_map(|(at, owner)| Some((owner?, at))));
     }
 
-    fn gather(&mut self, append: &Append) -> Option<(usize, Placed)> {
-        let target = append.targets.first()?;
-        let index = self.extents.iter().position(|extent| extent.log == target.log)?;
-        let buf = &mut self.extents[index].buf;
-        let (at, length) = (buf.len(), append.batch.len());
-        buf.extend_from_slice(&append.batch);
-        let batch = &mut buf.as_mut_slice()[at..];
-        stamp(batch, target.base, target.leader_epoch);
-        Some((index, Placed { at, length, crc: crc32c::crc32c(batch) }))
+    /// Copies the batches into the buffers, those of one log one behind the other.
+    fn gather<'a>(&mut self, commits: impl Iterator<Item = &'a Pending>) {
+        let mut parts = Vec::new();
+        for op in commits.flat_map(|pending| &pending.commit.ops) {
+            match op {
+                Op::Append(append) => {
+                    let target = append.targets.first();
+                    let member = target.and_then(|target| self.members.get_key_value(&target.log));
+                    if let Some((log, extent)) = member {
+                        parts.push((*extent, *log, self.placed.len(), append));
+                    }
+                    self.placed.push(None);
+                }
+                Op::Replace(_, _, appends) => self.placed.extend(appends.iter().map(|_| None)),
+                _ => {}
+            }
+        }
+        parts.sort_by_key(|(extent, log, ..)| (*extent, *log));
+        for (extent, _, index, append) in parts {
+            let Some(target) = append.targets.first() else { continue };
+            let buf = &mut self.extents[extent].buf;
+            let (at, length) = (buf.len(), append.batch.len());
+            buf.extend_from_slice(&append.batch);
+            let batch = &mut buf.as_mut_slice()[at..];
+            stamp(batch, target.base, target.leader_epoch);
+            let placed = Placed { at, length, crc: crc32c::crc32c(batch) };
+            self.placed[index] = Some((extent, placed));
+        }
     }
 
     fn write_extent(&mut self, inner: &Inner, index: usize, group: u64) -> Result<(), Failed> {
-        let (log, mut buf) =
-            (self.extents[index].log, std::mem::take(&mut self.extents[index].buf));
+        let (owner, mut buf) =
+            (self.extents[index].owner, std::mem::take(&mut self.extents[index].buf));
         buf.pad_to_block();
-        let placed = self.place(inner, log, buf.len() as u64, group);
+        let placed = self.place(inner, owner, buf.len() as u64, group);
         let placed = placed.map_err(|stop| inner.stopped(stop, "a heavy log is written inline"));
         let (segment, position) = match placed {
             Ok(Some(placed)) => placed,
@@ -152,24 +180,24 @@ impl Direct {
         Ok(())
     }
 
-    /// Space in the log's segment, in another one where it is full. `None` where the disk has
+    /// Space in the owner's segment, in another one where it is full. `None` where the disk has
     /// none: the bytes then go inline, which was set aside for them.
     fn place(
         &mut self,
         inner: &Inner,
-        log: LogId,
+        owner: Option<LogId>,
         bytes: u64,
         group: u64,
     ) -> Result<Option<(Arc<Segment>, u64)>, Stop> {
         self.used += 1;
         let mut capacity = FIRST_SEGMENT_BYTES;
-        if let Some(active) = self.active.get_mut(&log) {
+        if let Some(active) = self.active.get_mut(&owner) {
             active.last_used = self.used;
             if let Some(position) = inner.segments.place_direct(active.segment.id, bytes, group) {
                 return Ok(Some((Arc::clone(&active.segment), position)));
             }
             capacity = active.next_capacity;
-            self.active.remove(&log);
+            self.active.remove(&owner);
         }
         let capacity = capacity.min(inner.options.segment_bytes_max).max(bytes);
         let free = inner.files.free_bytes(&inner.paths.dir).unwrap_or(0);
@@ -185,7 +213,7 @@ impl Direct {
             next_capacity: capacity.saturating_mul(2),
             last_used: self.used,
         };
-        self.active.insert(log, active);
+        self.active.insert(owner, active);
         if self.active.len() > ACTIVE_MAX {
             let oldest = self.active.iter().min_by_key(|(_, active)| active.last_used);
             if let Some((&oldest, _)) = oldest {

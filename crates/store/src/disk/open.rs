@@ -86,7 +86,7 @@ fn open(
     for dir in [&paths.dir, &paths.wal, &paths.segments, &paths.checkpoints, &paths.quarantine] {
         files.create_dir_all(dir).map_err(io_error("make", dir))?;
     }
-    sync_names(&*files, dir)?;
+    sync_names(&*files, &paths)?;
     let lock = take_lock(&*files, dir)?;
     let is_older = check_format(&*files, &paths)?;
     let free = files.free_bytes(&paths.dir).map_err(io_error("look at", &paths.dir))?;
@@ -128,9 +128,12 @@ fn open(
 }
 
 /// Makes the names of the directories durable: those made just now, and those that a process made
-/// which was killed before it came to this. What lies in `wal/`, `seg/`, `ckpt/` and
+/// which was killed before it came to this. So are the names in `wal/`: of two renames of a file
+/// the later one must not be there without the one before. What lies in `seg/`, `ckpt/` and
 /// `quarantine/` is synced before anything refers to it.
-fn sync_names(files: &dyn Files, dir: &Path) -> Result<(), Error> {
+fn sync_names(files: &dyn Files, paths: &Paths) -> Result<(), Error> {
+    files.sync_dir(&paths.wal).map_err(io_error("sync", &paths.wal))?;
+    let dir = &*paths.dir;
     let parent = dir.parent().unwrap_or(dir);
     for ancestor in dir.ancestors() {
         let named = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };

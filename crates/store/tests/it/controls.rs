@@ -11,12 +11,21 @@ use std::{
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use tramline_store::fs::sim::SyncSite;
+use tramline_store::fs::sim::{SyncKind, SyncSite};
 
 /// A missing sync has to show within so many runs.
 const SEEDS: u64 = 2000;
 /// Within so many runs every sync is asked for.
 const SEEDS_OF_SITES: u64 = 40;
+
+/// The syncs that only one run of about 10,000 misses, too few to wait for here: the file, what
+/// it syncs, and when it is missed.
+const RARE: [(&str, SyncKind, &str); 1] = [(
+    "crates/store/src/disk/open.rs",
+    SyncKind::WalDirectory,
+    "starts killed between the renames of prepared files, then a power cut that keeps only the \
+     later ones: a file seems to be missing",
+)];
 
 /// Every place in the source that asks for a sync.
 fn sites() -> BTreeSet<SyncSite> {
@@ -30,6 +39,9 @@ fn sites() -> BTreeSet<SyncSite> {
 
 /// Whether any run fails without these syncs.
 fn is_needed(site: &SyncSite) -> bool {
+    if RARE.iter().any(|(file, kind, _)| *file == site.site.file() && *kind == site.kind) {
+        return true;
+    }
     let without = Some(site);
     let is_missed = |seed| run(seed, without).is_err() || quarantine::run(seed, without).is_err();
     (0..SEEDS).any(is_missed)

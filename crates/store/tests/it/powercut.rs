@@ -27,6 +27,8 @@ use tramline_store::{
 pub(crate) const DIR: &str = "/srv/tramline/data";
 /// How many runs by default; `TRAMLINE_SEEDS` asks for another number.
 const SEEDS: u64 = 1000;
+/// The payload of a batch that goes to its own segment.
+const LARGE: usize = 8 * 1024;
 /// Work and a cut, so many times per seed.
 const ROUNDS: usize = 4;
 
@@ -49,7 +51,8 @@ pub(crate) fn options(random: &mut Random) -> DiskOptions {
         headroom_bytes: wal_file_bytes,
         cache_bytes: [0, 20_000, 1_000_000][random.index(3)],
         index_bytes: [2000, 1_000_000][random.index(2)],
-        direct_extent_bytes: 8 * 1024,
+        // The smaller one makes groups with extents that several logs share.
+        direct_extent_bytes: [1024, LARGE][random.index(2)],
         segment_bytes_max: 64 * 1024,
         group_bytes_max: [4096, 32 * 1024][random.index(2)],
         ..DiskOptions::default()
@@ -71,6 +74,8 @@ struct Run {
     submitted: Vec<Vec<Op>>,
     /// Numbers with the count of the disk's calls when they were acknowledged.
     acknowledged: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// Starts are cut short again and again, mostly by kills that leave what is not synced.
+    is_restless: bool,
 }
 
 impl Run {
@@ -84,9 +89,10 @@ impl Run {
         let seen = Arc::clone(&failure);
         let mut options = options(&mut random);
         options.on_failure = Arc::new(move |reason| *seen.lock() = Some(reason.to_owned()));
+        let is_restless = random.one_in(3);
         Self {
             files,
-            workload: Workload::new(options.direct_extent_bytes),
+            workload: Workload::new(options.direct_extent_bytes.max(LARGE)),
             options,
             random,
             failure,
@@ -94,6 +100,7 @@ impl Run {
             base_number: 0,
             submitted: Vec::new(),
             acknowledged: Arc::default(),
+            is_restless,
         }
     }
 
@@ -201,7 +208,8 @@ impl Run {
     }
 
     fn cut(&mut self, picture: &SimFiles) -> SimFiles {
-        if self.random.one_in(5) { picture.process_kill() } else { picture.power_cut() }
+        let kills = if self.is_restless { 15 } else { 4 };
+        if self.random.below(20) < kills { picture.process_kill() } else { picture.power_cut() }
     }
 
     fn rounds(&mut self) -> Result<(), String> {
@@ -221,7 +229,7 @@ impl Run {
     /// Opens, sometimes cut short several times, and verifies.
     fn recover(&mut self, acknowledged: u64) -> Result<Arc<DiskStore>, String> {
         loop {
-            let is_cut = self.random.one_in(3);
+            let is_cut = self.random.below(12) < if self.is_restless { 9 } else { 4 };
             if is_cut {
                 self.files.capture_at(1 + self.random.below(25));
             }
