@@ -23,6 +23,8 @@ pub(crate) const FETCH_VERSION: i16 = 11;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Produce {
     pub(crate) partitions: i32,
+    /// How many of them one request has a batch for; each connection goes round through all.
+    pub(crate) partitions_per_request: i32,
     pub(crate) record_bytes: usize,
     /// Records in one partition's batch of one request.
     pub(crate) batch_records: usize,
@@ -155,11 +157,9 @@ pub(crate) fn batch(records: usize, record_bytes: usize) -> anyhow::Result<Bytes
 
 fn produce_frame(
     topic: &str,
-    load: &Produce,
-    partition: Option<i32>,
+    indexes: std::ops::Range<i32>,
+    records: &Bytes,
 ) -> anyhow::Result<Vec<Bytes>> {
-    let records = batch(load.batch_records, load.record_bytes)?;
-    let indexes = partition.map_or(0..load.partitions, |partition| partition..partition + 1);
     let request = ProduceRequest {
         acks: -1,
         timeout_ms: 30_000,
@@ -187,10 +187,15 @@ fn check_produced(frame: Bytes) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Produces from several connections; every request has a batch for every partition.
+/// Produces from several connections.
 pub(crate) async fn produce(address: &str, topic: &str, load: Produce) -> anyhow::Result<Figures> {
-    let frame = produce_frame(topic, &load, None)?;
-    let per_request = load.batch_records * usize::try_from(load.partitions)?;
+    let records = batch(load.batch_records, load.record_bytes)?;
+    let step = load.partitions_per_request;
+    let firsts = (0..load.partitions).step_by(usize::try_from(step)?);
+    let frames = firsts
+        .map(|first| produce_frame(topic, first..(first + step).min(load.partitions), &records));
+    let frames = frames.collect::<anyhow::Result<Vec<_>>>()?;
+    let per_request = load.batch_records * usize::try_from(step)?;
     let payload = u64::try_from(per_request * load.record_bytes)?;
     let quota = load.bytes_max / payload / u64::try_from(load.connections)?;
     let started = instant();
@@ -203,7 +208,8 @@ pub(crate) async fn produce(address: &str, topic: &str, load: Produce) -> anyhow
             let more = started.elapsed() < load.time && requests < quota;
             if more && connection.outstanding() < load.in_flight {
                 sent.push_back(instant());
-                connection.send(&frame).await?;
+                let turn = usize::try_from(requests)? % frames.len();
+                connection.send(&frames[turn]).await?;
                 requests += 1;
             } else if connection.outstanding() > 0 {
                 check_produced(connection.receive().await?)?;
@@ -329,16 +335,7 @@ pub(crate) async fn latency(
     rate: u32,
     time: Duration,
 ) -> anyhow::Result<Figures> {
-    let load = Produce {
-        partitions: 1,
-        record_bytes: 100,
-        batch_records: 1,
-        connections: 1,
-        in_flight: 1000,
-        time,
-        bytes_max: u64::MAX,
-    };
-    let frame = produce_frame(topic, &load, Some(0))?;
+    let frame = produce_frame(topic, 0..1, &batch(1, 100)?)?;
     let total = usize::try_from(u64::from(rate) * time.as_secs())?;
     let (sent_tx, mut sent_rx) = tokio::sync::mpsc::channel(total + 1);
     let consumer = consume_in_order(address.to_owned(), topic.to_owned(), total);

@@ -145,6 +145,7 @@ async fn main() -> anyhow::Result<()> {
         } => {
             let load = load::Produce {
                 partitions,
+                partitions_per_request: partitions,
                 record_bytes,
                 batch_records,
                 connections,

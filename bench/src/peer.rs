@@ -21,17 +21,28 @@ pub(crate) struct Peer {
 }
 
 /// How to start it again.
+#[derive(Clone)]
 enum Start {
-    Tramline { binary: PathBuf, dir: PathBuf },
+    Tramline { binary: PathBuf, dir: PathBuf, config: Option<PathBuf> },
     Kafka { jars: PathBuf, dir: PathBuf },
 }
 
 impl Peer {
     /// Starts Tramline on its defaults.
     pub(crate) async fn tramline(binary: &Path, dir: &Path) -> anyhow::Result<Self> {
+        Self::tramline_with(binary, dir, None).await
+    }
+
+    /// Starts Tramline with a configuration file.
+    pub(crate) async fn tramline_with(
+        binary: &Path,
+        dir: &Path,
+        config: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let dir = dir.join("tramline");
         fs::create_dir_all(&dir)?;
-        Self::start("Tramline", Start::Tramline { binary: binary.to_owned(), dir }).await
+        let binary = binary.to_owned();
+        Self::start("Tramline", Start::Tramline { binary, dir, config }).await
     }
 
     /// Starts Apache Kafka in KRaft mode on its defaults, from its Maven artifacts.
@@ -55,9 +66,10 @@ impl Peer {
     async fn start(name: &'static str, start: Start) -> anyhow::Result<Self> {
         let started = load::instant();
         let (mut child, address_file) = match &start {
-            Start::Tramline { binary, dir } => {
+            Start::Tramline { binary, dir, config } => {
                 let ready = dir.join("ready.json");
                 let _none_at_first = fs::remove_file(&ready);
+                let config = config.iter().flat_map(|path| ["--config".as_ref(), path.as_os_str()]);
                 let child = Command::new(binary)
                     .args(["serve", "--listen-amqp", "off"])
                     .args(["--listen-http", "127.0.0.1:0", "--listen-kafka"])
@@ -66,6 +78,7 @@ impl Peer {
                     .arg(dir.join("data"))
                     .arg("--ready-file")
                     .arg(&ready)
+                    .args(config)
                     .stdout(Stdio::null())
                     .stderr(fs::File::create(dir.join("log"))?)
                     .spawn()?;
@@ -109,14 +122,14 @@ impl Peer {
     /// Stops it and starts it again on the same data.
     pub(crate) async fn restart(mut self) -> anyhow::Result<Self> {
         self.stop()?;
-        let name = self.name;
-        let start = match &self.start {
-            Start::Tramline { binary, dir } => {
-                Start::Tramline { binary: binary.clone(), dir: dir.clone() }
-            }
-            Start::Kafka { jars, dir } => Start::Kafka { jars: jars.clone(), dir: dir.clone() },
-        };
-        Self::start(name, start).await
+        Self::start(self.name, self.start.clone()).await
+    }
+
+    /// Kills it and starts it again on the same data.
+    pub(crate) async fn kill_and_restart(mut self) -> anyhow::Result<Self> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Self::start(self.name, self.start.clone()).await
     }
 
     /// Processor seconds so far, user and system.

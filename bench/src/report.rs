@@ -19,11 +19,27 @@ pub(crate) struct Row {
     pub(crate) ceiling: Option<f64>,
 }
 
+/// One figure of Tramline alone.
+pub(crate) struct Fact {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) target: &'static str,
+    pub(crate) is_met: bool,
+}
+
 /// What the machine did just now.
 pub(crate) struct Probe {
     disk: ProbeReport,
     round_trip_micros: f64,
     cores: usize,
+}
+
+impl Probe {
+    /// How fast the disk writes one behind the other.
+    pub(crate) const fn disk_mb_per_s(&self) -> f64 {
+        self.disk.sequential_mb_per_s
+    }
 }
 
 impl std::fmt::Display for Probe {
@@ -117,10 +133,10 @@ pub(crate) fn one(topic: &str, figures: &crate::figures::Figures) {
 pub(crate) fn write(
     probe: &Probe,
     idle: &[Row],
-    rows: &[Row],
+    (rows, facts): (&[Row], &[Fact]),
     rounds: usize,
 ) -> anyhow::Result<()> {
-    let page = page(probe, idle, rows, rounds)?;
+    let page = page(probe, idle, rows, rounds)? + &alone(facts)?;
     println!("{page}");
     let path = Path::new("docs/benchmarks/streams.md");
     std::fs::create_dir_all("docs/benchmarks")?;
@@ -173,6 +189,21 @@ fn page(probe: &Probe, idle: &[Row], rows: &[Row], rounds: usize) -> anyhow::Res
         )?;
     }
     writeln!(page, "\nA ratio above 1 means that Tramline is ahead.")?;
+    Ok(page)
+}
+
+fn alone(facts: &[Fact]) -> anyhow::Result<String> {
+    let mut page = String::new();
+    if facts.is_empty() {
+        return Ok(page);
+    }
+    writeln!(page, "\n## Tramline alone\n")?;
+    writeln!(page, "| work | unit | measured | target | |")?;
+    writeln!(page, "| --- | --- | ---: | ---: | --- |")?;
+    for Fact { name, value, unit, target, is_met } in facts {
+        let verdict = if *is_met { "" } else { "missed" };
+        writeln!(page, "| {name} | {unit} | {} | {target} | {verdict} |", number(*value))?;
+    }
     Ok(page)
 }
 

@@ -1,5 +1,7 @@
 //! `streams`: Tramline beside Apache Kafka, same machine, same run, alternating, medians.
 
+mod alone;
+
 use crate::{
     figures::{Figures, median},
     load::{self, Produce},
@@ -55,6 +57,7 @@ const GIB: u64 = 1 << 30;
 fn works(time: Duration) -> Vec<(&'static str, Work)> {
     let produce = Produce {
         partitions: 1,
+        partitions_per_request: 1,
         record_bytes: 1024,
         batch_records: 128,
         connections: 2,
@@ -66,7 +69,12 @@ fn works(time: Duration) -> Vec<(&'static str, Work)> {
         ("produce 1 KiB, acks=all, 1 partition", Work::Produce(produce)),
         (
             "produce 1 KiB, acks=all, 16 partitions",
-            Work::Produce(Produce { partitions: 16, batch_records: 64, ..produce }),
+            Work::Produce(Produce {
+                partitions: 16,
+                partitions_per_request: 16,
+                batch_records: 64,
+                ..produce
+            }),
         ),
         (
             "produce 100 B, acks=all, 1 partition",
@@ -79,6 +87,17 @@ fn works(time: Duration) -> Vec<(&'static str, Work)> {
                 batch_records: 1,
                 connections: 64,
                 in_flight: 1,
+                ..produce
+            }),
+        ),
+        (
+            "produce 100 B, batches of 1 to all of 1,000 partitions",
+            Work::Produce(Produce {
+                partitions: 1000,
+                partitions_per_request: 1000,
+                record_bytes: 100,
+                batch_records: 1,
+                in_flight: 2,
                 ..produce
             }),
         ),
@@ -95,6 +114,10 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         .into_iter()
         .filter(|(name, _)| settings.only.as_ref().is_none_or(|only| name.contains(only)))
         .collect();
+    let facts = alone::run(&settings, probe.disk_mb_per_s()).await?;
+    if works.is_empty() {
+        return report::write(&probe, &[], (&[], &facts), settings.rounds);
+    }
     let ceilings = ceilings(&works, settings.time).await?;
     let idle = idle_figures(&settings).await?;
     let tramline = Peer::tramline(&settings.tramline, &settings.dir).await?;
@@ -119,7 +142,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         }
         rows.extend(summarise(name, *work, &runs, ceiling));
     }
-    report::write(&probe, &idle, &rows, settings.rounds)
+    report::write(&probe, &idle, (&rows, &facts), settings.rounds)
 }
 
 /// One run of one load on one broker, and the processor seconds that the broker took.
@@ -138,6 +161,7 @@ async fn one(
     load::create_topic(&peer.address, &topic, partitions, configs).await?;
     let backlog = |bytes_max| Produce {
         partitions: 1,
+        partitions_per_request: 1,
         record_bytes: 1024,
         batch_records: 128,
         connections: 1,
