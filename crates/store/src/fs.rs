@@ -66,6 +66,8 @@ pub trait File: Send + Sync {
     /// Allocates space up to `bytes` and makes the file that long; `StorageFull` if there is
     /// not enough. Existing bytes stay.
     fn allocate(&self, bytes: u64) -> io::Result<()>;
+    /// Says that this will be read soon.
+    fn prefetch(&self, _position: u64, _bytes: u64) {}
     /// Cuts the file.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
     /// The file's length.

@@ -13,6 +13,10 @@ use tramline_types::{LogId, Offset};
 
 /// One call reads at most so much, unless one chunk is larger.
 const READ_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A read of at least so much is probably followed by the next one: so much of what comes then
+/// is read ahead.
+const BULK_BYTES_MIN: usize = 256 * 1024;
+const PREFETCH_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A batch of an extent with its bytes as stored.
 type Stored = (Entry, Bytes);
@@ -40,6 +44,9 @@ impl Inner {
                 Err(failure) => return Err(failure),
             };
             rest = &rest[read..];
+            if bytes_max >= BULK_BYTES_MIN && pieces.is_empty() {
+                self.prefetch(extent.segment, rest);
+            }
             let wanted =
                 batches.into_iter().filter(|(e, _)| e.next() > from && extent.holds(e.base));
             for (entry, piece) in wanted {
@@ -55,6 +62,19 @@ impl Inner {
             }
         }
         Ok(Batches { pieces: coalesced(pieces), next })
+    }
+
+    /// Has the next chunks read while these are on their way.
+    fn prefetch(&self, segment: u64, chunks: &[ChunkEntry]) {
+        let Some(Ok(segment)) = self.segments.get(segment) else { return };
+        let (mut rest, mut bytes) = (chunks, 0);
+        while bytes < PREFETCH_BYTES && !rest.is_empty() {
+            let (run, further) = rest.split_at(adjacent(rest, usize::MAX));
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+            let length = last.position + u64::from(last.length) - first.position;
+            segment.file.prefetch(first.position, length);
+            (rest, bytes) = (further, bytes + length);
+        }
     }
 
     /// All of an extent.
@@ -114,7 +134,7 @@ impl Inner {
             Some(Err(e)) => return Err(self.extent_unreadable(extent, first.base, &e)),
         };
         let length = last.position + u64::from(last.length) - first.position;
-        let bytes = read_pinned(&segment, first.position, length)
+        let bytes = read_pinned(&self.pool, &segment, first.position, length)
             .map_err(|e| self.extent_unreadable(extent, first.base, &e))?;
         let mut batches = Vec::new();
         for (index, chunk) in chunks.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Reads: from the tail cache at once, otherwise by a few reader threads from the files, every
 //! batch checked before it is served.
 
+use super::cache::Pool;
 use super::frame::stamp;
 use super::inner::{Inner, Pinned};
 use super::log::{Entry, Found, Log, Place};
@@ -10,6 +11,7 @@ use crate::{Batches, Error, Reading};
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use tramline_types::{LogId, Offset};
 
@@ -141,7 +143,7 @@ impl Inner {
         };
         let start = near.iter().map(|entry| entry.place.position).min().unwrap_or_default();
         let end = near.iter().map(|entry| end_of(entry.place)).max().unwrap_or_default();
-        let read = read_pinned(&pinned, u64::from(start), u64::from(end - start));
+        let read = read_pinned(&self.pool, &pinned, u64::from(start), u64::from(end - start));
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(e) => return Err(self.unreadable(first, &e)),
@@ -245,13 +247,21 @@ impl Iterator for Runs<'_> {
     }
 }
 
-/// Reads a run of bytes, whole blocks where the file needs that.
-pub(super) fn read_pinned(pinned: &Pinned, position: u64, length: u64) -> std::io::Result<Bytes> {
+/// Reads a run of bytes, whole blocks where the file needs that, into a buffer of the pool.
+pub(super) fn read_pinned(
+    pool: &Arc<Pool>,
+    pinned: &Pinned,
+    position: u64,
+    length: u64,
+) -> std::io::Result<Bytes> {
     let direct = match pinned {
         Pinned::Wal(_) => true,
         Pinned::Segment(segment) => segment.direct,
     };
-    read_file(pinned.file(), direct, position, length)
+    let run = Stretch::new(direct, position, length)?;
+    let mut buf = pool.take(run.bytes);
+    let filled = run.fill(pinned.file(), &mut buf)?;
+    Ok(run.cut(&pool.share(buf), filled))
 }
 
 /// Reads up to `length` bytes; fewer only at the end of the file.
@@ -261,24 +271,52 @@ pub(super) fn read_file(
     position: u64,
     length: u64,
 ) -> std::io::Result<Bytes> {
-    let unit = if direct { BLOCK as u64 } else { 1 };
-    let start = position / unit * unit;
-    let end = position.saturating_add(length).next_multiple_of(unit);
-    let too_large = |_| std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-    let mut buf = AlignedBuf::zeroed(usize::try_from(end - start).map_err(too_large)?);
-    let mut filled = 0;
-    while filled < buf.len() {
-        let n = file.read_at(start + filled as u64, &mut buf[filled..])?;
-        if n == 0 || (direct && n % BLOCK != 0) {
-            filled += n;
-            break;
-        }
-        filled += n;
+    let run = Stretch::new(direct, position, length)?;
+    let mut buf = AlignedBuf::default();
+    let filled = run.fill(file, &mut buf)?;
+    Ok(run.cut(&Bytes::from_owner(buf), filled))
+}
+
+/// What is read for a run of bytes.
+struct Stretch {
+    direct: bool,
+    start: u64,
+    bytes: usize,
+    /// Where the run lies in it.
+    wanted: Range<usize>,
+}
+
+impl Stretch {
+    fn new(direct: bool, position: u64, length: u64) -> std::io::Result<Self> {
+        let unit = if direct { BLOCK as u64 } else { 1 };
+        let start = position / unit * unit;
+        let end = position.saturating_add(length).next_multiple_of(unit);
+        let size = |bytes: u64| {
+            let too_large = |_| std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+            usize::try_from(bytes).map_err(too_large)
+        };
+        let skip = size(position - start)?;
+        let wanted = skip..skip + size(length)?;
+        Ok(Self { direct, start, bytes: size(end - start)?, wanted })
     }
-    let skip = usize::try_from(position - start).map_err(too_large)?;
-    let to = skip + usize::try_from(length).map_err(too_large)?;
-    let bytes = Bytes::from_owner(buf);
-    Ok(bytes.slice(skip.min(filled)..to.min(filled)))
+
+    /// Reads; tells how much there was.
+    fn fill(&self, file: &dyn File, buf: &mut AlignedBuf) -> std::io::Result<usize> {
+        buf.set_len(self.bytes);
+        let mut filled = 0;
+        while filled < buf.len() {
+            let n = file.read_at(self.start + filled as u64, &mut buf[filled..])?;
+            filled += n;
+            if n == 0 || (self.direct && n % BLOCK != 0) {
+                break;
+            }
+        }
+        Ok(filled)
+    }
+
+    fn cut(&self, bytes: &Bytes, filled: usize) -> Bytes {
+        bytes.slice(self.wanted.start.min(filled)..self.wanted.end.min(filled))
+    }
 }
 
 /// Whether these are the bytes of that batch: its own checksum, and around it what we stamped.

@@ -8,7 +8,7 @@ use super::footer::{ChunkEntry, TRAILER_BYTES, Trailer};
 use super::inner::{Pinned, io_error};
 use super::log::{Place, Reference};
 use super::manifest::StoredFile;
-use super::reading::read_pinned;
+use super::reading::read_file;
 use super::writer::{Stop, fatal, later};
 use crate::Error;
 use crate::fs::{File, Files, OpenMode};
@@ -444,7 +444,10 @@ pub(super) enum FooterError {
 fn read_footer(segment: &Pinned, id: u64) -> Result<Vec<ChunkEntry>, FooterError> {
     let length = segment.file().len().map_err(FooterError::Io)?;
     let trailer_at = length.checked_sub(TRAILER_BYTES as u64).ok_or(FooterError::Damaged)?;
-    let read = |position, length| read_pinned(segment, position, length).map_err(FooterError::Io);
+    let direct = matches!(segment, Pinned::Segment(segment) if segment.direct);
+    let read = |position, length| {
+        read_file(segment.file(), direct, position, length).map_err(FooterError::Io)
+    };
     let trailer = Trailer::decode(&read(trailer_at, TRAILER_BYTES as u64)?)
         .map_err(|_| FooterError::Damaged)?;
     let end = trailer.position.checked_add(trailer.entry_bytes());

@@ -88,6 +88,14 @@ impl AlignedBuf {
         self.len = len;
     }
 
+    /// Makes it so long; what it holds then is not said. For what is read into.
+    pub fn set_len(&mut self, len: usize) {
+        if len > self.blocks.len() * BLOCK {
+            self.blocks.resize(len.div_ceil(BLOCK), Block::zeroed());
+        }
+        self.len = len;
+    }
+
     /// Appends zeros up to the next multiple of [`BLOCK`].
     pub fn pad_to_block(&mut self) {
         self.resize(self.len.next_multiple_of(BLOCK));

@@ -202,6 +202,12 @@ impl File for RealFile {
         if self.len()? < bytes { self.file.set_len(bytes) } else { Ok(()) }
     }
 
+    fn prefetch(&self, position: u64, bytes: u64) {
+        if !self.aligned {
+            system::prefetch(&self.file, position, bytes);
+        }
+    }
+
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.file.set_len(bytes)
     }

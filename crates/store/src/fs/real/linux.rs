@@ -1,12 +1,13 @@
 //! What only Linux has: direct I/O, writes that are synced one by one, `fallocate`.
 
 use rustix::{
-    fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl, statvfs},
+    fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate, fcntl_getfl, fcntl_setfl, statvfs},
     io::{Errno, ReadWriteFlags, pwritev2},
 };
 use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, IoSlice},
+    num::NonZeroU64,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
@@ -53,6 +54,11 @@ pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
         Err(Errno::NOSYS | Errno::OPNOTSUPP) => Err(ErrorKind::Unsupported.into()),
         allocated => Ok(allocated?),
     }
+}
+
+/// Has the page cache read ahead; only a hint.
+pub(super) fn prefetch(file: &File, position: u64, bytes: u64) {
+    let _hint = fadvise(file, position, NonZeroU64::new(bytes), Advice::WillNeed);
 }
 
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {

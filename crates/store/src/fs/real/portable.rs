@@ -32,6 +32,8 @@ pub(super) fn allocate(_: &File, _: u64) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
 }
 
+pub(super) fn prefetch(_: &File, _: u64, _: u64) {}
+
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
