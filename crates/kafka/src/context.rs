@@ -1,6 +1,6 @@
 //! What every request handler has at hand.
 
-use crate::{Options, error::ErrorCode, metrics::Metrics};
+use crate::{Options, error::ErrorCode, metrics::Metrics, nodes::Nodes};
 use std::{net::SocketAddr, sync::Arc};
 use tramline_broker::Broker;
 use tramline_wire::{
@@ -8,34 +8,40 @@ use tramline_wire::{
     kafka::{ApiKey, RequestHeader},
 };
 
-/// What one listener's connections share.
+/// What all connections share.
 pub(crate) struct Shared {
     pub(crate) broker: Broker,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
+    pub(crate) nodes: Nodes,
 }
 
 /// One connection's surroundings.
 pub(crate) struct Context {
     shared: Arc<Shared>,
-    /// What this client is told to connect to.
+    node_id: i32,
+    /// The host that this client is told to connect to.
     pub(crate) host: KafkaStr,
-    pub(crate) port: i32,
     /// Where the client comes from, in Kafka's form.
     pub(crate) client_host: Arc<str>,
 }
 
 impl Context {
-    /// `local` is the address that the client connected to.
-    pub(crate) fn new(shared: Arc<Shared>, local: SocketAddr, peer: SocketAddr) -> Self {
-        let (host, port) = match &shared.options.advertised {
-            Some((host, port)) => (host.clone(), *port),
-            None => (local.ip().to_canonical().to_string(), local.port()),
+    /// `local` is the address of the node, by its id, that the client connected to.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        node_id: i32,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Self {
+        let host = match &shared.options.advertised {
+            Some((host, _)) => host.clone(),
+            None => local.ip().to_canonical().to_string(),
         };
         Self {
             shared,
+            node_id,
             host: host.into(),
-            port: i32::from(port),
             client_host: format!("/{}", peer.ip().to_canonical()).into(),
         }
     }
@@ -48,8 +54,25 @@ impl Context {
         &self.shared.options
     }
 
-    pub(crate) fn node_id(&self) -> i32 {
-        self.shared.options.node_id
+    /// The node that the client connected to.
+    pub(crate) const fn node_id(&self) -> i32 {
+        self.node_id
+    }
+
+    /// Every node.
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.shared.nodes
+    }
+
+    /// The node that decides about topics.
+    pub(crate) fn controller_id(&self) -> i32 {
+        self.shared.nodes.id(0)
+    }
+
+    /// The port of a node.
+    pub(crate) fn port(&self, node_id: i32) -> i32 {
+        let found = self.shared.nodes.all().find(|(id, _)| *id == node_id);
+        found.map_or(-1, |(_, port)| i32::from(port))
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

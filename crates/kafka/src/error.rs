@@ -12,8 +12,10 @@ impl ErrorCode {
     pub(crate) const OFFSET_OUT_OF_RANGE: Self = Self(1);
     pub(crate) const CORRUPT_MESSAGE: Self = Self(2);
     pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: Self = Self(3);
+    pub(crate) const NOT_LEADER_OR_FOLLOWER: Self = Self(6);
     pub(crate) const MESSAGE_TOO_LARGE: Self = Self(10);
     pub(crate) const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
+    pub(crate) const NOT_COORDINATOR: Self = Self(16);
     pub(crate) const INVALID_TOPIC_EXCEPTION: Self = Self(17);
     pub(crate) const INVALID_REQUIRED_ACKS: Self = Self(21);
     pub(crate) const INVALID_GROUP_ID: Self = Self(24);

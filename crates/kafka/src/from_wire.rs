@@ -45,9 +45,22 @@ pub(crate) fn partition(topic: &Topic, index: i32) -> Result<u32, Error> {
     })
 }
 
-/// A group's id.
-pub(crate) fn group(id: &str) -> Result<GroupId, ErrorCode> {
-    GroupId::parse(id).map_err(|_| ErrorCode::INVALID_GROUP_ID)
+/// A partition's number, if the topic has it and the node that was asked leads it.
+pub(crate) fn led_partition(cx: &Context, topic: &Topic, index: i32) -> Result<u32, ErrorCode> {
+    let index = partition(topic, index)?;
+    if cx.nodes().leader(topic.id(), index) != cx.node_id() {
+        return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+    }
+    Ok(index)
+}
+
+/// A group's id, if the node that was asked coordinates it.
+pub(crate) fn group(cx: &Context, id: &str) -> Result<GroupId, ErrorCode> {
+    let group = GroupId::parse(id).map_err(|_| ErrorCode::INVALID_GROUP_ID)?;
+    if cx.nodes().coordinator(id) != cx.node_id() {
+        return Err(ErrorCode::NOT_COORDINATOR);
+    }
+    Ok(group)
 }
 
 /// A span; negative ones are none.

@@ -12,6 +12,7 @@ mod from_wire;
 mod fuzz;
 mod listener;
 mod metrics;
+mod nodes;
 mod outbox;
 mod quota;
 mod room;
@@ -19,7 +20,7 @@ mod session;
 mod to_wire;
 
 pub use fuzz::fuzz_frames;
-pub use listener::serve;
+pub use listener::{serve, serve_nodes};
 
 use tramline_types::limits;
 
@@ -29,7 +30,7 @@ pub struct Options {
     /// The address that clients are told to connect to, where it is not the one that they came
     /// by: behind a forwarded port, for one (`kafka.advertised`).
     pub advertised: Option<(String, u16)>,
-    /// This node's id among the brokers.
+    /// This node's id among the brokers; the first of several ([`serve_nodes`]).
     pub node_id: i32,
     /// Open connections.
     pub connections_max: usize,

@@ -74,6 +74,7 @@ pub(crate) struct Kafka {
     pub(crate) advertised: Option<HostPort>,
     pub(crate) connections_max: usize,
     pub(crate) request_max: Size,
+    pub(crate) virtual_brokers: u16,
 }
 
 /// The AMQP 0-9-1 protocol.
@@ -168,6 +169,7 @@ impl Default for Kafka {
             advertised: None,
             connections_max: limits::CONNECTIONS_MAX,
             request_max: Size(limits::REQUEST_BYTES_MAX as u64),
+            virtual_brokers: 1,
         }
     }
 }
@@ -252,6 +254,11 @@ impl Config {
             }
         }
         let config: Self = toml::from_str(text)?;
+        let nodes = config.kafka.virtual_brokers;
+        if !(1..=limits::VIRTUAL_BROKERS_MAX).contains(&nodes) {
+            let most = limits::VIRTUAL_BROKERS_MAX;
+            bail!("`kafka.virtual_brokers` = {nodes}: 1 to {most} are possible");
+        }
         config.broker_options()?; // A wrong topic setting is told here, not at its first use.
         Ok(config)
     }
@@ -414,6 +421,7 @@ mod tests {
     fn wrong_values_say_what_is_allowed() {
         assert!(error("memory_budget = \"lots\"").contains("64 MiB"));
         assert!(error("shutdown_timeout = \"soon\"").contains("30s"));
+        assert!(error("[kafka]\nvirtual_brokers = 0").contains("1 to 100"));
         assert!(error("[http]\nlisten = \"8080\"").contains("127.0.0.1"));
         assert!(error("[topics.defaults]\n\"retention.sm\" = \"1\"").contains("retention.sm"));
         assert!(error("[topics.defaults]\n\"retention.ms\" = \"x\"").contains("retention.ms"));

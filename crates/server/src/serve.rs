@@ -87,9 +87,9 @@ async fn serve(
     // Before anything that takes time, so that no signal is missed.
     let mut stop = Stop::install()?;
     let http = listener::bind("http.listen", &config.http.listen, config).await?;
-    let kafka = listener::bind("kafka.listen", &config.kafka.listen, config).await?;
+    let kafka = listener::bind_kafka(config).await?;
     let amqp = listener::bind("amqp.listen", &config.amqp.listen, config).await?;
-    if http.is_none() && kafka.is_none() && amqp.is_none() {
+    if http.is_none() && kafka.is_empty() && amqp.is_none() {
         bail!("every listener is off: set `http.listen`, `kafka.listen` or `amqp.listen`");
     }
     let store = open_store(config, shares, &clock)?;
@@ -99,7 +99,7 @@ async fn serve(
             .context("cannot take up what the data directory holds")?;
     let ready = ready::Ready {
         http: http.as_ref().map(listener::local_addr).transpose()?,
-        kafka: kafka.as_ref().map(listener::local_addr).transpose()?,
+        kafka: kafka.first().map(listener::local_addr).transpose()?,
         amqp: amqp.as_ref().map(listener::local_addr).transpose()?,
         took: clock.monotonic().since_origin(),
     };
@@ -109,9 +109,9 @@ async fn serve(
         let options = config.http_options();
         fronts.spawn(tramline_http::serve(listener, broker.clone(), options, stopping.clone()));
     }
-    if let Some(listener) = kafka {
-        let options = config.kafka_options();
-        fronts.spawn(tramline_kafka::serve(listener, broker.clone(), options, stopping.clone()));
+    if !kafka.is_empty() {
+        let (broker, options) = (broker.clone(), config.kafka_options());
+        fronts.spawn(tramline_kafka::serve_nodes(kafka, broker, options, stopping.clone()));
     }
     if let Some(listener) = amqp {
         let options = config.amqp_options();

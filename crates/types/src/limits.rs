@@ -23,6 +23,8 @@ pub const ANSWERS_UNSENT_BYTES_MAX: usize = 1024 * 1024;
 pub const CONNECTION_BYTES_FREE: usize = 64 * 1024;
 /// Open connections per listener.
 pub const CONNECTIONS_MAX: usize = 20_000;
+/// Brokers that one process may play for tests.
+pub const VIRTUAL_BROKERS_MAX: u16 = 100;
 /// An established connection that sends nothing for so long is closed (Kafka
 /// `connections.max.idle.ms`).
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(600);

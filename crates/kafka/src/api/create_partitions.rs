@@ -49,7 +49,7 @@ async fn create(
     if let Some(assignments) = &wanted.assignments {
         let more = total.saturating_sub(topic.partition_count());
         let fits = usize::try_from(more).is_ok_and(|more| more == assignments.len());
-        let here = assignments.iter().all(|a| a.broker_ids == [cx.node_id()]);
+        let here = assignments.iter().all(|a| a.broker_ids == [cx.controller_id()]);
         if more > 0 && !(fits && here) {
             let detail = "each new partition needs this broker as its one replica";
             let message = Some(KafkaStr::from_static(detail));

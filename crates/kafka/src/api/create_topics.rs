@@ -101,7 +101,7 @@ fn size(cx: &Context, wanted: &CreatableTopic) -> Result<(Option<u32>, Option<i1
     let mut indexes: Vec<i32> = wanted.assignments.iter().map(|a| a.partition_index).collect();
     indexes.sort_unstable();
     let consecutive = indexes.iter().zip(0..).all(|(index, expected)| *index == expected);
-    let here = wanted.assignments.iter().all(|a| a.broker_ids == [cx.node_id()]);
+    let here = wanted.assignments.iter().all(|a| a.broker_ids == [cx.controller_id()]);
     if !consecutive || !here {
         return Err(Refusal::new(
             ErrorCode::INVALID_REPLICA_ASSIGNMENT,

@@ -31,7 +31,7 @@ pub(super) async fn handle(
 }
 
 async fn delete(cx: &Context, group: &str) -> Result<(), ErrorCode> {
-    let group = from_wire::group(group)?;
+    let group = from_wire::group(cx, group)?;
     let deleted = cx.broker().groups().delete(&group).await;
     deleted.map_err(|error| ErrorCode::of_coordinator(&error))
 }

@@ -57,7 +57,7 @@ async fn delete(
     topic: &Arc<Topic>,
     wanted: &DeleteRecordsPartition,
 ) -> Result<Offset, ErrorCode> {
-    let index = from_wire::partition(topic, wanted.partition_index)?;
+    let index = from_wire::led_partition(cx, topic, wanted.partition_index)?;
     let before = match wanted.offset {
         ALL => None,
         offset => Some(Offset::from_i64(offset).ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?),

@@ -34,17 +34,17 @@ pub(super) async fn handle(
             ..DescribeClusterResponse::default()
         };
     }
-    let broker = DescribeClusterBroker {
-        broker_id: cx.node_id(),
+    let broker = |(broker_id, port)| DescribeClusterBroker {
+        broker_id,
         host: cx.host.clone(),
-        port: cx.port,
+        port: i32::from(port),
         rack: None,
         is_fenced: false,
     };
     DescribeClusterResponse {
         cluster_id: to_wire::text(cx.broker().cluster_id()),
-        controller_id: cx.node_id(),
-        brokers: vec![broker],
+        controller_id: cx.controller_id(),
+        brokers: cx.nodes().all().map(broker).collect(),
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             CLUSTER_OPERATIONS
         } else {

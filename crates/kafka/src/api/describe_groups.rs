@@ -43,7 +43,7 @@ pub(super) async fn handle(
 }
 
 fn describe(cx: &Context, call: &Call, group_id: KafkaStr) -> DescribedGroup {
-    let group = match from_wire::group(&group_id) {
+    let group = match from_wire::group(cx, &group_id) {
         Ok(group) => group,
         Err(code) => {
             let error_code = cx.refuse(call.api, code);

@@ -32,14 +32,14 @@ pub(super) async fn handle(
         None => {
             for topic in cx.broker().topics() {
                 let all: Vec<_> = (0..to_wire::count(topic.partition_count())).collect();
-                topics.push(describe(&topic, &all));
+                topics.push(describe(cx, &topic, &all));
             }
         }
         // What does not exist is left out, as in Kafka.
         Some(named) => {
             for wanted in named {
                 if let Ok(topic) = from_wire::topic(cx, &wanted.topic) {
-                    topics.push(describe(&topic, &wanted.partitions));
+                    topics.push(describe(cx, &topic, &wanted.partitions));
                 }
             }
         }
@@ -63,14 +63,11 @@ pub(super) async fn handle(
 }
 
 /// `None` when the store cannot tell.
-fn describe(topic: &Arc<Topic>, partitions: &[i32]) -> Option<DescribeLogDirsTopic> {
+fn describe(cx: &Context, topic: &Arc<Topic>, partitions: &[i32]) -> Option<DescribeLogDirsTopic> {
     let mut described = Vec::with_capacity(partitions.len());
     for index in partitions {
-        let Ok(partition) =
-            from_wire::partition(topic, *index).and_then(|index| topic.partition(index))
-        else {
-            continue;
-        };
+        let Ok(number) = from_wire::led_partition(cx, topic, *index) else { continue };
+        let Ok(partition) = topic.partition(number) else { continue };
         described.push(DescribeLogDirsPartition {
             partition_index: *index,
             partition_size: i64::try_from(partition.bytes().ok()?).unwrap_or(i64::MAX),

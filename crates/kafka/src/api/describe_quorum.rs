@@ -32,13 +32,13 @@ pub(super) async fn handle(
     let listener = Listener {
         name: KafkaStr::from_static("PLAINTEXT"),
         host: cx.host.clone(),
-        port: u16::try_from(cx.port).unwrap_or(0),
+        port: u16::try_from(cx.port(cx.controller_id())).unwrap_or(0),
     };
     DescribeQuorumResponse {
         error_code: ErrorCode::NONE,
         topics,
         nodes: if call.version >= 2 {
-            vec![Node { node_id: cx.node_id(), listeners: vec![listener] }]
+            vec![Node { node_id: cx.controller_id(), listeners: vec![listener] }]
         } else {
             Vec::new()
         },
@@ -53,13 +53,13 @@ fn describe(cx: &Context, call: &Call, wanted: &WantedTopic) -> TopicData {
             return PartitionData { partition_index: index, error_code, ..Default::default() };
         }
         let this = ReplicaState {
-            replica_id: cx.node_id(),
+            replica_id: cx.controller_id(),
             last_caught_up_timestamp: cx.broker().clock().now().as_millis(),
             ..ReplicaState::default()
         };
         PartitionData {
             partition_index: index,
-            leader_id: cx.node_id(),
+            leader_id: cx.controller_id(),
             leader_epoch: cx.broker().leader_epoch(),
             current_voters: vec![this],
             ..PartitionData::default()

@@ -4,7 +4,7 @@ use crate::{
     context::{Call, Context},
     error::ErrorCode,
     from_wire,
-    to_wire::{TOPIC_OPERATIONS, text},
+    to_wire::{self, TOPIC_OPERATIONS, text},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use tramline_broker::{Error, Topic};
@@ -97,12 +97,12 @@ fn describe(
     from: usize,
     room: usize,
 ) -> DescribeTopicPartitionsResponseTopic {
-    let node = cx.node_id();
     let partitions = topic.partitions();
-    let partition = |(index, partition): (i32, &Arc<tramline_broker::Partition>)| {
+    let partition = |(index, partition): (u32, &Arc<tramline_broker::Partition>)| {
+        let node = cx.nodes().leader(topic.id(), index);
         DescribeTopicPartitionsResponsePartition {
             error_code: ErrorCode::NONE,
-            partition_index: index,
+            partition_index: to_wire::count(index),
             leader_id: node,
             leader_epoch: partition.leader_epoch(),
             replica_nodes: vec![node],

@@ -36,7 +36,7 @@ pub(super) async fn handle(cx: &Context, call: &Call, request: FetchRequest) -> 
         let topic = from_wire::topic_by(cx, by_id, &named.topic, named.topic_id);
         for partition in &named.partitions {
             let item = match &topic {
-                Ok(topic) => item(topic, partition),
+                Ok(topic) => item(cx, topic, partition),
                 Err(error) => Err(ErrorCode::from(error)),
             };
             refusals.push(match item {
@@ -83,8 +83,8 @@ pub(super) async fn handle(cx: &Context, call: &Call, request: FetchRequest) -> 
     FetchResponse { throttle_time_ms, responses, ..FetchResponse::default() }
 }
 
-fn item(topic: &Arc<Topic>, wanted: &FetchPartition) -> Result<FetchItem, ErrorCode> {
-    let index = from_wire::partition(topic, wanted.partition)?;
+fn item(cx: &Context, topic: &Arc<Topic>, wanted: &FetchPartition) -> Result<FetchItem, ErrorCode> {
+    let index = from_wire::led_partition(cx, topic, wanted.partition)?;
     check_epoch(&*topic.partition(index)?, wanted.current_leader_epoch)?;
     Ok(FetchItem {
         topic: Arc::clone(topic),

@@ -55,14 +55,17 @@ fn coordinator(cx: &Context, call: &Call, kind: i8, key: KafkaStr) -> Coordinato
         _ => Some((ErrorCode::INVALID_REQUEST, "this broker has no such coordinator")),
     };
     match refusal {
-        None => Coordinator {
-            key,
-            node_id: cx.node_id(),
-            host: cx.host.clone(),
-            port: cx.port,
-            error_code: ErrorCode::NONE,
-            error_message: None,
-        },
+        None => {
+            let node_id = cx.nodes().coordinator(&key);
+            Coordinator {
+                key,
+                node_id,
+                host: cx.host.clone(),
+                port: cx.port(node_id),
+                error_code: ErrorCode::NONE,
+                error_message: None,
+            }
+        }
         Some((code, message)) => Coordinator {
             key,
             node_id: -1,

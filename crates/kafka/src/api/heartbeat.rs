@@ -27,7 +27,7 @@ pub(super) async fn handle(
 }
 
 fn beat(cx: &Context, request: &HeartbeatRequest) -> Result<(), ErrorCode> {
-    let group = from_wire::group(&request.group_id)?;
+    let group = from_wire::group(cx, &request.group_id)?;
     let member = from_wire::member(&request.member_id, request.group_instance_id.as_ref());
     let beat = cx.broker().groups().heartbeat(&group, &member, request.generation_id);
     beat.map_err(|error| ErrorCode::of_coordinator(&error))

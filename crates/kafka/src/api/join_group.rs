@@ -37,7 +37,7 @@ pub(super) async fn handle(
     request: JoinGroupRequest,
 ) -> JoinGroupResponse {
     let member_id = request.member_id.clone();
-    let group = match from_wire::group(&request.group_id) {
+    let group = match from_wire::group(cx, &request.group_id) {
         Ok(group) => group,
         Err(code) => return refuse(cx, call, code, member_id),
     };

@@ -23,7 +23,7 @@ pub(super) async fn handle(
     call: &Call,
     request: LeaveGroupRequest,
 ) -> LeaveGroupResponse {
-    let group = match from_wire::group(&request.group_id) {
+    let group = match from_wire::group(cx, &request.group_id) {
         Ok(group) => group,
         Err(code) => {
             let error_code = cx.refuse(call.api, code);

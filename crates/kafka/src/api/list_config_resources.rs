@@ -54,6 +54,6 @@ fn list(cx: &Context, kind: i8, resources: &mut Vec<ConfigResource>) {
             let topics = cx.broker().topics();
             resources.extend(topics.iter().map(|topic| resource(topic.name().as_str())));
         }
-        _ => resources.push(resource(&cx.node_id().to_string())),
+        _ => resources.extend(cx.nodes().all().map(|(id, _)| resource(&id.to_string()))),
     }
 }

@@ -30,7 +30,8 @@ pub(super) async fn handle(
     };
     let mut listed = cx.broker().groups().list();
     listed.retain(|group| {
-        wanted(&request.states_filter, group.phase.as_str())
+        cx.nodes().coordinator(group.group.as_str()) == cx.node_id()
+            && wanted(&request.states_filter, group.phase.as_str())
             && wanted(&request.types_filter, CLASSIC)
     });
     let list = |group: GroupListing| ListedGroup {

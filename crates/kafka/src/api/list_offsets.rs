@@ -47,7 +47,7 @@ async fn look_up(
     wanted: &ListOffsetsPartition,
 ) -> Result<Found, ErrorCode> {
     let topic = topic.as_ref().map_err(ErrorCode::from)?;
-    let index = from_wire::partition(topic, wanted.partition_index)?;
+    let index = from_wire::led_partition(cx, topic, wanted.partition_index)?;
     check_epoch(&*topic.partition(index)?, wanted.current_leader_epoch)?;
     let position = match (wanted.timestamp, version) {
         (-1, _) => Position::Latest,

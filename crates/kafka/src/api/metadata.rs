@@ -60,16 +60,16 @@ pub(super) async fn handle(
             });
         }
     }
-    let broker = MetadataResponseBroker {
-        node_id: cx.node_id(),
+    let broker = |(node_id, port)| MetadataResponseBroker {
+        node_id,
         host: cx.host.clone(),
-        port: cx.port,
+        port: i32::from(port),
         rack: None,
     };
     MetadataResponse {
-        brokers: vec![broker],
+        brokers: cx.nodes().all().map(broker).collect(),
         cluster_id: Some(to_wire::text(cx.broker().cluster_id())),
-        controller_id: cx.node_id(),
+        controller_id: cx.controller_id(),
         topics,
         cluster_authorized_operations: if request.include_cluster_authorized_operations {
             CLUSTER_OPERATIONS
@@ -95,17 +95,19 @@ async fn find(
 
 fn describe(cx: &Context, topic: &Topic, operations: i32) -> MetadataResponseTopic {
     let partitions = topic.partitions();
-    let node = cx.node_id();
-    let partition =
-        |(index, partition): (i32, &Arc<tramline_broker::Partition>)| MetadataResponsePartition {
+    let partition = |(index, partition): (u32, &Arc<tramline_broker::Partition>)| {
+        // The one copy, whoever is said to lead it.
+        let node = cx.nodes().leader(topic.id(), index);
+        MetadataResponsePartition {
             error_code: ErrorCode::NONE,
-            partition_index: index,
+            partition_index: to_wire::count(index),
             leader_id: node,
             leader_epoch: partition.leader_epoch(),
             replica_nodes: vec![node],
             isr_nodes: vec![node],
             offline_replicas: Vec::new(),
-        };
+        }
+    };
     MetadataResponseTopic {
         error_code: ErrorCode::NONE,
         name: Some(to_wire::text(topic.name().as_str())),

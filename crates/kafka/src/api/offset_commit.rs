@@ -87,7 +87,7 @@ async fn commit(
     offsets: Vec<OffsetCommit>,
 ) -> Vec<Result<(), ErrorCode>> {
     let n = offsets.len();
-    let group = match from_wire::group(&request.group_id) {
+    let group = match from_wire::group(cx, &request.group_id) {
         Ok(group) => group,
         Err(code) => return vec![Err(code); n],
     };

@@ -38,7 +38,7 @@ async fn delete(
     call: &Call,
     request: &OffsetDeleteRequest,
 ) -> Result<Vec<OffsetDeleteResponseTopic>, ErrorCode> {
-    let group: GroupId = from_wire::group(&request.group_id)?;
+    let group: GroupId = from_wire::group(cx, &request.group_id)?;
     let mut places = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for wanted in &request.topics {

@@ -78,7 +78,7 @@ fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
 }
 
 fn group(cx: &Context, call: &Call, wanted: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
-    let result = from_wire::group(&wanted.group_id).and_then(|id| match &wanted.topics {
+    let result = from_wire::group(cx, &wanted.group_id).and_then(|id| match &wanted.topics {
         None => all(cx, &id),
         Some(topics) => topics.iter().map(|topic| of_topic(cx, call, &id, topic)).collect(),
     });

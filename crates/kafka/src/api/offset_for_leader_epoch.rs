@@ -55,7 +55,7 @@ async fn find(
     topic: &Arc<Topic>,
     wanted: &OffsetForLeaderPartition,
 ) -> Result<Option<EpochEnd>, ErrorCode> {
-    let index = from_wire::partition(topic, wanted.partition)?;
+    let index = from_wire::led_partition(cx, topic, wanted.partition)?;
     check_epoch(&*topic.partition(index)?, wanted.current_leader_epoch)?;
     Ok(cx.broker().epoch_end(topic, index, wanted.leader_epoch).await?)
 }

@@ -45,6 +45,12 @@ impl Refusal {
     }
 }
 
+impl From<ErrorCode> for Refusal {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, records: Vec::new() }
+    }
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let records = match &error {
@@ -114,7 +120,7 @@ async fn apply(cx: &Context, call: &Call, mut request: ProduceView) -> Pending {
         let item = match (&whole, &topics[partition.topic]) {
             (Some((code, message)), _) => Err(Refusal::new(*code, message)),
             (None, Err(error)) => Err(error.clone().into()),
-            (None, Ok(topic)) => item(call.version, topic, partition),
+            (None, Ok(topic)) => item(cx, call.version, topic, partition),
         };
         match item {
             Ok(item) => {
@@ -140,11 +146,12 @@ fn check_request(request: &ProduceView) -> Option<(ErrorCode, &'static str)> {
 
 /// Takes the records out of the request: the frame is freed when the batch is stored.
 fn item(
+    cx: &Context,
     version: i16,
     topic: &Arc<Topic>,
     partition: &mut PartitionView,
 ) -> Result<PublishItem, Refusal> {
-    let index = from_wire::partition(topic, partition.index)?;
+    let index = from_wire::led_partition(cx, topic, partition.index)?;
     let records = partition.records.take().unwrap_or_default();
     if records.is_empty() {
         return Err(Refusal::new(ErrorCode::INVALID_RECORD, "a record batch is required"));

@@ -39,7 +39,7 @@ pub(super) async fn handle(
 async fn sync(cx: &Context, request: SyncGroupRequest) -> Result<Synced, ErrorCode> {
     let assignments = request.assignments.iter();
     let sync = Sync {
-        group: from_wire::group(&request.group_id)?,
+        group: from_wire::group(cx, &request.group_id)?,
         member: from_wire::member(&request.member_id, request.group_instance_id.as_ref()),
         generation: request.generation_id,
         protocol_type: request.protocol_type.as_ref().map(owned),

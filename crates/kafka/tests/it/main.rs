@@ -9,6 +9,7 @@ mod groups;
 mod hostile;
 mod memory;
 mod metadata;
+mod nodes;
 mod ordered;
 mod produce;
 mod quotas;

@@ -31,6 +31,23 @@ pub(super) async fn bind(
     Err(last.unwrap_or_else(|| anyhow!("`{setting}` = `{address}` has no address")))
 }
 
+/// The listeners for Kafka: none when it is off, one, or one for each virtual broker.
+pub(super) async fn bind_kafka(config: &Config) -> anyhow::Result<Vec<TcpListener>> {
+    let (setting, listen) = ("kafka.listen", &config.kafka.listen);
+    let Some(first) = bind(setting, listen, config).await? else { return Ok(Vec::new()) };
+    let own = first.local_addr()?;
+    let is_any = matches!(listen, Listen::At(address) if address.ends_with(":0"));
+    let mut all = vec![first];
+    for place in 1..config.kafka.virtual_brokers {
+        let port = if is_any { Some(0) } else { own.port().checked_add(place) };
+        let port =
+            port.context("`kafka.virtual_brokers`: no port is left behind `kafka.listen`")?;
+        let next = Listen::At(SocketAddr::new(own.ip(), port).to_string());
+        all.extend(bind(setting, &next, config).await?);
+    }
+    Ok(all)
+}
+
 fn refused(setting: &str, address: SocketAddr, error: io::Error) -> anyhow::Error {
     let flag = setting.split('.').next().unwrap_or(setting);
     let (ip, port) = (address.ip(), address.port());
