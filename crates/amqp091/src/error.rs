@@ -63,8 +63,6 @@ impl From<DecodeError> for Refusal {
 /// A setting by the name that it has in AMQP.
 fn argument(setting: &str) -> &str {
     match setting {
-        "durability" => "durable",
-        "owner" => "exclusive",
         "kind" => "x-queue-type",
         "message_ttl_ms" => "x-message-ttl",
         "expires_ms" => "x-expires",
@@ -82,6 +80,18 @@ fn argument(setting: &str) -> &str {
     }
 }
 
+/// A setting's value as it is written in AMQP.
+fn shown(setting: &str, value: &str) -> String {
+    let value =
+        value.strip_prefix("Some(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(value);
+    match (argument(setting), value) {
+        ("durable", _) => (value == "Durable").to_string(),
+        ("exclusive", _) => (value != "None").to_string(),
+        (_, "None") => "none".to_owned(),
+        _ => value.trim_matches('"').to_lowercase(),
+    }
+}
+
 impl From<QueueError> for Refusal {
     fn from(error: QueueError) -> Self {
         match error {
@@ -91,6 +101,7 @@ impl From<QueueError> for Refusal {
                 Self::precondition(format!("the name '{name}' is taken by a {by}"))
             }
             QueueError::Inequivalent { name, setting, have, wanted } => {
+                let (have, wanted) = (shown(setting, &have), shown(setting, &wanted));
                 Self::precondition(format!(
                     "inequivalent arg '{}' for queue '{name}' in vhost '/': received '{wanted}' \
                      but current is '{have}'",
