@@ -39,8 +39,6 @@ pub(crate) enum Error {
     Io(#[from] io::Error),
     #[error(transparent)]
     Violation(#[from] Violation),
-    #[error("malformed before it was open: {0}")]
-    Decode(#[from] DecodeError),
 }
 
 /// One client's connection.
@@ -229,7 +227,8 @@ impl Connection {
     fn malformed(&mut self, error: DecodeError) -> Result<bool, Error> {
         self.inbox.clear();
         if self.client.session.phase() < Phase::Tuning {
-            return Err(error.into());
+            self.client.session.enter(Phase::Closed, self.client.now);
+            return Ok(true);
         }
         if self.client.session.phase() >= Phase::Closing {
             self.peer_closed = true;

@@ -3,10 +3,6 @@
 import socket
 import time
 
-import pika
-import pika.exceptions
-import pytest
-
 from amqp_support import (
     Consumer,
     Raw,
@@ -104,11 +100,11 @@ def test_what_is_out_returns_when_its_channel_or_connection_ends(broker, channel
     publish(channel, queue, b"1", b"2")
     other = connect(broker)
     by_channel = other.channel()
-    assert by_channel.basic_get(queue)[2] == b"1"
+    assert get(by_channel, queue, auto_ack=False)[2] == b"1"
     by_channel.close()
     by_connection = other.channel()
-    assert by_connection.basic_get(queue)[0].redelivered
-    assert by_connection.basic_get(queue)[2] == b"2"
+    assert get(by_connection, queue, auto_ack=False)[0].redelivered
+    assert get(by_connection, queue, auto_ack=False)[2] == b"2"
     other.close()
     for expected in [b"1", b"2"]:
         method, _, body = get(channel, queue)
@@ -236,14 +232,16 @@ def test_consumer_timeout_closes_the_channel(start_broker):
     channel = connection.channel()
     channel.queue_declare("slow", durable=True)
     publish(channel, "slow", b"m")
-    channel.basic_get("slow")
-    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
-        for _ in range(100):
-            connection.process_data_events(time_limit=0.05)
-            channel._raise_if_not_open()
-    assert caught.value.reply_code == 406
-    assert "delivery acknowledgement on channel 1 timed out" in caught.value.reply_text
-    method, _, _ = get(connection.channel(), "slow")
+    assert count(channel, "slow") == 1
+    raw = Raw(broker)
+    raw.open()
+    raw.open_channel()
+    raw.send_method(1, 60, 70, b"\x00\x00\x04slow\x00")
+    assert raw.method()[:2] == (60, 71)
+    class_id, method_id, arguments = raw.method()
+    assert (class_id, method_id, arguments[:2]) == (20, 40, (406).to_bytes(2, "big"))
+    assert b"delivery acknowledgement on channel 1 timed out" in arguments
+    method, _, _ = get(channel, "slow")
     assert method.redelivered
     connection.close()
 

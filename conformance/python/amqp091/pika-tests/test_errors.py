@@ -186,7 +186,7 @@ def test_invalid_queue_arguments(connection, refused, name, arguments):
 
 def test_frames_that_do_not_belong_cost_the_connection(broker):
     for send, expected in [
-        (lambda raw: raw.send_method(7, 50, 10, b""), 504),
+        (lambda raw: raw.send_method(7, 60, 10, b"\x00" * 7), 504),
         (lambda raw: raw.send_method(1, 20, 10, b"\x00"), 504),
         (lambda raw: raw.send_frame(3, 1, b"body"), 505),
         (lambda raw: raw.send_frame(2, 1, b"\x00\x3c" + b"\x00" * 12), 505),

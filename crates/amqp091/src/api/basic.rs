@@ -29,7 +29,7 @@ pub(super) fn qos(client: &mut Client, number: u16, qos: &basic::Qos) -> Result<
     } else {
         channel.prefetch_consumer = qos.prefetch_count.into();
     }
-    client.subscribers.schedule_channel(number);
+    client.schedule_channel(number);
     client.send(number, basic::QosOk {});
     Ok(Step::Done)
 }

@@ -22,7 +22,7 @@ pub(super) fn close(client: &mut Client, number: u16) -> Result<Step, Refusal> {
 pub(super) fn flow(client: &mut Client, number: u16, active: bool) -> Result<Step, Refusal> {
     client.channel(number)?.flows = active;
     if active {
-        client.subscribers.schedule_channel(number);
+        client.schedule_channel(number);
     }
     client.send(number, channel::FlowOk { active });
     Ok(Step::Done)

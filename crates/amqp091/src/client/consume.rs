@@ -114,13 +114,9 @@ impl Subscribers {
         }
     }
 
-    /// A channel has credit again.
-    pub(crate) fn schedule_channel(&mut self, channel: u16) {
-        for index in 0..self.slots.len() {
-            if self.get(index).is_some_and(|subscriber| subscriber.channel == channel) {
-                self.schedule(index);
-            }
-        }
+    /// These have credit again.
+    pub(crate) fn schedule_all<'a>(&mut self, consumers: impl Iterator<Item = &'a usize>) {
+        consumers.for_each(|index| self.schedule(*index));
     }
 
     /// A delivery is not out any more: its consumer has that much credit again.
@@ -138,6 +134,14 @@ impl Subscribers {
 }
 
 impl Client {
+    /// A channel has credit again.
+    pub(crate) fn schedule_channel(&mut self, number: u16) {
+        let channel = self.channels.get(usize::from(number)).and_then(Option::as_deref);
+        if let Some(channel) = channel {
+            self.subscribers.schedule_all(channel.consumers.values());
+        }
+    }
+
     /// Delivers what there is, as far as credit and room go.
     pub(crate) fn poll_deliveries(&mut self) -> bool {
         let mut woken = std::mem::take(&mut self.subscribers.woken);

@@ -59,6 +59,10 @@ impl Client {
                 settles.push(queue, out, ending);
             }
         })?;
+        if channel.prefetch > 0 {
+            // The credit is everyone's.
+            subscribers.schedule_all(channel.consumers.values());
+        }
         self.cx.metrics.settled.inc_by(n_settled);
         Ok(())
     }

@@ -161,7 +161,9 @@ pub(crate) fn published(published: Published<'_>) -> Result<(Message, EnqueueOpt
         text_headers(&published, &mut headers);
     }
     let options = EnqueueOptions {
-        persistent: properties.delivery_mode == Some(2),
+        // A transient message in a durable queue is stored and waited for as any other: clients
+        // expect to see what they published before, and it costs one sync for many.
+        persistent: true,
         priority: properties.priority.unwrap_or(0),
         ttl_ms: properties.expiration.map(expiration).transpose()?,
         ..EnqueueOptions::default()
