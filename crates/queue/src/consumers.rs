@@ -127,11 +127,12 @@ impl<W: Clone> Consumers<W> {
         ready.div_ceil(woken + 1)
     }
 
-    /// After a receive: whether it wants to be woken.
-    pub fn set_hungry(&mut self, id: ConsumerId, hungry: bool) {
+    /// After a receive: whether it wants to be woken. Gives whether anyone does.
+    pub fn set_hungry(&mut self, id: ConsumerId, hungry: bool) -> bool {
         if let Some(consumer) = self.list.iter_mut().find(|consumer| consumer.id == id) {
             consumer.appetite = if hungry { Appetite::Hungry } else { Appetite::Fed };
         }
+        hungry || self.list.iter().any(|consumer| consumer.appetite == Appetite::Hungry)
     }
 
     /// One that is to be woken for so many ready messages, beside those who were and have yet to
@@ -186,7 +187,7 @@ mod tests {
         let (mut consumers, ids) = consumers(&[0, 0, 0]);
         let mut woken = Vec::new();
         for _ in 0..6 {
-            ids.iter().for_each(|id| consumers.set_hungry(*id, true));
+            ids.iter().for_each(|id| _ = consumers.set_hungry(*id, true));
             woken.extend(consumers.poll_wake(10));
         }
         assert_eq!(woken, [0, 1, 2, 0, 1, 2]);
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn a_lower_priority_gets_nothing_while_a_higher_one_is_hungry() {
         let (mut consumers, ids) = consumers(&[0, 5]);
-        ids.iter().for_each(|id| consumers.set_hungry(*id, true));
+        ids.iter().for_each(|id| _ = consumers.set_hungry(*id, true));
         assert_eq!(consumers.poll_wake(10), Some(1));
         assert_eq!(consumers.poll_wake(10), None, "the higher one has yet to come");
         assert_eq!(consumers.share(ids[0], 10), 0);
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn those_who_were_woken_share() {
         let (mut consumers, ids) = consumers(&[0, 0]);
-        ids.iter().for_each(|id| consumers.set_hungry(*id, true));
+        ids.iter().for_each(|id| _ = consumers.set_hungry(*id, true));
         assert!(consumers.poll_wake(10).is_some() && consumers.poll_wake(10).is_some());
         assert_eq!(consumers.share(ids[0], 9), 5);
         consumers.set_hungry(ids[0], true);

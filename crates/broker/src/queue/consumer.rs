@@ -175,7 +175,7 @@ impl Queue {
             let share = usize::try_from(share).unwrap_or(usize::MAX);
             let wish = Take { n_max: wanted.min(share), ..take };
             let taking = engine.handle_receive(&wish, now, &mut out);
-            let left = engine.ready();
+            let mut left = engine.ready();
             state.submit(&self.context, now, None);
             let mut load = None;
             if let Taking::Load(wanted) = taking
@@ -188,8 +188,14 @@ impl Queue {
             let mut again = false;
             if let Some(id) = consumer {
                 // Under the lock, so that whatever comes next finds it hungry.
-                self.consumers.lock().set_hungry(id, hungry);
-                again = hungry && wish.n_max > 0 && !state.watch();
+                let anyone = self.consumers.lock().set_hungry(id, hungry);
+                // Who has all that it asked for leaves the watch to the others who have not.
+                let grown = anyone && !state.watch();
+                again = grown && hungry && wish.n_max > 0;
+                if grown && !again {
+                    state.sync_ends();
+                    left = state.engine(self).ready();
+                }
             }
             let after = self.after_step(&mut state);
             drop(state);
