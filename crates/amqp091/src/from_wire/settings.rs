@@ -10,8 +10,8 @@ use tramline_wire_amqp091::{
     method::{exchange, queue},
 };
 
-/// Deliveries of one message of a quorum queue, as RabbitMQ 4 has it.
-const QUORUM_DELIVERIES_MAX: u32 = 20;
+/// The limit of a quorum queue that does not say, as RabbitMQ 4 has it.
+const QUORUM_REDELIVERIES_MAX: u32 = 20;
 
 /// Reads one declaration's arguments; what is wrong is told with the argument's name.
 struct Reading<'a> {
@@ -99,18 +99,18 @@ impl<'a> Reading<'a> {
         u8::try_from(priority).map_err(|_| self.invalid(NAME, format!("{priority} is above 255")))
     }
 
-    /// A limit below zero is none, as RabbitMQ 4 has it.
+    /// The limit counts deliveries after the first. One below zero is none, as RabbitMQ 4 has it.
     fn deliveries_max(&self, kind: QueueKind) -> Result<Option<u32>, Refusal> {
         let default = match kind {
             QueueKind::Classic => None,
-            QueueKind::Quorum => Some(QUORUM_DELIVERIES_MAX),
+            QueueKind::Quorum => Some(QUORUM_REDELIVERIES_MAX + 1),
         };
         match self.table.get("x-delivery-limit") {
             None => Ok(default),
             Some(value) => {
                 let number = value.as_integer();
                 let number = number.ok_or_else(|| self.invalid("x-delivery-limit", "not a number"));
-                Ok(u32::try_from(number?).ok())
+                Ok(u32::try_from(number?).ok().map(|limit| limit.saturating_add(1)))
             }
         }
     }

@@ -48,8 +48,8 @@ fn quorum_queues_have_a_delivery_limit_of_twenty_unless_told_otherwise() {
         let arguments = [vec![quorum.clone()], more].concat();
         settings(&declare(arguments)).unwrap().deliveries_max
     };
-    assert_eq!(limit(vec![]), Some(20));
-    assert_eq!(limit(vec![("x-delivery-limit", Field::I32(3))]), Some(3));
+    assert_eq!(limit(vec![]), Some(21), "the first delivery is not counted");
+    assert_eq!(limit(vec![("x-delivery-limit", Field::I32(3))]), Some(4));
     assert_eq!(limit(vec![("x-delivery-limit", Field::I32(-1))]), None);
 }
 
