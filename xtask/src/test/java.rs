@@ -21,7 +21,9 @@ pub(super) struct Run {
 }
 
 /// Apache Kafka's own client.
-pub(super) const CLIENTS: Run = Run { report: "java-clients", tests: "*Test" };
+pub(super) const CLIENTS: Run = Run { report: "java-clients", tests: "*Test,!StreamsTest" };
+/// Kafka Streams.
+pub(super) const STREAMS: Run = Run { report: "java-streams", tests: "StreamsTest" };
 
 /// Builds the Maven project and its tests.
 pub(super) fn set_up(cx: &Context) -> Result<SetUp> {
