@@ -1,6 +1,7 @@
 """Topics with `order=total`: read as one partition, in one order, through `<topic>.ordered`."""
 
 import threading
+import time
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -171,12 +172,70 @@ def test_an_unknown_order_is_refused(clients, name):
     assert refusal.value.args[0].code() == KafkaError.INVALID_CONFIG
 
 
-def test_the_order_survives_a_kill(own_broker, own_clients, name):
+class Writer(threading.Thread):
+    """Sends to all partitions until it is told to stop; knows what was acknowledged."""
+
+    def __init__(self, clients, topic, number):
+        super().__init__(daemon=True)
+        # Idempotent, and patient: it repeats what a kill interrupts.
+        self.producer = clients.producer(
+            enable_idempotence=True, message_timeout_ms=60000, linger_ms=2
+        )
+        self.topic, self.number = topic, number
+        self.stopping = threading.Event()
+        self.acknowledged, self.failed = [], []
+
+    def run(self):
+        sent = 0
+        while not self.stopping.is_set():
+            for partition in range(PARTITIONS):
+                value = b"%d-%d" % (self.number, sent)
+                self.producer.produce(
+                    self.topic, value, partition=partition, on_delivery=self.delivered
+                )
+                sent += 1
+            self.producer.poll(0.005)
+        self.producer.flush(60)
+
+    def delivered(self, error, message):
+        if error is None:
+            self.acknowledged.append(message.value())
+        else:
+            self.failed.append(error)
+
+
+def everything(clients, topic, partition=0):
+    reader = clients.consumer()
+    _, end = reader.get_watermark_offsets(TopicPartition(topic, partition), SECONDS)
+    reader.assign([TopicPartition(topic, partition, 0)])
+    return values(read(reader, end, seconds=60))
+
+
+def test_the_order_survives_kill_9_under_load(own_broker, own_clients, name):
     topic = own_clients.create_topic(name, partitions=PARTITIONS, order="total")
-    finish(*write_at_once(own_clients, topic, each=200))
-    before = values(read(own_clients.reader(f"{topic}.ordered"), WRITERS * 200))
-    own_broker.kill()
-    own_broker.start()
-    send(own_clients.producer(), topic, [b"after"], partition=lambda _: 5)
-    after = values(read(own_clients.reader(f"{topic}.ordered"), WRITERS * 200 + 1))
-    assert after == [*before, b"after"]
+    view = f"{topic}.ordered"
+    writers = [Writer(own_clients, topic, number) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    before = []
+    for round in range(5):
+        time.sleep(0.3 + 0.2 * round)
+        own_broker.kill()
+        own_broker.start()
+        seen = everything(own_clients, view)
+        assert seen[: len(before)] == before, "what was read once stands where it stood"
+        before = seen
+    for writer in writers:
+        writer.stopping.set()
+    for writer in writers:
+        writer.join(90)
+        assert not writer.is_alive() and writer.failed == []
+    order = everything(own_clients, view)
+    assert order[: len(before)] == before
+    place = {value: n for n, value in enumerate(order)}
+    assert len(place) == len(order), "a message is there twice"
+    assert {value for writer in writers for value in writer.acknowledged} == set(order)
+    for partition in range(PARTITIONS):
+        places = [place[value] for value in everything(own_clients, topic, partition)]
+        assert places == sorted(places)
+    assert len(order) > 1000
