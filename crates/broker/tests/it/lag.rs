@@ -9,6 +9,9 @@ use tramline_broker::{
 use tramline_record::{BatchBuilder, Compression};
 use tramline_types::{GroupId, Offset, Timestamp};
 
+/// The records here are older than any retention.
+const KEPT: [(&str, &str); 1] = [("retention.ms", "-1")];
+
 fn group() -> GroupId {
     GroupId::parse("g").unwrap()
 }
@@ -52,7 +55,7 @@ async fn only(node: &Node) -> PartitionLag {
 #[tokio::test]
 async fn lag_is_told_in_records_and_in_seconds_of_their_own_time() {
     let node = Node::start().await;
-    let topic = node.topic("t", &[]).await;
+    let topic = node.topic("t", &KEPT).await;
     publish(&node, &topic, &[100, 101]).await;
     publish(&node, &topic, &[130]).await;
     publish(&node, &topic, &[190, 160]).await;
@@ -85,7 +88,7 @@ async fn what_retention_took_is_not_behind() {
 #[tokio::test]
 async fn records_without_a_time_have_no_lag_in_seconds() {
     let node = Node::start().await;
-    let topic = node.topic("t", &[]).await;
+    let topic = node.topic("t", &KEPT).await;
     let mut builder = BatchBuilder::new(Compression::None);
     builder.push(
         &tramline_types::Message { timestamp: Some(Timestamp::from_millis(-1)), ..message("x") },
@@ -102,7 +105,7 @@ async fn records_without_a_time_have_no_lag_in_seconds() {
 #[tokio::test]
 async fn the_state_goes_by_how_the_commits_move() {
     let node = Node::start().await;
-    let topic = node.topic("t", &[]).await;
+    let topic = node.topic("t", &KEPT).await;
     let mut committed = 0;
     let mut step = async |published: u64, read: i64| {
         for _ in 0..published {
@@ -134,7 +137,7 @@ async fn the_state_goes_by_how_the_commits_move() {
 #[tokio::test]
 async fn after_a_start_a_reader_that_does_not_come_back_has_stopped() {
     let node = Node::start().await;
-    let topic = node.topic("t", &[]).await;
+    let topic = node.topic("t", &KEPT).await;
     publish(&node, &topic, &[1, 2]).await;
     commit(&node, &topic, 1).await;
     let again = Node::over(Arc::new(node.store.reopen().start()), Options::default()).await;
@@ -147,12 +150,12 @@ async fn after_a_start_a_reader_that_does_not_come_back_has_stopped() {
 #[tokio::test]
 async fn a_deleted_topic_takes_its_window_along() {
     let node = Node::start().await;
-    let topic = node.topic("t", &[]).await;
+    let topic = node.topic("t", &KEPT).await;
     publish(&node, &topic, &[1, 2]).await;
     commit(&node, &topic, 2).await;
     node.broker.delete_topic(topic.name()).await.unwrap();
     assert_eq!(lag(&node).await.partitions, []);
-    let topic = node.topic("t", &[]).await;
+    let topic = node.topic("t", &KEPT).await;
     publish(&node, &topic, &[1, 2]).await;
     commit(&node, &topic, 1).await;
     let found = only(&node).await;
@@ -162,7 +165,7 @@ async fn a_deleted_topic_takes_its_window_along() {
 #[tokio::test]
 async fn metrics_show_it_under_our_names_and_kafka_exporters() {
     let node = Node::start().await;
-    let topic = node.topic("t", &[]).await;
+    let topic = node.topic("t", &KEPT).await;
     publish(&node, &topic, &[100, 101]).await;
     publish(&node, &topic, &[130]).await;
     commit(&node, &topic, 0).await;

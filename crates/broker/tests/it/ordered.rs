@@ -305,6 +305,41 @@ async fn retention_by_bytes_gives_the_view_the_bytes_of_all_partitions() {
     assert_eq!(starts(&view(&topic)), [6], "the view goes by the topic's settings as they change");
 }
 
+/// Publishes one message with a key.
+async fn put(node: &Node, topic: &Arc<Topic>, partition: u32, key: &str, value: &str) {
+    let key = Some(bytes::Bytes::from(key.to_owned()));
+    let message = tramline_types::Message { key, ..message(value) };
+    let put = node.broker.publish_messages(topic, vec![(Some(partition), message)]);
+    put.await.remove(0).unwrap();
+}
+
+#[tokio::test]
+async fn compaction_keeps_the_latest_of_every_key_in_the_order_as_in_the_partitions() {
+    let node = Node::start().await;
+    let eager = [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0")];
+    let topic = node.broker.create_topic(total("t", 2, &eager)).await.unwrap();
+    for (partition, key, value) in
+        [(0, "a", "a1"), (1, "b", "b1"), (0, "a", "a2"), (1, "b", "b2"), (0, "a", "a3")]
+    {
+        put(&node, &topic, partition, key, value).await;
+    }
+    node.broker.apply_compaction().await;
+    let in_order = [(3, "b2".to_owned()), (4, "a3".to_owned())];
+    assert_eq!(read(&node.broker, &view(&topic), 0).await, in_order);
+    assert_eq!(read(&node.broker, &topic, 0).await, [(2, "a3".to_owned())]);
+    assert_eq!(read(&node.broker, &topic, 1).await, [(1, "b2".to_owned())]);
+
+    let again = restarted(&node).await;
+    let topic = again.broker.topic(&name("t")).unwrap();
+    assert_eq!(read(&again.broker, &view(&topic), 0).await, in_order);
+    // A key that its producer moved to another partition is in each of them, and in the order once.
+    put(&again, &topic, 1, "a", "a4").await;
+    again.broker.apply_compaction().await;
+    let in_order = [(3, "b2".to_owned()), (5, "a4".to_owned())];
+    assert_eq!(read(&again.broker, &view(&topic), 0).await, in_order);
+    assert_eq!(read(&again.broker, &topic, 0).await, [(2, "a3".to_owned())]);
+}
+
 #[tokio::test]
 async fn messages_without_batches_are_ordered_as_well() {
     let node = Node::start().await;

@@ -27,6 +27,8 @@ pub type Bases = SmallVec<[Offset; 1]>;
 /// of all partitions, which are taken in the order of their logs: what it changes has the same
 /// order as the commits. What it returns becomes part of the commit. `done` is called when that
 /// is durable, after the high watermarks have moved; not at all when this refuses.
+///
+/// For the logs of queues: none of the partitions follows an ordered log.
 pub fn append_together(
     appends: &[Together],
     now: Timestamp,
@@ -42,6 +44,7 @@ pub fn append_together(
     let store = Arc::clone(&first.store);
     let mut states: SmallVec<[(LogId, MutexGuard<'_, _>); 4]> = SmallVec::new();
     for partition in &partitions {
+        debug_assert!(partition.ordered.is_none(), "its ordered log would miss the batch");
         let state = partition.state.lock();
         if state.deleted {
             return Err(Error::Deleted);
