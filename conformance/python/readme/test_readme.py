@@ -27,6 +27,8 @@ def run(start_broker):
     def run(*command):
         text = command[-1].replace("127.0.0.1:9092", broker.kafka)
         text = text.replace("target/release/tramline", BINARY)
+        host, port = broker.amqp.split(":")
+        text = text.replace(f'ConnectionParameters("{host}")', f'ConnectionParameters("{host}", {port})')
         done = subprocess.run(
             [*command[:-1], text],
             env={"PATH": "/usr/bin:/bin", "TRAMLINE_SERVER": f"http://{broker.http}"},
@@ -46,6 +48,10 @@ def test_a_message_goes_there_and_back_by_kcat(run):
 
 def test_a_message_goes_there_and_back_by_python(run):
     assert "hi from Python" in run(sys.executable, "-c", block("python", "Producer"))
+
+
+def test_a_message_goes_there_and_back_by_pika(run):
+    assert "hi from pika" in run(sys.executable, "-c", block("python", "import pika"))
 
 
 def test_a_message_goes_there_and_back_by_the_command_line(run):

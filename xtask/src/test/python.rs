@@ -39,6 +39,9 @@ pub(super) const KAFKA_PYTHON_OWN: Run = Run {
     ..Run::new("newest", "test/integration", "kafka-python-own")
 };
 
+/// pika, a client of RabbitMQ's.
+pub(super) const PIKA: Run = Run::new("newest", "amqp091/pika-tests", "pika");
+
 /// A Python with the newest confluent-kafka, or why there is none.
 pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
     environment(cx.project.root(), "newest")
