@@ -191,6 +191,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "kafka-python-own", kind: Kind::Python(python::KAFKA_PYTHON_OWN) },
     Suite { name: "aiokafka", kind: Kind::Python(python::AIO) },
     Suite { name: "pika", kind: Kind::Python(python::PIKA) },
+    Suite { name: "aio-pika", kind: Kind::Python(python::AIO_PIKA) },
+    Suite { name: "celery", kind: Kind::Python(python::CELERY) },
     Suite { name: "kcat", kind: Kind::Python(python::KCAT) },
     Suite { name: "readme", kind: Kind::Python(python::README) },
     Suite { name: "network", kind: Kind::Python(python::NETWORK) },

@@ -41,6 +41,10 @@ pub(super) const KAFKA_PYTHON_OWN: Run = Run {
 
 /// pika, a client of RabbitMQ's.
 pub(super) const PIKA: Run = Run::new("newest", "amqp091/pika-tests", "pika");
+/// aio-pika.
+pub(super) const AIO_PIKA: Run = Run::new("newest", "amqp091/aio-pika-tests", "aio-pika");
+/// A Celery worker, and with it kombu and py-amqp.
+pub(super) const CELERY: Run = Run::new("newest", "amqp091/celery-tests", "celery");
 
 /// A Python with the newest confluent-kafka, or why there is none.
 pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
