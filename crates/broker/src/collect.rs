@@ -2,13 +2,13 @@
 
 pub(crate) mod groups;
 
-use crate::Broker;
+use crate::{Broker, Topic};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
-use std::fmt;
+use std::{fmt, sync::Arc};
 use tramline_store::Stats;
 use tramline_types::limits::METRIC_SERIES_MAX;
 
@@ -118,6 +118,37 @@ fn encode_topics(encoder: &mut DescriptorEncoder, broker: &Broker) -> Result<(),
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, start, next) in &starts {
             let value = i64::try_from(if end { *next } else { *start }).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(family.encode_family(labels)?)?;
+        }
+    }
+    encode_compaction(encoder, &topics)
+}
+
+/// How far every compacted partition is.
+fn encode_compaction(
+    encoder: &mut DescriptorEncoder,
+    topics: &[Arc<Topic>],
+) -> Result<(), fmt::Error> {
+    let mut statuses = Vec::new();
+    for topic in topics.iter().filter(|topic| topic.settings().compaction.is_some()) {
+        for (index, partition) in topic.partitions().iter().enumerate() {
+            if statuses.len() == METRIC_SERIES_MAX {
+                break;
+            }
+            let labels = [("topic", topic.name().to_string()), ("partition", index.to_string())];
+            let status = partition.compaction_status();
+            let behind = partition.high_watermark().get().saturating_sub(status.dirty_from.get());
+            statuses.push((labels, behind, status.batches_unreadable));
+        }
+    }
+    for (name, help, unreadable) in [
+        ("partition_uncompacted_offsets", "Offsets since the last pass of compaction", false),
+        ("partition_unreadable_batches", "Batches that compaction could not open", true),
+    ] {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, behind, batches) in &statuses {
+            let value = if unreadable { *batches } else { *behind };
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
             ConstGauge::new(value).encode(family.encode_family(labels)?)?;
         }
     }

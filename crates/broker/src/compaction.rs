@@ -77,8 +77,11 @@ impl Broker {
                 }
                 Step::Replace(replacement) => {
                     let bytes = replacement.bytes();
-                    self.replace(replacement).await?;
-                    self.metrics().compaction.written(bytes);
+                    match self.replace(replacement).await {
+                        Ok(()) => self.metrics().compaction.written(bytes),
+                        Err(Error::MessageTooLarge { .. }) if pass.shrink() => {}
+                        Err(error) => return Err(error),
+                    }
                     bytes
                 }
             };

@@ -259,6 +259,13 @@ impl TopicSettings {
             .filter(|_| has("compact")),
             overrides: overrides.clone(),
         };
+        if settings.is_total_order && settings.compaction.is_some() {
+            // Compaction writes each log's batches anew, and the ordered log shares them.
+            return Err(Error::InvalidSetting {
+                name: "cleanup.policy".to_owned(),
+                detail: "a topic with `order=total` cannot be compacted".to_owned(),
+            });
+        }
         let lags = number("min.compaction.lag.ms")?..=number("max.compaction.lag.ms")?;
         if lags.is_empty() {
             return Err(Error::InvalidSetting {
@@ -367,6 +374,24 @@ mod tests {
         ] {
             assert!(settings(&[(name, value)]).is_err(), "{name}={value}");
         }
+    }
+
+    #[test]
+    fn policies_say_what_is_dropped() {
+        let of = |policy: &str| settings(&[("cleanup.policy", policy)]).unwrap();
+        assert!(of("delete").compaction.is_none() && of("delete").retention_ms.is_some());
+        let both = of("compact, delete");
+        assert!(both.compaction.is_some() && both.retention_ms.is_some());
+        assert!(of("compact").retention_ms.is_none());
+        let ratio = |ratio| {
+            let pairs = [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", ratio)];
+            settings(&pairs).unwrap().compaction.unwrap().dirty_millionths_min
+        };
+        let ratios = ["0.5", "0.01", "1", "1.0", "0", "0.0000001", ".25"].map(ratio);
+        assert_eq!(ratios, [500_000, 10_000, 1_000_000, 1_000_000, 0, 0, 250_000]);
+        let lags = [("min.compaction.lag.ms", "9"), ("max.compaction.lag.ms", "5")];
+        assert!(settings(&lags).is_err());
+        assert!(settings(&[("order", "total"), ("cleanup.policy", "compact")]).is_err());
     }
 
     #[test]

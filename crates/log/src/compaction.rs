@@ -59,6 +59,8 @@ pub struct CompactionStatus {
 
 /// What to read per step.
 const READ_BYTES: usize = 1024 * 1024;
+/// What a replacement is not made smaller than: it holds one batch at least.
+const REPLACED_BYTES_MIN: usize = 1024;
 /// What is worth a write of its own when nothing else has to be written.
 const NOTED_BYTES_MIN: u64 = 1024 * 1024;
 
@@ -127,6 +129,10 @@ pub struct Pass {
     met: Met,
     read_bytes: u64,
     is_written: bool,
+    /// What to replace at a time.
+    replaced_bytes_max: usize,
+    /// Where the last replacement began, and what had been met until then.
+    replaced_from: (Offset, Met),
 }
 
 impl Partition {
@@ -158,6 +164,8 @@ impl Partition {
             met: Met::default(),
             read_bytes: 0,
             is_written: false,
+            replaced_bytes_max: READ_BYTES,
+            replaced_from: (start, Met::default()),
         }))
     }
 
@@ -280,9 +288,10 @@ impl Pass {
         if from >= self.map_end {
             return Ok(self.finish(None));
         }
-        let read = self.partition.read_stored(from, READ_BYTES).await?;
+        let read = self.partition.read_stored(from, self.replaced_bytes_max).await?;
         let bytes = read_bytes(&read);
         self.read_bytes += bytes as u64;
+        self.replaced_from = (from, self.met);
         let batches = batches(&read)?;
         if read.next <= from || batches.is_empty() {
             return Ok(self.finish(None));
@@ -344,6 +353,18 @@ impl Pass {
             ops.push(Op::Put(key(self.partition.log()), encode(after)));
         }
         Replacement { partition: Partition::clone_handle(&self.partition), ops, bytes, after }
+    }
+
+    /// Makes the next replacement begin where the last one did, and smaller: the store does not
+    /// take so much at once. `false` when it was as small as can be.
+    pub fn shrink(&mut self) -> bool {
+        if self.replaced_bytes_max <= REPLACED_BYTES_MIN {
+            return false;
+        }
+        self.replaced_bytes_max /= 4;
+        let (from, met) = self.replaced_from;
+        (self.phase, self.met) = (Phase::Replacing(from), met);
+        true
     }
 
     /// Records taken out so far.

@@ -7,6 +7,7 @@
 
 mod admin;
 mod client;
+mod compacted;
 mod consumer;
 mod machine;
 mod ordered;
@@ -66,6 +67,8 @@ pub struct Finished {
     pub crashes: u32,
     /// Records that were read in the total order of their topic.
     pub ordered: usize,
+    /// Superseded records of the compacted topic that were gone at the end.
+    pub compacted: usize,
 }
 
 impl Finished {
@@ -86,6 +89,8 @@ const PRODUCERS: usize = 4;
 const CONSUMERS: usize = 3;
 /// Of topics in total order.
 const READERS: usize = 2;
+/// Of the compacted topic.
+const KEY_WRITERS: u64 = 2;
 
 /// Runs one simulation.
 ///
@@ -129,6 +134,8 @@ impl Driver {
         self.machine.crash("the last one").await;
         let audit = self.client("audit");
         self.spawn(audit.audit());
+        let keys = self.client("key-audit");
+        self.spawn(async move { keys.check_keys().await });
         self.finish_clients().await;
         self.machine.stop().await;
 
@@ -148,6 +155,7 @@ impl Driver {
             problems,
             crashes: self.machine.crashes(),
             ordered: orders.len(),
+            compacted: self.world.compacted.lock().removed(),
         }
     }
 
@@ -167,6 +175,12 @@ impl Driver {
             let reader = self.client(&format!("reader-{i}"));
             self.spawn(reader.follow_orders());
         }
+        for i in 0..KEY_WRITERS {
+            let writer = self.client(&format!("key-writer-{i}"));
+            self.spawn(writer.write_keys((i, KEY_WRITERS)));
+        }
+        let reader = self.client("key-reader");
+        self.spawn(reader.read_keys());
     }
 
     fn client(&mut self, name: &str) -> Client {

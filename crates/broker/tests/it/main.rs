@@ -8,5 +8,6 @@ mod fetching;
 mod lag;
 mod ordered;
 mod queues;
+mod settings;
 mod support;
 mod topics;

@@ -136,6 +136,9 @@ impl Client {
         let op = self.invoke(Step::ListTopics);
         let mut seen = Vec::new();
         for topic in session.broker.topics() {
+            if topic.name().as_str() == super::compacted::NAME {
+                continue; // It has clients of its own.
+            }
             if let Some(of) = topic.view_of() {
                 if session.broker.topic(of).is_err() {
                     self.world.problem(format!("`{}` is a view of nothing", topic.name()));

@@ -1,7 +1,7 @@
 //! What all clients share: the way to the broker that runs at the moment, the history, and the
 //! topics that they know of.
 
-use super::{ordered::Orders, topics::Topics};
+use super::{compacted::Compacted, ordered::Orders, topics::Topics};
 use crate::{Recorder, Step};
 use parking_lot::Mutex;
 use std::{
@@ -24,6 +24,7 @@ pub(super) struct World {
     pub(super) link: Arc<Link>,
     pub(super) topics: Mutex<Topics>,
     pub(super) orders: Mutex<Orders>,
+    pub(super) compacted: Mutex<Compacted>,
     problems: Mutex<Vec<String>>,
     stopped: AtomicBool,
 }
@@ -35,6 +36,7 @@ impl World {
             link: Arc::default(),
             topics: Mutex::default(),
             orders: Mutex::default(),
+            compacted: Mutex::default(),
             problems: Mutex::default(),
             stopped: AtomicBool::new(false),
         }

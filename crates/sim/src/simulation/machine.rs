@@ -3,7 +3,7 @@
 use super::{Backing, Settings, client::World, pump};
 use crate::Step;
 use std::{path::Path, sync::Arc};
-use tramline_broker::{Broker, Options};
+use tramline_broker::{Broker, CompactionOptions, Options};
 use tramline_store::{
     DiskOptions, DiskStore, LogStore, MemoryStore,
     fs::sim::{Random, SimFiles, Times},
@@ -140,6 +140,11 @@ impl Machine {
         let options = Options {
             auto_create_topics: false,
             retention_check_interval: std::time::Duration::from_secs(2),
+            compaction: CompactionOptions {
+                interval: std::time::Duration::from_millis(300),
+                map_bytes_max: 1024,
+                ..CompactionOptions::default()
+            },
             ..Options::default()
         };
         let starting = tokio::spawn(Broker::start(store, Arc::new(self.clock.clone()), options));
