@@ -1,8 +1,14 @@
 //! Bytes that no client sends: they cost their own connection and nothing else.
 
-use crate::support::{Client, Node, batch, batch_of, message, produce, within};
+use crate::support::{Client, Node, batch, batch_of, build, message, produce, within};
 use tokio::io::AsyncWriteExt;
-use tramline_wire::kafka::{metadata::MetadataRequest, produce::ProduceRequest};
+use tramline_record::{BatchBuilder, Compression};
+use tramline_types::limits::BATCH_BYTES_OPENED_MAX;
+use tramline_wire::kafka::{
+    list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
+    metadata::MetadataRequest,
+    produce::ProduceRequest,
+};
 
 async fn send(node: &Node, bytes: &[u8]) -> Client {
     let mut client = node.client().await;
@@ -104,4 +110,25 @@ async fn requests_before_a_malformed_one_are_answered() {
     assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
     client.receive::<MetadataRequest>(12).await;
     client.expect_closed().await;
+}
+
+#[tokio::test]
+async fn batch_that_opens_to_far_more_than_it_is_sent_as_is_refused_where_it_is_opened() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create("opened", 1, &[("compression.type", "gzip")]).await;
+    client.create("stored", 1, &[]).await;
+    let zeros = "0".repeat(BATCH_BYTES_OPENED_MAX + 1);
+    let bomb = build(BatchBuilder::new(Compression::Zstd), &[message(&zeros, 1)]);
+    assert!(bomb.len() < 100_000, "{} bytes", bomb.len());
+    let refused = client.produce(12, "opened", bomb.clone()).await;
+    assert_eq!((refused.error_code, refused.base_offset), (10, -1));
+    assert_eq!(client.produce(12, "opened", batch_of(1)).await.base_offset, 0);
+    assert_eq!(client.produce(12, "stored", bomb).await.error_code, 0, "it stays closed");
+    // Looked up by time it counts by its header: nobody opens it.
+    let partition = ListOffsetsPartition { timestamp: 0, ..ListOffsetsPartition::default() };
+    let topic = ListOffsetsTopic { name: "stored".into(), partitions: vec![partition] };
+    let request = ListOffsetsRequest { topics: vec![topic], ..ListOffsetsRequest::default() };
+    let found = client.call(7, &request).await.topics.remove(0).partitions.remove(0);
+    assert_eq!((found.error_code, found.offset), (0, 0));
 }
