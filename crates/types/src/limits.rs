@@ -25,6 +25,8 @@ pub const CONNECTION_BYTES_FREE: usize = 64 * 1024;
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Brokers that one process may play for tests.
 pub const VIRTUAL_BROKERS_MAX: u16 = 100;
+/// Connections that wait to be accepted; beyond it a client tries again after a second.
+pub const CONNECTIONS_PENDING_MAX: u32 = 4096;
 /// An established connection that sends nothing for so long is closed (Kafka
 /// `connections.max.idle.ms`).
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(600);

@@ -21,8 +21,14 @@ const CONNECTIONS_MIN: u64 = 16;
 pub(super) struct Shares {
     /// Sealed segments that the store keeps open.
     pub(super) segments: usize,
-    /// Connections of the Kafka front-end and of the HTTP front-end.
+    connections: Connections,
+}
+
+/// Connections of each front-end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Connections {
     kafka: usize,
+    amqp: usize,
     http: usize,
 }
 
@@ -32,27 +38,33 @@ impl Shares {
     pub(super) fn take(config: &mut Config) -> Self {
         let limit = raise_limit();
         let wal_files = config.store.wal_max.0.div_ceil(config.store.wal_file.0.max(1));
-        let wanted = (config.kafka.connections_max, config.http.connections_max);
+        let wanted = Connections {
+            kafka: config.kafka.connections_max,
+            amqp: config.amqp.connections_max,
+            http: config.http.connections_max,
+        };
         let shares = Self::of(limit, wal_files, wanted);
-        if (shares.kafka, shares.http) != wanted {
-            let Self { kafka, http, .. } = shares;
-            info!(limit, kafka, http, "the limit of open files allows fewer connections");
+        let Connections { kafka, amqp, http } = shares.connections;
+        if shares.connections != wanted {
+            info!(limit, kafka, amqp, http, "the limit of open files allows fewer connections");
         }
-        (config.kafka.connections_max, config.http.connections_max) = (shares.kafka, shares.http);
+        config.kafka.connections_max = kafka;
+        config.amqp.connections_max = amqp;
+        config.http.connections_max = http;
         shares
     }
 
-    /// Of `limit` descriptors, with so many write-ahead files, and connections wanted by Kafka
-    /// and by HTTP.
-    fn of(limit: u64, wal_files: u64, (kafka, http): (usize, usize)) -> Self {
+    /// Of `limit` descriptors, with so many write-ahead files and connections wanted.
+    fn of(limit: u64, wal_files: u64, wanted: Connections) -> Self {
         let segments = (limit / 8).clamp(SEGMENTS.1, SEGMENTS.0);
         let store = wal_files.saturating_add(WAL_MORE + PASSING + segments);
         let left = limit.saturating_sub(store.saturating_add(OWN)).max(CONNECTIONS_MIN);
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        // HTTP carries health checks and metrics: it has a part that Kafka cannot take.
-        let http = http.min(count(left / 4));
-        let kafka = kafka.min(count(left) - http);
-        Self { segments: count(segments), kafka, http }
+        // HTTP carries health checks and metrics: nobody can take its part.
+        let http = wanted.http.min(count(left / 8));
+        let amqp = wanted.amqp.min(count(left / 4));
+        let kafka = wanted.kafka.min(count(left) - http - amqp);
+        Self { segments: count(segments), connections: Connections { kafka, amqp, http } }
     }
 }
 
@@ -74,26 +86,32 @@ fn raise_limit() -> u64 {
 mod tests {
     use super::*;
 
+    fn wanted(n: usize) -> Connections {
+        Connections { kafka: n, amqp: n, http: n }
+    }
+
     #[test]
     fn a_large_limit_gives_everybody_what_they_want() {
-        let shares = Shares::of(1 << 20, 64, (20_000, 20_000));
-        assert_eq!(shares, Shares { segments: 256, kafka: 20_000, http: 20_000 });
+        let shares = Shares::of(1 << 20, 64, wanted(20_000));
+        assert_eq!(shares, Shares { segments: 256, connections: wanted(20_000) });
     }
 
     #[test]
     fn the_store_comes_first_and_connections_share_the_rest() {
         for limit in [192, 256, 1024, 20_000] {
-            let Shares { segments, kafka, http } = Shares::of(limit, 16, (20_000, 20_000));
-            let all = segments + 16 + 8 + 24 + 32 + kafka + http;
+            let Shares { segments, connections } = Shares::of(limit, 16, wanted(20_000));
+            let Connections { kafka, amqp, http } = connections;
+            let all = segments + 16 + 8 + 24 + 32 + kafka + amqp + http;
             assert_eq!(u64::try_from(all).unwrap(), limit);
-            assert!(http >= kafka / 4 && kafka > http);
+            assert!(http > 0 && amqp > http && kafka > amqp);
         }
     }
 
     #[test]
     fn a_tiny_limit_leaves_a_few_connections() {
-        assert_eq!(Shares::of(64, 64, (100, 100)), Shares { segments: 16, kafka: 12, http: 4 });
-        assert_eq!(Shares::of(0, 0, (2, 1)), Shares { segments: 16, kafka: 2, http: 1 });
-        assert_eq!(Shares::of(u64::MAX, u64::MAX, (9, 9)).segments, 256);
+        let Shares { segments, connections } = Shares::of(64, 64, wanted(100));
+        assert_eq!((segments, connections), (16, Connections { kafka: 10, amqp: 4, http: 2 }));
+        assert_eq!(Shares::of(0, 0, wanted(1)).connections, wanted(1));
+        assert_eq!(Shares::of(u64::MAX, u64::MAX, wanted(9)).segments, 256);
     }
 }

@@ -3,7 +3,8 @@
 use crate::config::{Config, Listen};
 use anyhow::{Context, anyhow, bail};
 use std::{io, net::SocketAddr};
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
+use tramline_types::limits::CONNECTIONS_PENDING_MAX;
 
 /// Listens where the setting says; nowhere when it is off.
 pub(super) async fn bind(
@@ -23,7 +24,7 @@ pub(super) async fn bind(
                  configured: listen on 127.0.0.1, or allow it with --insecure"
             );
         }
-        match TcpListener::bind(address).await {
+        match listen_on(address) {
             Ok(listener) => return Ok(Some(listener)),
             Err(error) => last = Some(refused(setting, address, error)),
         }
@@ -46,6 +47,14 @@ pub(super) async fn bind_kafka(config: &Config) -> anyhow::Result<Vec<TcpListene
         all.extend(bind(setting, &next, config).await?);
     }
     Ok(all)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port that the last process left with connections on their way out is free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(CONNECTIONS_PENDING_MAX)
 }
 
 fn refused(setting: &str, address: SocketAddr, error: io::Error) -> anyhow::Error {
