@@ -26,12 +26,24 @@ pub fn post(address: &str, path: &str, body: &str) -> io::Result<(u16, Vec<u8>)>
 
 /// Sends these bytes and reads all that comes back.
 pub fn exchange(address: &str, bytes: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+    exchange_for(address, bytes, ANSWER_MAX)
+}
+
+/// The same; what has come is the answer when nothing more comes for this long.
+pub fn exchange_for(
+    address: &str,
+    bytes: &[u8],
+    silence_max: Duration,
+) -> io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(ANSWER_MAX))?;
-    stream.set_write_timeout(Some(ANSWER_MAX))?;
+    stream.set_read_timeout(Some(silence_max))?;
+    stream.set_write_timeout(Some(silence_max))?;
     stream.write_all(bytes)?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    match stream.read_to_end(&mut answer) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+        _ => {}
+    }
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let status = answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok()?.parse().ok());
     match (status, end) {

@@ -237,7 +237,8 @@ impl Producer {
     }
 }
 
-fn wall_clock() -> Timestamp {
+/// The time of day.
+pub fn wall_clock() -> Timestamp {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let millis = now.expect("it is after 1970").as_millis();
     Timestamp::from_millis(i64::try_from(millis).expect("it is before the year 292 million"))

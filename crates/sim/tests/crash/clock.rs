@@ -5,7 +5,7 @@
 use crate::{
     audit::consume,
     connection::Connection,
-    load::{Client, PRODUCE_VERSION, Shape, produce},
+    load::{Client, PRODUCE_VERSION, Shape, produce, wall_clock},
     machine::SMALL,
     member::Member,
     site::{Site, together},
@@ -24,7 +24,7 @@ use tramline_record::{Batch, BatchBuilder, Compression};
 use tramline_sim::live::leave_out;
 use tramline_sim::{Step, payload};
 use tramline_store::fs::sim::Random;
-use tramline_types::{Message, Timestamp};
+use tramline_types::Message;
 use tramline_wire::{
     KafkaStr,
     kafka::{FetchRequest, ListOffsetsRequest, ProduceRequest, fetch, list_offsets, produce},
@@ -105,7 +105,7 @@ fn a_clock_that_is_set_wrong_expires_nothing_and_moves_no_member() {
         watch(WRONG);
         assert!(world.wait_for_more(50, RESUME_MAX), "clients do not go on");
         let at = produce_one(admin, &mut connection, "stamped", &format!("at-{jump}"));
-        let off = at - now().as_millis();
+        let off = at - wall_clock().as_millis();
         assert!((off - jump).abs() < NEAR_MS, "the broker's clock is off by {off} ms");
     }
     for step in (1..=DRIFT_STEPS).chain((0..DRIFT_STEPS).rev()) {
@@ -119,12 +119,6 @@ fn a_clock_that_is_set_wrong_expires_nothing_and_moves_no_member() {
     auditor.audit(|_| true);
     assert!(machine.stop().success(), "{}", machine.log());
     site.expect_good(&machine, 300);
-}
-
-fn now() -> Timestamp {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let millis = now.expect("it is after 1970").as_millis();
-    Timestamp::from_millis(i64::try_from(millis).expect("it is before the year 292 million"))
 }
 
 fn member(world: &Arc<World>, random: &mut Random, name: &str) -> Member {
@@ -164,7 +158,7 @@ fn settle(members: &mut [Member], connections: &mut [Connection]) {
 fn produce_one(client: &mut Client, connection: &mut Connection, topic: &str, value: &str) -> i64 {
     let mut builder = BatchBuilder::new(Compression::None);
     let body = payload::encode(value, 100);
-    builder.push(&Message { value: Some(body), ..Message::default() }, now());
+    builder.push(&Message { value: Some(body), ..Message::default() }, wall_clock());
     let batch = builder.build().expect("the batch has a record and is small");
     let partition = 0;
     let step =

@@ -13,16 +13,20 @@ use tramline_sim::live::{
     audit, cgroup, clock as wall_clock, connection, http, image, load, machine, member, site, world,
 };
 
+mod bombs;
 mod clock;
 mod damage;
 mod descriptors;
 mod full;
 mod hung;
 mod kill;
+mod lengths;
+mod memory;
 mod pause;
 mod power;
 mod python;
 mod read_only;
 mod slow;
 mod stop;
+mod storm;
 mod sync_error;
