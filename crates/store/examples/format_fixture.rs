@@ -2,6 +2,8 @@
 //! versions have to be able to start on. `cargo run -p tramline-store --example format_fixture --
 //! crates/store/tests/fixtures/format-N`
 
+#![allow(clippy::unwrap_used, reason = "a tool of the tests: what fails ends it")]
+
 #[path = "../tests/it/format/dump.rs"]
 mod dump;
 
