@@ -144,7 +144,7 @@ impl Partition {
     ) -> Result<Option<Pass>, Error> {
         let Some(rules) = self.settings().compaction else { return Ok(None) };
         let status = self.compaction_status();
-        let (start, end) = (self.log_start(), self.high_watermark());
+        let (start, end) = (self.log_start(), self.durable_end());
         let dirty_from = status.dirty_from.max(start).min(end);
         let has_tombstones = status.horizon_next.is_some_and(|horizon| horizon <= now);
         if dirty_from == end && !has_tombstones {
@@ -197,7 +197,7 @@ impl Partition {
         dirty_from: Offset,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        if rules.lag_ms_max == i64::MAX || dirty_from >= self.high_watermark() {
+        if rules.lag_ms_max == i64::MAX || dirty_from >= self.durable_end() {
             return Ok(false);
         }
         let read = self.read_stored(dirty_from, 1).await?;

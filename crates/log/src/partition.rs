@@ -5,6 +5,7 @@
 //! never waits for durability: the committer calls back, moves the high watermark and wakes
 //! whoever waits.
 
+mod early;
 mod together;
 
 pub use together::{Bases, Together, append_together};
@@ -16,6 +17,7 @@ use crate::{
     watch::Watchers,
 };
 use bytes::Bytes;
+use early::Early;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use smallvec::smallvec;
@@ -41,12 +43,12 @@ pub enum TimestampRule {
     LogAppend,
 }
 
-/// When an append is acknowledged. What is shown is durable either way.
+/// When an append is acknowledged and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// When it is synced.
     Sync,
-    /// When it has its offset: a crash loses the last moments.
+    /// When it has its offset: a crash loses the last moments, which may have been read.
     Memory,
 }
 
@@ -94,6 +96,7 @@ pub struct Partition {
     durable: Mutex<Durable>,
     compaction: Mutex<CompactionStatus>,
     high_watermark: AtomicU64,
+    durable_end: AtomicU64,
     log_start: AtomicU64,
     /// Where every append goes as well: the topic's one log in total order.
     ordered: Option<Arc<Self>>,
@@ -104,6 +107,8 @@ pub struct Partition {
 struct Durable {
     watchers: Watchers,
     duplicates: Vec<(Offset, Completion)>,
+    /// What is shown already.
+    early: Early,
 }
 
 impl Partition {
@@ -138,6 +143,7 @@ impl Partition {
             compaction: Mutex::new(compaction::decode(store.get(&compaction::key(log)).as_deref())),
             store,
             high_watermark: AtomicU64::new(state.next.get()),
+            durable_end: AtomicU64::new(state.next.get()),
             log_start: AtomicU64::new(start.get()),
             state: Mutex::new(state),
             durable: Mutex::default(),
@@ -173,9 +179,15 @@ impl Partition {
         Offset::new(self.log_start.load(Ordering::Acquire)).unwrap_or(Offset::MAX)
     }
 
-    /// The durable end: nothing at or above it is shown to anybody.
+    /// Nothing at or above it is shown to anybody: the durable end, or, with
+    /// [`Durability::Memory`], the end.
     pub fn high_watermark(&self) -> Offset {
         Offset::new(self.high_watermark.load(Ordering::Acquire)).unwrap_or(Offset::MAX)
+    }
+
+    /// Everything below it is durable.
+    pub fn durable_end(&self) -> Offset {
+        Offset::new(self.durable_end.load(Ordering::Acquire)).unwrap_or(Offset::MAX)
     }
 
     /// The settings in force.
@@ -232,9 +244,15 @@ impl Partition {
                     Durability::Sync => (None, done),
                     Durability::Memory => (Some(done), Box::new(|| ()) as Completion),
                 };
+                if early.is_some() {
+                    let bytes = append.batch.clone();
+                    self.durable.lock().early.push(target, next, bytes);
+                }
                 self.submit((append, delta), (next, late), reservation);
                 drop(state);
                 if let Some(done) = early {
+                    self.shown(next);
+                    self.wake();
                     done();
                 }
                 Ok(Appended { base, log_append_time, duplicate: false })
@@ -298,7 +316,7 @@ impl Partition {
 
     fn when_durable(&self, next: Offset, done: Completion) {
         let mut durable = self.durable.lock();
-        if self.high_watermark() >= next {
+        if self.durable_end() >= next {
             drop(durable);
             done();
         } else {
@@ -309,16 +327,25 @@ impl Partition {
     /// Called by the committer, in commit order.
     fn durable_up_to(&self, next: Offset) {
         self.high_watermark.fetch_max(next.get(), Ordering::AcqRel);
+        self.durable_end.fetch_max(next.get(), Ordering::AcqRel);
+        let mut durable = self.durable.lock();
+        durable.early.forget(next);
+        let ready: Vec<_> = durable.duplicates.extract_if(.., |(at, _)| *at <= next).collect();
+        drop(durable);
+        self.wake();
+        for (_, done) in ready {
+            done();
+        }
+    }
+
+    /// Tells everybody who waits for the high watermark.
+    fn wake(&self) {
         let mut durable = self.durable.lock();
         let watchers =
             if durable.watchers.is_empty() { Vec::new() } else { durable.watchers.take() };
-        let ready: Vec<_> = durable.duplicates.extract_if(.., |(at, _)| *at <= next).collect();
         drop(durable);
         for watcher in watchers.iter().filter_map(std::sync::Weak::upgrade) {
             watcher.moved();
-        }
-        for (_, done) in ready {
-            done();
         }
     }
 
@@ -333,7 +360,7 @@ impl Partition {
         true
     }
 
-    /// Reads whole durable batches from the one that holds `offset`, at least one where there
+    /// Reads whole batches below the high watermark from the one that holds `offset`, at least one where there
     /// is one, up to `bytes_max`.
     pub fn read(&self, offset: i64, bytes_max: usize) -> Reading {
         let (start, (next, deleted)) = {
@@ -350,6 +377,11 @@ impl Partition {
         if from >= self.high_watermark() {
             return Reading::Ready(Ok(Batches { pieces: Vec::new(), next: from }));
         }
+        if from >= self.durable_end()
+            && let Some(early) = self.durable.lock().early.read(from, bytes_max)
+        {
+            return Reading::Ready(Ok(early));
+        }
         match self.store.read(self.log, from, bytes_max) {
             tramline_store::Reading::Ready(read) => Reading::Ready(read.map_err(out_of_range)),
             tramline_store::Reading::Pending(read) => {
@@ -358,8 +390,8 @@ impl Partition {
         }
     }
 
-    /// Raises the high watermark to `next`, below which a read has shown records: they are
-    /// durable, even where their completion has yet to come. Who waits is woken by that one.
+    /// Raises the high watermark to `next`, below which a read has shown records: the store shows
+    /// what is durable, even where its completion has yet to come. Who waits is woken by that one.
     pub fn shown(&self, next: Offset) {
         self.high_watermark.fetch_max(next.get(), Ordering::AcqRel);
     }

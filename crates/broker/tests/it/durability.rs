@@ -178,12 +178,45 @@ async fn closing_ends_a_waiting_fetch() {
 }
 
 #[tokio::test]
-async fn a_topic_may_acknowledge_early_and_still_shows_nothing_undurable() {
+async fn a_topic_may_acknowledge_and_show_before_it_is_durable() {
     let (node, store) = stepped().await;
     let topic = stepping(&store, node.topic("t", &[("durability", "memory")])).await;
-    let published = node.publish(&topic, batch_at(node.now(), &["early"])).await.unwrap();
-    assert_eq!(published.base_offset.get(), 0, "acknowledged without a commit");
-    assert_eq!(node.values(&topic, 0).await, []);
+    for (offset, value) in (0..).zip(["one", "two", "three"]) {
+        let published = node.publish(&topic, batch_at(node.now(), &[value])).await.unwrap();
+        assert_eq!(published.base_offset.get(), offset, "acknowledged without a commit");
+    }
+    let all = [(0, "one".into()), (1, "two".into()), (2, "three".into())];
+    assert_eq!(node.values(&topic, 0).await, all, "shown without a commit");
+    assert!(store.step(), "the first becomes durable");
+    assert_eq!(node.values(&topic, 1).await, all[1..]);
     store.step_all();
-    assert_eq!(node.values(&topic, 0).await, [(0, "early".into())]);
+    assert_eq!(node.values(&topic, 0).await, all);
+}
+
+#[tokio::test]
+async fn a_fetch_that_waits_is_woken_by_an_append_that_is_not_durable() {
+    let (node, store) = stepped().await;
+    let topic = stepping(&store, node.topic("t", &[("durability", "memory")])).await;
+    let (broker, wanted) = (node.broker.clone(), request(&topic, 0, 1, Duration::from_secs(3600)));
+    let waiting = tokio::spawn(async move { broker.fetch(wanted).await.remove(0) });
+    tokio::task::yield_now().await;
+    node.publish(&topic, batch_at(node.now(), &["early"])).await.unwrap();
+    let fetched = waiting.await.unwrap().unwrap();
+    assert_eq!(values(&fetched), [(0, "early".into())]);
+    assert_eq!(fetched.high_watermark.get(), 1);
+}
+
+#[tokio::test]
+async fn a_crash_takes_what_was_acknowledged_early_from_the_end_only() {
+    let (node, store) = stepped().await;
+    let topic = stepping(&store, node.topic("t", &[("durability", "memory")])).await;
+    for value in ["kept", "lost", "lost too"] {
+        node.publish(&topic, batch_at(node.now(), &[value])).await.unwrap();
+    }
+    assert!(store.step());
+    let again = Node::over(Arc::new(store.reopen().start()), Options::default()).await;
+    let topic = again.broker.topics().remove(0);
+    assert_eq!(again.values(&topic, 0).await, [(0, "kept".into())]);
+    let published = again.publish(&topic, batch_at(again.now(), &["new"])).await.unwrap();
+    assert_eq!(published.base_offset.get(), 1, "the lost offsets are given out again");
 }

@@ -54,9 +54,8 @@ pub static TOPIC_SETTINGS: &[Setting] = &[
     .named("log.cleaner.delete.retention.ms"),
     setting("durability", String, "sync", (
         Allowed::OneOf(&["sync", "memory"]),
-        "When a record is acknowledged: when it is synced (`sync`), or already when it has its \
-         offset (`memory`): a crash then loses the last moments. Readers never see what a crash \
-         could take back.",
+        "When a record is acknowledged and shown: when it is synced (`sync`), or already when it \
+         has its offset (`memory`): a crash then loses the last moments, even what was read.",
     )),
     long("file.delete.delay.ms", "60000", ANY, HINT).named("log.segment.delete.delay.ms"),
     long(
