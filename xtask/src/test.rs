@@ -182,6 +182,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "soak", kind: Kind::Soak },
     Suite { name: "kafka-clients", kind: Kind::Java(java::CLIENTS) },
     Suite { name: "kafka-streams", kind: Kind::Java(java::STREAMS) },
+    Suite { name: "kafka-connect", kind: Kind::Java(java::CONNECT) },
     Suite { name: "confluent-kafka", kind: Kind::Python(python::NEWEST) },
     Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
     Suite { name: "kafkajs", kind: Kind::Node },

@@ -21,9 +21,12 @@ pub(super) struct Run {
 }
 
 /// Apache Kafka's own client.
-pub(super) const CLIENTS: Run = Run { report: "java-clients", tests: "*Test,!StreamsTest" };
+pub(super) const CLIENTS: Run =
+    Run { report: "java-clients", tests: "*Test,!StreamsTest,!ConnectTest" };
 /// Kafka Streams.
 pub(super) const STREAMS: Run = Run { report: "java-streams", tests: "StreamsTest" };
+/// Kafka Connect.
+pub(super) const CONNECT: Run = Run { report: "java-connect", tests: "ConnectTest" };
 
 /// Builds the Maven project and its tests.
 pub(super) fn set_up(cx: &Context) -> Result<SetUp> {

@@ -202,7 +202,11 @@ final class Clients implements AutoCloseable {
     }
 
     static void until(BooleanSupplier holds) {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(SECONDS);
+        until(SECONDS, holds);
+    }
+
+    static void until(int seconds, BooleanSupplier holds) {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds);
         while (!holds.getAsBoolean()) {
             assertTrue(System.nanoTime() < deadline, "it did not come to be in time");
         }

@@ -25,6 +25,7 @@ import org.apache.kafka.streams.kstream.Produced;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -33,7 +34,10 @@ import org.junit.jupiter.params.provider.ValueSource;
  * Kafka Streams, at least once: counts by key, whose state lies in a store on disk and in a
  * compacted changelog topic, from which an instance without files restores it.
  */
+@Timeout(150)
 class StreamsTest {
+    /** Their start takes long on a busy machine. */
+    private static final int SECONDS = 50;
     private static final int PARTITIONS = 4;
 
     @TempDir
@@ -109,7 +113,7 @@ class StreamsTest {
         KafkaConsumer<String, String> reader = clients.consumer(Clients.unique());
         reader.subscribe(List.of(output));
         var counts = new ConcurrentHashMap<String, Integer>();
-        Clients.until(() -> {
+        Clients.until(SECONDS, () -> {
             reader.poll(Duration.ofMillis(100)).forEach(one -> counts.put(one.key(), Integer.valueOf(one.value())));
             return counts.equals(expected);
         });
@@ -195,11 +199,11 @@ class StreamsTest {
     void twoInstancesShareTheWorkAndTheOneLeftHasAllCounts() throws Exception {
         var first = start(counting(false));
         var second = start(counting(false));
-        Clients.until(() -> tasks(first) == 2 && tasks(second) == 2);
+        Clients.until(SECONDS, () -> tasks(first) == 2 && tasks(second) == 2);
         send(0, 100);
         awaitCounts(each("key", 10, 10));
         stop(first);
-        Clients.until(() -> tasks(second) == PARTITIONS);
+        Clients.until(SECONDS, () -> tasks(second) == PARTITIONS);
         send(100, 150);
         awaitCounts(each("key", 10, 15));
     }
