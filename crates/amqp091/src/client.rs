@@ -108,8 +108,8 @@ pub(crate) struct Client {
     pub(crate) mailbox: Arc<Mailbox>,
     current: Option<Current>,
     pub(crate) now: Monotonic,
-    /// connection.blocked is sent.
-    pub(crate) blocked: bool,
+    /// The disk is full, and clients that can be told are told: when to look again.
+    pub(crate) blocked_until: Option<Monotonic>,
 }
 
 impl Client {
@@ -139,7 +139,7 @@ impl Client {
             settles: Settles::default(),
             current: None,
             now,
-            blocked: false,
+            blocked_until: None,
         }
     }
 
@@ -392,6 +392,11 @@ impl Client {
 
     /// When [`Client::handle_timeout`] has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
+        self.consumer_timeout().into_iter().chain(self.blocked_until).min()
+    }
+
+    /// When the oldest delivery is out for too long.
+    fn consumer_timeout(&self) -> Option<Monotonic> {
         let timeout = self.cx.options.consumer_timeout;
         if timeout.is_zero() {
             return None;
@@ -400,10 +405,11 @@ impl Client {
         oldest.min().map(|at| at.plus(timeout))
     }
 
-    /// Closes the channels whose deliveries were not settled in time; says whether there were.
+    /// Closes the channels whose deliveries were not settled in time, and tells the client when
+    /// the disk has space again; says whether anything was sent.
     pub(crate) fn handle_timeout(&mut self, now: Monotonic) -> bool {
-        let mut closed = false;
-        while self.poll_timeout().is_some_and(|at| at <= now) {
+        let mut closed = self.blocked_until.is_some_and(|at| at <= now) && self.look_for_space();
+        while self.consumer_timeout().is_some_and(|at| at <= now) {
             let timeout = self.cx.options.consumer_timeout;
             let is_late = |channel: &Channel| {
                 channel.unacked.oldest().is_some_and(|at| at.plus(timeout) <= now)

@@ -11,7 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
-use std::{collections::VecDeque, future::Future, pin::Pin, task::Poll};
+use std::{collections::VecDeque, future::Future, pin::Pin, task::Poll, time::Duration};
 use tramline_broker::{Broker, Enqueue, EnqueueError, Enqueuing, QueueDurability, Targets};
 use tramline_types::limits::{AMQP_TRANSACTION_BYTES_MAX, AMQP_UNCONFIRMED_BYTES_MAX};
 use tramline_wire_amqp091::{
@@ -19,6 +19,9 @@ use tramline_wire_amqp091::{
     hot::{How, Origin, Publish, Return, Settle},
     method::connection,
 };
+
+/// How often a connection that found the disk full looks again.
+const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A publish that is to be confirmed.
 #[derive(Clone, Copy)]
@@ -342,18 +345,28 @@ impl Client {
 
     /// Tells the client that publishing is of no use for the time being.
     fn block(&mut self) {
-        if !self.blocked && self.capabilities.blocked {
+        if self.blocked_until.is_none() && self.capabilities.blocked {
             self.send(0, connection::Blocked { reason: "low on disk".to_owned() });
         }
-        self.blocked = true;
+        self.blocked_until = Some(self.now.plus(SPACE_INTERVAL));
+    }
+
+    /// Whether a disk that was full has space again. The client is told then: it may wait for
+    /// that, and publish nothing that would tell.
+    pub(super) fn look_for_space(&mut self) -> bool {
+        if self.broker().store().stats().full {
+            self.blocked_until = Some(self.now.plus(SPACE_INTERVAL));
+            return false;
+        }
+        self.unblock();
+        true
     }
 
     /// Tells the client that it can publish again.
-    pub(crate) fn unblock(&mut self) {
-        if self.blocked && self.capabilities.blocked {
+    fn unblock(&mut self) {
+        if self.blocked_until.take().is_some() && self.capabilities.blocked {
             self.send(0, connection::Unblocked {});
         }
-        self.blocked = false;
     }
 
     /// Confirms, as few frames as say it: everything up to a number was confirmed before it.
