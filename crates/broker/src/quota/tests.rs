@@ -121,9 +121,9 @@ async fn limits_are_durable_filtered_and_taken_away() {
     };
     assert_eq!(entities(&[], false).len(), 2);
     assert_eq!(entities(&[], true).len(), 0);
-    assert_eq!(entities(std::slice::from_ref(&user), true), [alone.clone()]);
+    assert_eq!(entities(std::slice::from_ref(&user), true), std::slice::from_ref(&alone));
     let any_client = QuotaFilter::ClientId(QuotaMatch::Any);
-    assert_eq!(entities(&[user, any_client], true), [both.clone()]);
+    assert_eq!(entities(&[user, any_client], true), std::slice::from_ref(&both));
     assert_eq!(entities(&[QuotaFilter::User(QuotaMatch::Default)], false).len(), 0);
     for entity in [both, alone] {
         broker.alter_quotas(entity, &[(KIND, None)], Mode::Apply).await.unwrap();
