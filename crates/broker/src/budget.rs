@@ -100,6 +100,11 @@ impl Budget {
         self.state.lock().used
     }
 
+    /// Whether somebody waits for room.
+    pub fn has_waiters(&self) -> bool {
+        !self.state.lock().queue.is_empty()
+    }
+
     /// Whether there is no room left.
     pub fn is_used_up(&self) -> bool {
         self.used() >= self.capacity

@@ -160,10 +160,13 @@ impl Connection {
     }
 
     fn activity(&self) -> Activity {
+        let mid_frame = !self.received.is_empty()
+            && !self.room.is_waiting()
+            && self.wants_bytes().unwrap_or(false);
         Activity {
-            mid_frame: !self.received.is_empty()
-                && !self.room.is_waiting()
-                && self.wants_bytes().unwrap_or(false),
+            mid_frame,
+            holds_room: mid_frame && self.room.is_held(),
+            room_wanted: mid_frame && self.room.is_wanted(),
             unsent: !self.outbox.is_empty(),
             working: self.current.is_some() || !self.answers.is_empty(),
         }
@@ -218,7 +221,7 @@ impl Connection {
                 } else if n < self.read_bytes / 4 {
                     self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_MIN);
                 }
-                self.session.handle_transfer(now);
+                self.session.handle_received(now);
                 let n = u64::try_from(n).expect("a read fits 64 bits");
                 self.cx.metrics().bytes_received.inc_by(n);
                 Ok(true)

@@ -18,7 +18,7 @@ pub fn fuzz_frames(data: &[u8]) {
     for (index, piece) in (0_u64..).zip(received.chunks(usize::from(piece_bytes).max(1))) {
         let now = Monotonic::from_origin(Duration::from_micros(index));
         buf.put_slice(piece);
-        session.handle_transfer(now);
+        session.handle_received(now);
         let Ok(frames_read) = take_frames(&mut session, &mut buf) else { return };
         for frame in frames_read {
             tramline_wire::fuzz_request(&frame);
@@ -26,7 +26,7 @@ pub fn fuzz_frames(data: &[u8]) {
             frames.put_slice(&frame);
         }
         let mid_frame = !buf.is_empty();
-        session.handle_activity(now, Activity { mid_frame, unsent: false, working: false });
+        session.handle_activity(now, Activity { mid_frame, ..Activity::default() });
         assert_eq!(session.handle_timeout(now), Ok(()), "nothing is late yet");
         assert!(session.poll_timeout().is_some_and(|at| at > now), "a peer may not wait for ever");
     }

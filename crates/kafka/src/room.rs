@@ -43,6 +43,16 @@ impl Room {
         self.waiting
     }
 
+    /// Whether it has bytes of the budget.
+    pub(crate) fn is_held(&self) -> bool {
+        self.share.as_ref().is_some_and(|share| share.bytes() > 0)
+    }
+
+    /// Whether it has bytes of the budget that others wait for.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_held() && self.budget.has_waiters()
+    }
+
     /// How many bytes may be read in addition to the `received` ones.
     pub(crate) fn poll_read(
         &mut self,

@@ -13,7 +13,7 @@ use tramline_types::{
     Monotonic,
     limits::{
         CONNECTION_IDLE_MAX, FIRST_REQUEST_BYTES_MAX, FIRST_REQUEST_MAX, REQUEST_READ_MAX,
-        RESPONSE_WRITE_MAX,
+        REQUEST_STALL_MAX, RESPONSE_WRITE_MAX,
     },
 };
 
@@ -31,6 +31,8 @@ pub(crate) enum Violation {
     FirstRequestLate,
     #[error("a request was not complete within {} s", REQUEST_READ_MAX.as_secs())]
     RequestLate,
+    #[error("a request got no byte for {} s while others waited", REQUEST_STALL_MAX.as_secs())]
+    RequestStalled,
     #[error("no byte of an answer was taken within {} s", RESPONSE_WRITE_MAX.as_secs())]
     AnswerNotTaken,
     #[error("idle for {} s", CONNECTION_IDLE_MAX.as_secs())]
@@ -44,6 +46,10 @@ pub(crate) enum Violation {
 pub(crate) struct Activity {
     /// Bytes of an incomplete frame are there, and more would be read.
     pub(crate) mid_frame: bool,
+    /// These bytes are more than a connection has for itself.
+    pub(crate) holds_room: bool,
+    /// And others wait for the room that they take.
+    pub(crate) room_wanted: bool,
     /// Answers wait for the peer to take them.
     pub(crate) unsent: bool,
     /// Requests are being worked on.
@@ -61,6 +67,8 @@ pub(crate) struct Session {
     mid_frame_since: Monotonic,
     unsent_since: Monotonic,
     active_at: Monotonic,
+    received_at: Monotonic,
+    looked_at: Monotonic,
     draining_since: Option<Monotonic>,
     /// Nothing is begun before this: the client is above its quota.
     muted_until: Option<Monotonic>,
@@ -76,6 +84,8 @@ impl Session {
             mid_frame_since: now,
             unsent_since: now,
             active_at: now,
+            received_at: now,
+            looked_at: now,
             draining_since: None,
             muted_until: None,
         }
@@ -120,9 +130,10 @@ impl Session {
         self.established = true;
     }
 
-    /// Bytes went in or out.
-    pub(crate) fn handle_transfer(&mut self, now: Monotonic) {
+    /// Bytes came.
+    pub(crate) fn handle_received(&mut self, now: Monotonic) {
         self.active_at = now;
+        self.received_at = now;
     }
 
     /// The peer took bytes of an answer.
@@ -133,6 +144,7 @@ impl Session {
 
     /// The connection's situation after a round of work.
     pub(crate) fn handle_activity(&mut self, now: Monotonic, activity: Activity) {
+        self.looked_at = now;
         let before = std::mem::replace(&mut self.activity, activity);
         if activity.mid_frame && !before.mid_frame {
             self.mid_frame_since = now;
@@ -181,13 +193,15 @@ impl Session {
 
     /// When [`Session::handle_timeout`] will fail, and why, unless something happens.
     fn first_deadline(&self) -> (Monotonic, Violation) {
-        let Activity { mid_frame, unsent, working } = self.activity;
+        let Activity { mid_frame, unsent, working, room_wanted, .. } = self.activity;
         let idle = !unsent && !working;
         let deadlines = [
             (!self.established)
                 .then(|| (self.opened_at.plus(FIRST_REQUEST_MAX), Violation::FirstRequestLate)),
             mid_frame
                 .then(|| (self.mid_frame_since.plus(REQUEST_READ_MAX), Violation::RequestLate)),
+            room_wanted
+                .then(|| (self.received_at.plus(REQUEST_STALL_MAX), Violation::RequestStalled)),
             unsent.then(|| (self.unsent_since.plus(RESPONSE_WRITE_MAX), Violation::AnswerNotTaken)),
             idle.then(|| (self.active_at.plus(CONNECTION_IDLE_MAX), Violation::Idle)),
             self.draining_since.map(|since| (since.plus(DRAIN_MAX), Violation::NotDrained)),
@@ -200,6 +214,9 @@ impl Session {
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
         let (at, _) = self.first_deadline();
         let at = self.muted_until.map_or(at, |muted| muted.min(at));
+        // Nobody tells when others begin to wait: looking from time to time does.
+        let look = self.activity.holds_room.then(|| self.looked_at.plus(REQUEST_STALL_MAX));
+        let at = look.map_or(at, |look| look.min(at));
         (at.since_origin() < Duration::MAX).then_some(at)
     }
 

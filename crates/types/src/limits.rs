@@ -32,6 +32,9 @@ pub const CONNECTIONS_PENDING_MAX: u32 = 4096;
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(600);
 /// From the first byte of a request to its last.
 pub const REQUEST_READ_MAX: Duration = Duration::from_secs(30);
+/// A half-sent request that holds memory which others wait for, and gets no byte for so long, is
+/// given up.
+pub const REQUEST_STALL_MAX: Duration = Duration::from_secs(5);
 /// A peer that takes none of its answer for so long is closed.
 pub const RESPONSE_WRITE_MAX: Duration = Duration::from_secs(60);
 /// Partitions of one topic.

@@ -43,7 +43,7 @@ fn sizes_are_limited_before_and_after_the_first_request() {
 fn first_request_has_10_seconds_whatever_trickles_in() {
     let mut session = Session::new(at(0), 1 << 20);
     for second in 1..10 {
-        session.handle_transfer(at(second));
+        session.handle_received(at(second));
         assert_eq!(session.handle_timeout(at(second)), Ok(()));
     }
     assert_eq!(session.poll_timeout(), Some(at(10)));

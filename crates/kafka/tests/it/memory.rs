@@ -2,9 +2,11 @@
 
 use crate::support::{Client, Node, batch, message, options, produce, within};
 use bytes::Bytes;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::io::AsyncWriteExt;
 use tramline_broker::MemoryOptions;
+use tramline_store::MemoryStore;
+use tramline_testkit::FakeClock;
 use tramline_wire::kafka::{
     fetch::{FetchPartition, FetchRequest, FetchTopic},
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
@@ -99,6 +101,45 @@ async fn connection_that_goes_away_half_way_gives_its_room_back() {
         within(half.stream.write_all(&frame[..500_000])).await.unwrap();
     }
     assert_eq!(client.produce(12, "t", megabyte()).await.error_code, 0);
+}
+
+#[tokio::test]
+async fn half_request_that_stands_still_makes_way_when_others_wait() {
+    let memory = MemoryOptions { received_bytes: 1000, ..MemoryOptions::default() };
+    let broker = tramline_broker::Options { memory, ..options() };
+    let clock = FakeClock::new();
+    let both = (broker, tramline_kafka::Options::default());
+    let store = Arc::new(MemoryStore::new());
+    let node = Node::start_on(store, Arc::new(clock.clone()), both).await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    let mut half = node.client().await;
+    half.call(12, &MetadataRequest::default()).await;
+    let frame = half.frame(12, &produce("t", 0, Some(megabyte())));
+    within(half.stream.write_all(&frame[..500_000])).await.unwrap();
+    let held = &node.broker.budgets().received;
+    within(async {
+        while held.used() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let moving = async {
+        loop {
+            clock.advance(Duration::from_secs(1));
+            let pause =
+                tokio::time::timeout(Duration::from_millis(20), std::future::pending::<()>());
+            pause.await.unwrap_err();
+        }
+    };
+    let began = tramline_types::Clock::monotonic(&clock);
+    tokio::select! {
+        answer = client.produce(12, "t", megabyte()) => assert_eq!(answer.error_code, 0),
+        () = moving => {}
+    }
+    let waited = tramline_types::Clock::monotonic(&clock).since(began);
+    assert!(waited < Duration::from_secs(25), "{waited:?}: only the limit of 30 s ended it");
+    half.expect_closed().await;
 }
 
 fn fetch_all() -> FetchRequest {
