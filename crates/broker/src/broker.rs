@@ -61,7 +61,7 @@ impl Broker {
         options: Options,
     ) -> Result<Self, Error> {
         let (cluster_id, leader_epoch) = identity(&*store).await?;
-        let live = Live::load(&*store, options)?;
+        let live = Live::load(&*store, options);
         let options = live.options();
         let topics = Arc::new(RwLock::new(load_topics(&store, leader_epoch, &options)?));
         let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);

@@ -33,13 +33,22 @@ pub(super) const fn key(scope: SettingScope) -> Bytes {
 
 impl Live {
     /// What the store has, over the configuration.
-    pub(crate) fn load(store: &dyn LogStore, configured: Options) -> Result<Self, Error> {
+    pub(crate) fn load(store: &dyn LogStore, configured: Options) -> Self {
         let dynamic = Dynamic {
             all: load(store, SettingScope::AllBrokers),
             this: load(store, SettingScope::ThisBroker),
         };
-        let options = Arc::new(dynamic.in_force(&configured)?);
-        Ok(Self { configured, state: RwLock::new((options, dynamic)), changed: Notify::new() })
+        // A configuration file that no longer goes with what was set must not keep the broker
+        // from starting.
+        let (options, dynamic) = match dynamic.in_force(&configured) {
+            Ok(options) => (options, dynamic),
+            Err(error) => {
+                tracing::warn!(%error, "the stored broker settings are not used");
+                (configured.clone(), Dynamic::default())
+            }
+        };
+        let state = RwLock::new((Arc::new(options), dynamic));
+        Self { configured, state, changed: Notify::new() }
     }
 
     pub(crate) fn options(&self) -> Arc<Options> {

@@ -111,6 +111,14 @@ async fn broker_settings_survive_a_restart_and_wrong_ones_change_nothing() {
     let restarted = Node::over(Arc::new(node.store.reopen().start()), Options::default()).await;
     assert_eq!(restarted.broker.topic(topic.name()).unwrap().settings().message_bytes_max, 300);
     assert_eq!(restarted.broker.options().groups.members_max, 7);
+    set(&restarted.broker, ALL, "log.cleaner.min.compaction.lag.ms", "500").await.unwrap();
+    restarted.broker.close().await;
+    // The file now says what does not go with it: the broker starts all the same.
+    let file = BTreeMap::from([("max.compaction.lag.ms".to_owned(), "400".to_owned())]);
+    let options =
+        Options { topic_defaults: TopicDefaults::new(file).unwrap(), ..Options::default() };
+    let again = Node::over(Arc::new(restarted.store.reopen().start()), options).await;
+    assert_eq!(again.broker.options().groups.members_max, 10_000);
 }
 
 #[tokio::test]
