@@ -137,6 +137,7 @@ enum Kind {
     Python(python::Run),
     Java(java::Run),
     Node,
+    Rdkafka,
     /// A package of the Go module.
     Go(&'static str),
 }
@@ -158,6 +159,7 @@ impl Kind {
             Self::Python(run) => python::set_up(cx, run),
             Self::Java(_) => java::set_up(cx),
             Self::Node => node::set_up(cx),
+            Self::Rdkafka => rust::set_up_rdkafka(cx),
             Self::Go(package) => go::set_up(cx, package),
         }
     }
@@ -170,6 +172,7 @@ impl Kind {
             Self::Python(run) => python::run(cx, run),
             Self::Java(run) => java::run(cx, run),
             Self::Node => node::run(cx),
+            Self::Rdkafka => rust::rdkafka(cx),
             Self::Go(package) => go::run(cx, package),
         }
     }
@@ -185,6 +188,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "kafka-connect", kind: Kind::Java(java::CONNECT) },
     Suite { name: "confluent-kafka", kind: Kind::Python(python::NEWEST) },
     Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
+    Suite { name: "rdkafka", kind: Kind::Rdkafka },
     Suite { name: "kafkajs", kind: Kind::Node },
     Suite { name: "franz-go", kind: Kind::Go("franz") },
     Suite { name: "sarama", kind: Kind::Go("sarama") },

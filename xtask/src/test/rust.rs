@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Context, Tally, log_to, python};
+use super::{Context, SetUp, Tally, log_to, python, system};
 use crate::{process, project::Project, soak};
 
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -61,6 +61,39 @@ pub(super) fn crash(cx: &Context) -> Result<Tally> {
     command.env("TRAMLINE_PYTHON", python);
     command.env("TRAMLINE_MAY_LEAVE_OUT", may_leave_out(cx));
     counted(&mut command)
+}
+
+/// Builds the rdkafka crate's tests, librdkafka with them: a workspace of its own.
+pub(super) fn set_up_rdkafka(cx: &Context) -> Result<SetUp> {
+    for program in ["make", "g++"] {
+        if let Some(reason) = system::need(program, "--version", program) {
+            return Ok(SetUp::Missing(reason));
+        }
+    }
+    process::run(rdkafka_tests(cx)?.arg("--no-run"), Duration::from_secs(20 * 60))?;
+    Ok(SetUp::Ready)
+}
+
+/// Runs the rdkafka crate's tests.
+pub(super) fn rdkafka(cx: &Context) -> Result<Tally> {
+    let mut command = rdkafka_tests(cx)?;
+    command.args(["--", "--test-threads=3"]).env("TRAMLINE_BINARY", &cx.broker);
+    for excluded in cx.expected.excluded.keys() {
+        command.args(["--skip", excluded]);
+    }
+    let status = cx.status(&mut command, LIMIT)?;
+    let log = cx.log.as_deref().map(std::fs::read_to_string).transpose()?.unwrap_or_default();
+    let tally = tally(log.lines());
+    ensure!(status.success() || tally.failed > 0, "`cargo test` failed: {status}");
+    ensure!(tally != Tally::default(), "`cargo test` ran no test");
+    Ok(tally)
+}
+
+fn rdkafka_tests(cx: &Context) -> Result<Command> {
+    let mut command = Command::new("cargo");
+    command.current_dir(cx.project.root().join("conformance/rust")).args(["test", "--locked"]);
+    command.env("CARGO_TARGET_DIR", cx.reports()?.join("rust"));
+    Ok(command)
 }
 
 fn counted(command: &mut Command) -> Result<Tally> {
