@@ -34,6 +34,8 @@ pub(crate) enum Record {
     Seen { hash: u128, until: i64 },
     /// Messages with a time to live of their own have come.
     Perishable,
+    /// The message of its group that goes first: no other one goes out before it is done.
+    Head { lane: u16, offset: u64, group: u64 },
 }
 
 /// Offsets `from..to` of a lane.
@@ -79,6 +81,10 @@ impl Record {
                 put_varint(out, until.cast_unsigned());
             }
             Self::Perishable => out.push(12),
+            Self::Head { lane, offset, group } => {
+                put_place(out, 13, lane, offset);
+                put_varint(out, group);
+            }
         }
     }
 
@@ -113,6 +119,10 @@ impl Record {
                 Self::Seen { hash, until: varint(rest)?.cast_signed() }
             }
             12 => Self::Perishable,
+            13 => {
+                let (lane, offset) = place(rest)?;
+                Self::Head { lane, offset, group: varint(rest)? }
+            }
             _ => return None,
         })
     }

@@ -336,15 +336,16 @@ impl State {
             lane.finish(offset, offset + 1);
             self.n_dropped += 1;
             self.log(Record::Done(Run::one(lane.level, offset)));
-            self.group_done(lane, offset);
         }
+        self.group_done(lane, offset);
     }
 
     /// A message of a group is gone: the next one may go out.
     fn group_done(&mut self, lane: &mut Lane, offset: u64) {
         if self.rules.ordered_groups
-            && let Some(next) = self.groups.done(lane.place(offset))
+            && let Some((next, group)) = self.groups.done(lane.place(offset))
         {
+            self.log(Record::Head { lane: lane.level, offset: next.offset, group });
             lane.unpark_for_delivery(next.offset);
         }
     }

@@ -7,10 +7,7 @@
 use super::death::EXPIRES_AT;
 use crate::EnqueueOptions;
 use bytes::Bytes;
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 use tramline_queue::Loaded;
 use tramline_types::{Header, Message, Timestamp};
 
@@ -60,10 +57,11 @@ pub(super) fn loaded(message: Arc<Message>, enqueued_at: Timestamp) -> Loaded {
     }
 }
 
+/// A group as it is stored: the same on every release.
 fn hash(group: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    group.hash(&mut hasher);
-    hasher.finish()
+    let wide = deduplication_hash(group);
+    let [high, low] = [wide >> 64, wide & u128::from(u64::MAX)];
+    u64::try_from(high ^ low).unwrap_or_default()
 }
 
 /// A deduplication id as it is stored: FNV-1a over 128 bits, the same on every release.

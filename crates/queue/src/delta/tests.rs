@@ -16,6 +16,7 @@ fn records() -> Vec<Record> {
         Record::Deferred { lane: 0, offset: 3 },
         Record::Seen { hash: 1 << 100, until: 7 },
         Record::Perishable,
+        Record::Head { lane: 1, offset: 2, group: u64::MAX },
     ]
 }
 

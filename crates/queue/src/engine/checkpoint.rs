@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! checkpoint  version u8 = 1 | time i64 | perishable u8 | lanes | seen | delayed | transferring
-//!             | deferred | locked
+//!             | deferred | locked | heads
 //! lanes       n, n x (level | cursor | outstanding set | undelivered set | n, n x (offset | count))
 //! set         length | roaring portable format, 64 bits
 //! seen        n, n x (hash u128 | until i64)
@@ -10,6 +10,7 @@
 //! transferring n, n x (lane | offset delta | reason u8)
 //! deferred    n, n x (lane | offset delta)
 //! locked      n, n x (lane | offset delta | sequence delta | until delta)
+//! heads       n, n x (lane | offset delta | group hash)
 //! ```
 //! Numbers are varints unless said otherwise; deltas are to the entry before (zigzag), from 0.
 //! Times are milliseconds since 1970.
@@ -37,6 +38,11 @@ impl Engine {
     /// has yet to give is in it.
     pub fn checkpoint(&mut self, now: Timestamp) -> Bytes {
         self.state.delta.clear();
+        for lane in &mut self.lanes {
+            // What was a run and has become every second one takes less as bits.
+            lane.outstanding.optimize();
+            lane.undelivered.optimize();
+        }
         let mut out = vec![VERSION];
         out.extend_from_slice(&now.as_millis().to_be_bytes());
         out.push(u8::from(self.state.perishable));
@@ -52,6 +58,12 @@ impl Engine {
         }
         self.put_places(&mut out);
         self.put_locks(&mut out);
+        put_len(&mut out, self.state.groups.heads().len());
+        let mut last = 0;
+        for (place, group) in self.state.groups.heads() {
+            put_place(&mut out, place, &mut last);
+            put_varint(&mut out, group);
+        }
         self.state.delta_bytes = 0;
         self.state.checkpoint_bytes = out.len();
         Bytes::from(out)
@@ -136,7 +148,17 @@ impl Engine {
                 self.state.deferred.insert(place);
             }
         }
-        self.restore_locks(rest)
+        self.restore_locks(rest)?;
+        last = 0;
+        for _ in 0..varint(rest)? {
+            let place = place(rest, &mut last)?;
+            let group = varint(rest)?;
+            let lane = self.find(place.lane).map(|at| &self.lanes[at]);
+            if lane.is_some_and(|lane| lane.outstanding.contains(place.offset)) {
+                self.state.groups.set_head(place, group);
+            }
+        }
+        Some(())
     }
 
     fn restore_lane(&mut self, rest: &mut &[u8]) -> Option<()> {

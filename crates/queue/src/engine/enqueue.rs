@@ -40,6 +40,7 @@ impl Engine {
         arrivals: impl IntoIterator<Item = Arrival>,
         now: Timestamp,
     ) {
+        self.advance(now);
         if !self.has_lane(level) {
             self.open_lane(level, base, base);
         }

@@ -4,6 +4,7 @@ use super::{Engine, State, plus};
 use crate::{
     DeadReason, Lock, LockToken, Place,
     delta::{Record, Run},
+    group::Admitted,
     lane::{Held, Lane},
     source::{Loaded, Source},
 };
@@ -289,7 +290,10 @@ impl State {
         if self.expires(&loaded).is_some_and(|expires| expires <= now) {
             return self.expire(lane, at, loaded.bytes);
         }
-        // Its group has a message out.
+        // What held its group back may have been settled by the very delivery before.
+        if self.admits(lane, at, loaded.group) {
+            return Step::Go;
+        }
         lane.pass(at + 1);
         lane.park(at);
         self.log(Record::Passed(Run::one(lane.level, at)));
@@ -316,7 +320,11 @@ impl State {
     fn admits(&mut self, lane: &Lane, offset: u64, group: Option<u64>) -> bool {
         match group {
             Some(group) if self.rules.ordered_groups => {
-                self.groups.admit(lane.place(offset), group)
+                let admitted = self.groups.admit(lane.place(offset), group);
+                if admitted == Admitted::First {
+                    self.log(Record::Head { lane: lane.level, offset, group });
+                }
+                admitted != Admitted::No
             }
             _ => true,
         }

@@ -71,10 +71,15 @@ impl Engine {
             | Record::Released(run)
             | Record::Uncounted(run) => self.apply_run(record, run),
             Record::Locked { run, sequence, until } => {
-                let Some((at, _)) = self.clamp(run) else { return false };
+                let Some((at, run)) = self.clamp(run) else { return false };
                 (run.from..run.to).zip(sequence..).for_each(|(offset, sequence)| {
                     self.lock_replayed(at, offset, (sequence, until));
                 });
+                true
+            }
+            Record::Head { lane, offset, group } => {
+                let Some((_, run)) = self.clamp(Run::one(lane, offset)) else { return false };
+                self.state.groups.set_head(Place { lane, offset: run.from }, group);
                 true
             }
             Record::Delayed { lane, offset, until } => {
@@ -94,6 +99,7 @@ impl Engine {
                         engine.lanes[at].pass(place.offset + 1);
                         engine.lanes[at].park(place.offset);
                     }
+                    engine.state.groups.forget(place.lane, place.offset, place.offset + 1);
                     engine.state.transferring.insert(place, reason);
                 })
             }
@@ -115,7 +121,9 @@ impl Engine {
             Record::Delivered(_) => self.lanes[at].deliver_fresh(from, to),
             Record::Redelivered(_) => (from..to).for_each(|offset| {
                 let lane = &mut self.lanes[at];
-                if offset < lane.cursor && lane.outstanding.contains(offset) {
+                // The cursor goes over what is delayed without a word.
+                lane.pass(offset + 1);
+                if lane.outstanding.contains(offset) {
                     lane.unpark(offset);
                     lane.deliver_again(offset);
                 }
@@ -151,6 +159,7 @@ impl Engine {
         for place in moved {
             self.state.transferring.remove(&place);
         }
+        self.state.groups.forget(level, from, to);
         if !self.lanes[at].locks.is_empty() {
             (from..to).for_each(|offset| self.unlock_replayed(at, offset));
         }

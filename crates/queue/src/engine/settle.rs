@@ -158,6 +158,12 @@ impl Engine {
     pub fn handle_purge(&mut self, now: Timestamp) -> u64 {
         self.advance(now);
         let mut purged = 0;
+        for Place { lane, offset } in self.state.groups.take_waiting() {
+            let Some(at) = self.find(lane) else { continue };
+            self.lanes[at].finish(offset, offset + 1);
+            self.state.log(Record::Done(Run::one(lane, offset)));
+            purged += 1;
+        }
         for lane in &mut self.lanes {
             while let Some(offset) = lane.returned.min() {
                 lane.finish(offset, offset + 1);

@@ -1,1 +1,327 @@
+//! The engine against a model that keeps every message in a list.
 
+mod model;
+
+use super::*;
+use crate::{Lock, LockToken, Outcome};
+use model::{Model, Sent};
+use proptest::prelude::*;
+use std::{sync::Arc, time::Duration};
+use tramline_types::{ConnectionId, Message};
+
+const LANES: [u16; 2] = [3, 0];
+
+fn at(now: i64) -> Timestamp {
+    Timestamp::from_millis(now)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Enqueue { lane: usize, n: u64, delay: i64, group: u64, ttl: Option<i64> },
+    Durable,
+    Receive { n: usize, lock: usize },
+    Settle { which: usize, how: usize },
+    Release { connection: u64 },
+    Extend { which: usize },
+    Wait { millis: i64 },
+    Purge,
+    Transfer,
+    Checkpoint,
+    Restart { back: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let enqueue = (0..2_usize, 1..4_u64, 0..40_i64, 0..3_u64, prop::option::of(1..30_i64));
+    prop_oneof![
+        4 => enqueue.prop_map(|(lane, n, delay, group, ttl)| Step::Enqueue {
+            lane, n, group, ttl,
+            delay: if delay < 25 { 0 } else { delay - 20 },
+        }),
+        3 => Just(Step::Durable),
+        6 => (0..5_usize, 0..4_usize).prop_map(|(n, lock)| Step::Receive { n, lock }),
+        6 => (0..8_usize, 0..8_usize).prop_map(|(which, how)| Step::Settle { which, how }),
+        1 => (1..3_u64).prop_map(|connection| Step::Release { connection }),
+        1 => (0..8_usize).prop_map(|which| Step::Extend { which }),
+        3 => (1..20_i64).prop_map(|millis| Step::Wait { millis }),
+        1 => Just(Step::Purge),
+        2 => Just(Step::Transfer),
+        1 => Just(Step::Checkpoint),
+        1 => (0..6_usize).prop_map(|back| Step::Restart { back }),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let bound = prop::option::of(3..8_u64);
+    (0..2_usize, bound, any::<bool>(), prop::option::of(1..4_u32), any::<bool>()).prop_map(
+        |(grouped, length_max, dead_letter, deliveries_max, small)| Rules {
+            ordered_groups: grouped == 1,
+            length_max: length_max.filter(|_| grouped == 0),
+            drop_head: true,
+            dead_letter,
+            deliveries_max,
+            window_bytes_max: if small { 600 } else { 1 << 20 },
+            ..Rules::default()
+        },
+    )
+}
+
+/// The engine, the model, and what was logged, each time with the model as it was then.
+struct World {
+    rules: Rules,
+    engine: Engine,
+    model: Model,
+    now: i64,
+    epoch: u64,
+    checkpoint: Option<(Bytes, Model)>,
+    logged: Vec<(Option<Bytes>, Model)>,
+    held: Vec<LockToken>,
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        let mut engine = Engine::new(rules.clone(), 1);
+        LANES.iter().for_each(|level| engine.open_lane(*level, 0, 0));
+        let model = Model::new(rules.clone());
+        let (checkpoint, logged, held) = (None, Vec::new(), Vec::new());
+        Self { rules, engine, model, now: 1000, epoch: 1, checkpoint, logged, held }
+    }
+
+    fn run(&mut self, step: &Step) {
+        match *step {
+            Step::Enqueue { lane, n, delay, group, ttl } => {
+                let delay = if self.rules.ordered_groups { 0 } else { delay };
+                self.enqueue(LANES[lane], n, Sent { delay, group, ttl });
+            }
+            Step::Durable => {
+                self.model.durable();
+                for level in LANES {
+                    self.engine.set_end(level, self.model.end(level));
+                }
+            }
+            Step::Receive { n, lock } => self.receive(n, lock),
+            Step::Settle { which, how } => self.settle(which, how),
+            Step::Release { connection } => {
+                self.model.release(connection, self.now);
+                self.engine.handle_release(ConnectionId(connection), at(self.now));
+            }
+            Step::Extend { which } => {
+                let Some(token) = self.held.get(which).copied() else { return };
+                let until =
+                    self.engine.handle_extend(token, Duration::from_millis(15), at(self.now));
+                let wanted = self.model.extend(token, self.now + 15, self.now);
+                assert_eq!(until.is_some(), wanted);
+            }
+            Step::Wait { millis } => {
+                self.now += millis;
+                self.engine.handle_timeout(at(self.now));
+                self.model.timeout(self.now);
+            }
+            Step::Purge => {
+                let purged = self.engine.handle_purge(at(self.now));
+                // Those that are dead by now may have gone before, or still wait for their group.
+                let wanted = self.model.purge(self.now);
+                assert!(wanted.contains(&purged) || self.rules.ordered_groups, "{purged}");
+            }
+            Step::Transfer => {
+                let transfers = self.engine.poll_transfers(2);
+                let places: Vec<_> = transfers.iter().map(|transfer| transfer.place).collect();
+                self.engine.handle_transferred(&places);
+                self.model.transferred(&places, self.now);
+            }
+            Step::Checkpoint => {
+                let checkpoint = self.engine.checkpoint(at(self.now));
+                self.logged.clear();
+                self.checkpoint = Some((checkpoint, self.model.clone()));
+            }
+            Step::Restart { back } => self.restart(back),
+        }
+        let delta = self.engine.take_delta(at(self.now));
+        self.logged.push((delta, self.model.clone()));
+    }
+
+    fn enqueue(&mut self, level: u16, n: u64, sent: Sent) {
+        let base = self.model.enqueue(level, n, sent, self.now);
+        let arrivals: Vec<_> = (base..base + n)
+            .map(|offset| Arrival {
+                loaded: self.model.loaded(level, offset),
+                deliver_at: (sent.delay > 0).then(|| at(self.now + sent.delay)),
+                deduplication: None,
+            })
+            .collect();
+        self.engine.handle_enqueued((level, base), arrivals, at(self.now));
+        self.model.drop_surplus();
+    }
+
+    fn receive(&mut self, n: usize, lock: usize) {
+        let lock = [
+            Lock::Connection(ConnectionId(1)),
+            Lock::Connection(ConnectionId(2)),
+            Lock::Timed(Duration::from_millis(10)),
+            Lock::None,
+        ][lock];
+        let mut out = Vec::new();
+        for _ in 0..1000 {
+            let take = Take { n_max: n - out.len(), bytes_max: 1 << 20, lock, consumer: 1 };
+            match self.engine.handle_receive(&take, at(self.now), &mut out) {
+                Taking::Load(load) => {
+                    let (records, next) = self.model.read(load.lane, load.from);
+                    self.engine.handle_loaded(load, records, next);
+                }
+                Taking::Full | Taking::Empty => break,
+            }
+        }
+        let got: Vec<_> = out.iter().map(|it| (it.place, it.deliveries, it.redelivered)).collect();
+        let tokens: Vec<_> = out.iter().map(|it| it.token).collect();
+        assert_eq!(got, self.model.receive(n, lock, self.now, &tokens));
+        for delivery in &out {
+            let text = format!("{}-{}", delivery.place.lane, delivery.place.offset);
+            assert_eq!(delivery.message.value.as_deref(), Some(text.as_bytes()));
+        }
+        self.held.extend(tokens);
+    }
+
+    fn settle(&mut self, which: usize, how: usize) {
+        let Some(token) = self.held.get(which).copied() else { return };
+        if how != 7 {
+            self.held.remove(which);
+        }
+        let released = |count, delay_ms| Outcome::Released { count, delay_ms };
+        let outcome = match how {
+            0..3 => Outcome::Accepted,
+            3 => released(true, None),
+            4 => released(false, None),
+            5 => released(true, Some(7)),
+            6 => Outcome::Rejected { dead_letter: true, reason: None },
+            _ => Outcome::Deferred,
+        };
+        let mut lost = Vec::new();
+        self.engine.handle_settle(&[(token, outcome.clone())], at(self.now), &mut lost);
+        assert_eq!(lost.is_empty(), self.model.settle(token, &outcome, self.now), "{token:?}");
+    }
+
+    fn restart(&mut self, back: usize) {
+        self.logged.truncate(self.logged.len().saturating_sub(back));
+        let base = self.checkpoint.as_ref().map(|(_, model)| model.clone());
+        let base = base.unwrap_or_else(|| Model::new(self.rules.clone()));
+        self.model = self.logged.last().map_or(base, |(_, model)| model.clone());
+        self.model.restart();
+        self.epoch += 1;
+        self.engine = Engine::new(self.rules.clone(), self.epoch);
+        for level in LANES {
+            self.engine.open_lane(level, 0, self.model.end(level));
+        }
+        let deltas: Vec<_> = self.logged.iter().filter_map(|(delta, _)| delta.clone()).collect();
+        let checkpoint = self.checkpoint.as_ref().map(|(checkpoint, _)| &checkpoint[..]);
+        assert!(self.engine.replay(checkpoint, &deltas), "every delta can be read");
+    }
+
+    /// Everything that is left, in order.
+    fn drain(&mut self) {
+        self.run(&Step::Durable);
+        self.run(&Step::Release { connection: 1 });
+        self.run(&Step::Release { connection: 2 });
+        for _ in 0..40 {
+            self.run(&Step::Wait { millis: 20 });
+            self.run(&Step::Receive { n: 1000, lock: 3 });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_engine_does_what_the_model_does(
+        rules in rules(),
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut world = World::new(rules);
+        steps.iter().for_each(|step| world.run(step));
+        world.drain();
+    }
+
+    #[test]
+    fn damaged_state_never_panics(
+        checkpoint in prop::collection::vec(any::<u8>(), 0..100),
+        deltas in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4),
+    ) {
+        let mut engine = Engine::new(Rules::default(), 1);
+        engine.open_lane(0, 0, 50);
+        engine.replay(Some(&checkpoint), &deltas);
+        engine.replay::<Vec<u8>>(Some(&[&[1; 10][..], &checkpoint].concat()), &[]);
+    }
+
+    #[test]
+    fn harmed_state_never_panics_and_stays_within_the_log(
+        steps in prop::collection::vec(step(), 1..40),
+        harm in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut world = World::new(Rules { ordered_groups: true, ..Rules::default() });
+        let whole = |step: &&Step| !matches!(step, Step::Restart { .. });
+        steps.iter().filter(whole).for_each(|step| world.run(step));
+        let mut checkpoint = world.engine.checkpoint(at(world.now)).to_vec();
+        let mut deltas: Vec<Vec<u8>> =
+            world.logged.iter().filter_map(|(delta, _)| Some(delta.as_ref()?.to_vec())).collect();
+        for (place, value) in harm {
+            *place.get_mut(&mut checkpoint) = value;
+            for delta in &mut deltas {
+                *place.get_mut(delta) = value;
+            }
+        }
+        let mut engine = Engine::new(Rules::default(), 1);
+        LANES.iter().for_each(|level| engine.open_lane(*level, 0, world.model.end(*level)));
+        engine.replay(Some(&checkpoint), &deltas);
+        let end = LANES.iter().map(|level| world.model.end(*level)).sum::<u64>();
+        let counts = engine.counts();
+        prop_assert!(counts.ready + counts.locked <= end);
+        let mut out = Vec::new();
+        let take = Take { n_max: 9, bytes_max: 99, lock: Lock::None, consumer: 0 };
+        engine.handle_receive(&take, at(i64::MAX), &mut out);
+    }
+}
+
+#[test]
+fn a_repeated_message_is_taken_once() {
+    let rules = Rules { deduplication_ms: Some(10), ..Rules::default() };
+    let mut engine = Engine::new(rules, 1);
+    let arrival = || Arrival {
+        loaded: Loaded {
+            message: Arc::new(Message::default()),
+            bytes: 0,
+            enqueued_at: at(0),
+            expires_at: None,
+            group: None,
+        },
+        deliver_at: None,
+        deduplication: Some(7),
+    };
+    engine.handle_enqueued((0, 0), [arrival()], at(0));
+    engine.handle_enqueued((0, 1), [arrival()], at(9));
+    engine.set_end(0, 2);
+    assert_eq!(engine.ready(), 1);
+    let delta = engine.take_delta(at(9)).unwrap();
+    let mut again = Engine::new(engine.rules().clone(), 2);
+    again.open_lane(0, 0, 2);
+    assert!(again.replay(None, &[delta]));
+    again.handle_enqueued((0, 2), [arrival()], at(9));
+    again.handle_timeout(at(10));
+    again.handle_enqueued((0, 3), [arrival()], at(10));
+    again.set_end(0, 4);
+    assert_eq!(again.ready(), 2, "the first, and the one after its time");
+}
+
+#[test]
+fn ten_million_of_which_every_second_is_settled_take_little() {
+    let mut engine = Engine::new(Rules::default(), 1);
+    engine.open_lane(0, 0, 10_000_000);
+    let mut delta = 5_i64.to_be_bytes().to_vec();
+    let run = |from, to| Run { lane: 0, from, to };
+    Record::Delivered(run(0, 10_000_000)).encode_into(&mut delta);
+    for offset in (0..10_000_000).step_by(2) {
+        Record::Done(run(offset, offset + 1)).encode_into(&mut delta);
+    }
+    assert!(engine.replay(None, &[delta]));
+    assert_eq!(engine.counts().ready, 5_000_000);
+    let checkpoint = engine.checkpoint(at(0));
+    assert!(checkpoint.len() < 2 << 20, "{}", checkpoint.len());
+}
