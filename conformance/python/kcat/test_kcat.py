@@ -88,3 +88,53 @@ def test_kcat_reads_all_partitions_in_one_order(kcat, clients, name):
     listed = json.loads(kcat("-L", "-J", "-t", f"{topic}.ordered"))
     (view,) = listed["topics"]
     assert len(view["partitions"]) == 1
+
+
+def test_an_empty_value_is_kept_apart_from_an_absent_one(kcat, name):
+    kcat("-P", "-t", name, "-K", ":", "-Z", text="absent:\nhas:v\n")
+    kcat("-P", "-t", name, "-K", ":", text="empty:\n")
+    shown = kcat("-C", "-t", name, "-e", "-q", "-f", "%k %S\\n")
+    assert shown == "absent -1\nhas 1\nempty 0\n"
+
+
+def test_an_idempotent_producer_works(kcat, name):
+    lines = "".join(f"{n}\n" for n in range(500))
+    kcat("-P", "-t", name, "-X", "enable.idempotence=true", "-X", "batch.num.messages=20", text=lines)
+    assert kcat("-C", "-t", name, "-e", "-q") == lines
+
+
+def test_a_range_of_time_is_read(kcat, name):
+    kcat("-P", "-t", name, text="a\nb\n")
+    stamps = kcat("-C", "-t", name, "-e", "-q", "-f", "%T\\n").split()
+    assert kcat("-C", "-t", name, "-e", "-q", "-o", f"s@{stamps[0]}").startswith("a\n")
+    later = int(stamps[1]) + 1
+    assert kcat("-C", "-t", name, "-e", "-q", "-o", f"s@{later}") == ""
+
+
+def test_a_message_above_the_limit_is_refused(broker, name):
+    done = subprocess.run(
+        ["kcat", "-b", broker.kafka, "-P", "-t", name, "-X", "message.max.bytes=5000000", "-D", ";"],
+        input="x" * 2_000_000,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert "too large" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_messages_and_the_groups_position_outlive_the_broker(own_broker, name, how):
+    def kcat(*args, text=None):
+        command = ["kcat", "-b", own_broker.kafka, *args]
+        done = subprocess.run(command, input=text or "", capture_output=True, text=True, timeout=SECONDS)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    group = ["-G", name, "-e", "-q", "-X", "auto.offset.reset=earliest", name]
+    kcat("-P", "-t", name, text="a\nb\n")
+    assert kcat(*group) == "a\nb\n"
+    getattr(own_broker, how)()
+    own_broker.start()
+    kcat("-P", "-t", name, text="c\n")
+    assert kcat(*group) == "c\n"
+    assert kcat("-C", "-t", name, "-e", "-q") == "a\nb\nc\n"
