@@ -343,21 +343,20 @@ pub(crate) async fn latency(
     pause(Duration::from_millis(300)).await;
     let mut connection = Connection::connect(address).await?;
     let started = instant();
-    for n in 0..total {
-        let due = started + Duration::from_secs(1) * u32::try_from(n)? / rate;
-        while instant() < due {
-            if connection.outstanding() > 0 {
-                let answer = tokio::time::timeout_at(due, connection.receive()).await;
-                if let Ok(answer) = answer {
-                    check_produced(answer?)?;
-                }
-            } else {
-                tokio::time::sleep_until(due).await;
+    let mut ticks = ticks(started, rate, u32::try_from(total)?);
+    loop {
+        tokio::select! {
+            biased;
+            due = ticks.recv() => {
+                let Some(due) = due else { break };
+                // Counted from when it was due: a stalled generator must not hide a stall.
+                sent_tx.send(due).await?;
+                connection.send(&frame).await?;
+            }
+            answer = connection.receive(), if connection.outstanding() > 0 => {
+                check_produced(answer?)?;
             }
         }
-        // Counted from when it was due: a stalled generator must not hide a stall.
-        sent_tx.send(due).await?;
-        connection.send(&frame).await?;
     }
     while connection.outstanding() > 0 {
         check_produced(connection.receive().await?)?;
@@ -370,6 +369,23 @@ pub(crate) async fn latency(
         micros.push(arrived.saturating_duration_since(sent).as_micros());
     }
     Ok(Figures::new(u64::try_from(micros.len())?, 0, started.elapsed(), micros))
+}
+
+/// Tells when each record is due. From a thread of its own: the runtime's timers are a
+/// millisecond coarse, more than what is measured.
+#[expect(clippy::disallowed_methods, reason = "the load generator runs in real time")]
+fn ticks(started: Instant, rate: u32, total: u32) -> tokio::sync::mpsc::Receiver<Instant> {
+    let (tx, rx) = tokio::sync::mpsc::channel(1024);
+    std::thread::spawn(move || {
+        for n in 0..total {
+            let due = started + Duration::from_secs(1) * n / rate;
+            std::thread::sleep(due.saturating_duration_since(instant()));
+            if tx.blocking_send(due).is_err() {
+                return;
+            }
+        }
+    });
+    rx
 }
 
 /// When each of the first `total` records arrived, by offset.
