@@ -65,7 +65,7 @@ pub(crate) async fn create_topic(
         ensure!(result.error_code == 0, "create topic: error {}", result.error_code);
     }
     let mut without_leader = 0..partitions;
-    for _ in 0..1000 {
+    for _ in 0..partitions.saturating_add(1000) {
         let Some(partition) = without_leader.clone().next() else { return Ok(()) };
         match end_offset(&mut connection, topic, partition).await {
             Ok(_) => without_leader.start += 1,
