@@ -259,13 +259,6 @@ impl TopicSettings {
             .filter(|_| has("compact")),
             overrides: overrides.clone(),
         };
-        if settings.is_total_order && settings.compaction.is_some() {
-            // Compaction writes each log's batches anew, and the ordered log shares them.
-            return Err(Error::InvalidSetting {
-                name: "cleanup.policy".to_owned(),
-                detail: "a topic with `order=total` cannot be compacted".to_owned(),
-            });
-        }
         let lags = number("min.compaction.lag.ms")?..=number("max.compaction.lag.ms")?;
         if lags.is_empty() {
             return Err(Error::InvalidSetting {

@@ -52,14 +52,13 @@ pub(crate) fn run(arguments: &arguments::Serve) -> anyhow::Result<()> {
     }
     config.log.format = arguments.log_format.unwrap_or(config.log.format);
     start_log(&config)?;
-    let shares = descriptors::Shares::take(&mut config);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores)
         .enable_all()
         .build()
         .context("cannot start the runtime's threads")?;
-    runtime.block_on(serve(&config, shares, arguments, clock))
+    runtime.block_on(serve(config, arguments, clock))
 }
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
@@ -79,20 +78,21 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn serve(
-    config: &Config,
-    shares: descriptors::Shares,
+    mut config: Config,
     arguments: &arguments::Serve,
     clock: Arc<SystemClock>,
 ) -> anyhow::Result<()> {
     // Before anything that takes time, so that no signal is missed.
     let mut stop = Stop::install()?;
-    let http = listener::bind("http.listen", &config.http.listen, config).await?;
-    let kafka = listener::bind_kafka(config).await?;
-    let amqp = listener::bind("amqp.listen", &config.amqp.listen, config).await?;
+    let http = listener::bind("http.listen", &config.http.listen, &config).await?;
+    let kafka = listener::bind_kafka(&config).await?;
+    let amqp = listener::bind("amqp.listen", &config.amqp.listen, &config).await?;
     if http.is_none() && kafka.is_empty() && amqp.is_none() {
         bail!("every listener is off: set `http.listen`, `kafka.listen` or `amqp.listen`");
     }
-    let store = open_store(config, shares, &clock)?;
+    // What it says comes after the ports are had, so that a taken one stays one line.
+    let shares = descriptors::Shares::take(&mut config);
+    let store = open_store(&config, shares, &clock)?;
     let broker =
         Broker::start(store, Arc::clone(&clock) as Arc<dyn Clock>, config.broker_options()?)
             .await
@@ -117,7 +117,7 @@ async fn serve(
         let options = config.amqp_options();
         fronts.spawn(tramline_amqp091::serve(listener, broker.clone(), options, stopping.clone()));
     }
-    let ready_file = ready.announce(config, arguments.ready_file.as_deref())?;
+    let ready_file = ready.announce(&config, arguments.ready_file.as_deref())?;
     let ended = tokio::select! {
         signal = stop.wait() => {
             info!(signal, "stopping");

@@ -113,7 +113,14 @@ fn bodies_wait_for_room_in_the_budget_and_are_refused_only_when_their_time_is_ov
     let (mut held, mut privileged) = (budget.share(), budget.share());
     held.charge(150_000);
     server.runtime.block_on(privileged.grow(1, 1));
-    let refused = server.while_time_passes(|| publish(100_000));
+    let refused = std::thread::scope(|scope| {
+        let sent = scope.spawn(|| publish(100_000));
+        // Its time is over while it waits for room, not while it is still on its way.
+        while !budget.has_waiters() {
+            std::thread::yield_now();
+        }
+        server.while_time_passes(|| sent.join().unwrap())
+    });
     assert_eq!((refused.error().0, refused.error().1), (503, "UNAVAILABLE"));
     assert_eq!(refused.headers["retry-after"], "1");
 }

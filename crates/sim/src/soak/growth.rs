@@ -13,15 +13,16 @@ const STORED_MORE: u64 = 128 << 20;
 /// The samples.
 #[derive(Default)]
 pub(super) struct Growth {
-    pid: u32,
+    /// Of the process that is sampled.
+    pid: Option<u32>,
     processes: Vec<Vec<Usage>>,
     stored: Vec<u64>,
 }
 
 impl Growth {
     pub(super) fn add(&mut self, pid: u32, usage: Usage, stored: u64) {
-        if pid != self.pid {
-            self.pid = pid;
+        if self.pid != Some(pid) {
+            self.pid = Some(pid);
             // What is too short to say something is not kept.
             self.processes.retain(|samples| samples.len() >= SAMPLES_MIN);
             self.processes.push(Vec::new());

@@ -120,6 +120,14 @@ class StreamsTest {
         clients.close(reader);
     }
 
+    /** Waits until the application has committed this many records. */
+    private void awaitCommitted(long records) throws Exception {
+        Clients.until(SECONDS, () -> {
+            var offsets = Clients.get(clients.admin().listConsumerGroupOffsets(application).partitionsToOffsetAndMetadata());
+            return offsets.values().stream().mapToLong(committed -> committed.offset()).sum() == records;
+        });
+    }
+
     private static Map<String, Integer> each(String name, int keys, int count) {
         var all = new HashMap<String, Integer>();
         for (int n = 0; n < keys; n++) {
@@ -171,7 +179,7 @@ class StreamsTest {
         start(counting(false));
         send(0, 100);
         awaitCounts(each("key", 10, 10));
-        Thread.sleep(600); // Its commit, so that it reads nothing twice.
+        awaitCommitted(100); // So that it reads nothing twice.
         restart(how);
         send(100, 150);
         awaitCounts(each("key", 10, 15));
