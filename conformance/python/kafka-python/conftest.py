@@ -28,6 +28,8 @@ class Clients:
             "enable_auto_commit": False,
             "session_timeout_ms": 6000,
             "heartbeat_interval_ms": 300,
+            # A join that overtakes the first metadata assigns nothing until the next.
+            "metadata_max_age_ms": 1000,
             "fetch_max_wait_ms": 200,
             "retry_backoff_ms": 50,
             "reconnect_backoff_max_ms": 200,

@@ -14,12 +14,12 @@ SECONDS = 25
 
 
 class Worker:
-    def __init__(self, broker, directory, *queues):
+    def __init__(self, broker, directory, *queues, concurrency=2):
         self.attempts = directory / "attempts"
         self.url = f"amqp://guest:guest@{broker.amqp}//"
         environment = {**os.environ, "AMQP_URL": self.url, "ATTEMPTS_FILE": str(self.attempts)}
         command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--loglevel=INFO"]
-        command += ["--concurrency=2", "--pool=threads", "-Q", ",".join(queues or ["celery"])]
+        command += [f"--concurrency={concurrency}", "--pool=threads", "-Q", ",".join(queues or ["celery"])]
         self.log = open(directory / "worker.log", "ab")
         self.process = subprocess.Popen(
             command, cwd=HERE, env=environment, stdout=self.log, stderr=self.log
@@ -91,7 +91,7 @@ def test_chords(own_broker, tmp_path, monkeypatch):
 def test_priorities(own_broker, tasks, tmp_path):
     for text, priority in [("low", 1), ("high", 9), ("mid", 5)]:
         tasks.note.apply_async([text], queue="ranked", priority=priority)
-    worker = Worker(own_broker, tmp_path, "ranked")
+    worker = Worker(own_broker, tmp_path, "ranked", concurrency=1)
     try:
         deadline = time.monotonic() + SECONDS
         while not worker.attempts.exists() or len(worker.attempts.read_text().split()) < 3:

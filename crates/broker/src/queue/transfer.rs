@@ -12,10 +12,12 @@ use crate::{Broker, Enqueue, EnqueueError, EnqueueOptions, Error, Targets};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use tramline_log::Watcher;
 use tramline_queue::{DeadReason, Loaded, Place, Transfer};
 use tramline_routing::{Message as RoutedBy, Value};
 use tramline_store::{Commit, Op, Purpose};
-use tramline_types::{ExchangeName, Message};
+use tramline_types::{ExchangeName, Message, Offset};
 
 /// Moved in one commit at most.
 const TRANSFERS_MAX: usize = 256;
@@ -76,6 +78,7 @@ impl Broker {
     /// Moves a batch in one commit.
     async fn transfer_some(&self, queue: &Arc<Queue>, transfers: Vec<Transfer>) -> Moved {
         let context = &self.queues_map().context;
+        queue.durable(&transfers).await;
         let loaded = queue.read_places(&transfers).await;
         let must_arrive = queue.settings.dead_letter_at_least_once;
         let mut plan = Plan::new(context, transfers.len());
@@ -198,7 +201,33 @@ impl Broker {
     }
 }
 
+/// Wakes who waits for messages to become durable.
+#[derive(Default)]
+struct Durable(Notify);
+
+impl Watcher for Durable {
+    fn moved(&self) {
+        self.0.notify_one();
+    }
+}
+
 impl Queue {
+    /// Waits until these messages can be read: one that a bound drops may be younger than the
+    /// last sync.
+    async fn durable(&self, transfers: &[Transfer]) {
+        for Transfer { place, .. } in transfers {
+            let partition = self.state.lock().partition(place.lane).cloned();
+            let (Some(partition), Some(offset)) = (partition, Offset::new(place.offset)) else {
+                continue;
+            };
+            let durable = Arc::new(Durable::default());
+            let watcher: Arc<dyn Watcher> = Arc::<Durable>::clone(&durable);
+            while !self.is_gone() && partition.watch(offset, &watcher) {
+                durable.0.notified().await;
+            }
+        }
+    }
+
     /// The messages at these places, those that cannot be read left out.
     async fn read_places(&self, transfers: &[Transfer]) -> BTreeMap<Place, Loaded> {
         let mut found = BTreeMap::new();

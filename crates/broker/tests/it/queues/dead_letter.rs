@@ -92,6 +92,44 @@ async fn what_a_bound_drops_or_refuses_is_dead_lettered() {
 }
 
 #[tokio::test]
+async fn what_a_bound_drops_before_it_is_durable_is_dead_lettered_when_it_is() {
+    let store = Arc::new(tramline_store::MemoryStore::stepped());
+    let stepping = store.clone();
+    let driven = async move || {
+        stepping.step_all();
+        tokio::task::yield_now().await;
+    };
+    let clock = Arc::new(tramline_testkit::FakeClock::new());
+    let options = tramline_broker::Options::default();
+    let broker = tokio::spawn(tramline_broker::Broker::start(store.clone(), clock, options));
+    while !broker.is_finished() {
+        driven().await;
+    }
+    let broker = broker.await.unwrap().unwrap();
+    let bounded = QueueSettings { length_max: Some(1), ..QueueSettings::default() };
+    let mut queues = Vec::new();
+    for (text, settings) in [("jobs", to_dead(bounded)), ("dead", QueueSettings::default())] {
+        let (broker, text) = (broker.clone(), name(text));
+        let declared = tokio::spawn(async move { broker.declare_queue(&text, settings).await });
+        while !declared.is_finished() {
+            driven().await;
+        }
+        queues.push(declared.await.unwrap().unwrap().0);
+    }
+    let items = ["a", "b"].map(|text| item(&queues[0], text, persistent()));
+    let enqueuing = broker.enqueue(items.into()).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!enqueuing.is_ready(), "nothing is durable, and the bound has dropped one");
+    for _ in 0..1000 {
+        driven().await;
+    }
+    assert_eq!(texts(&get(&queues[1], 9, HELD).await), ["a"]);
+    assert_eq!(texts(&get(&queues[0], 9, HELD).await), ["b"]);
+}
+
+#[tokio::test]
 async fn a_message_does_not_go_round_without_a_consumer() {
     let node = Node::start().await;
     let settings = QueueSettings { message_ttl_ms: Some(10), ..QueueSettings::default() };
