@@ -148,6 +148,8 @@ impl Session {
         let before = std::mem::replace(&mut self.activity, activity);
         if activity.mid_frame && !before.mid_frame {
             self.mid_frame_since = now;
+            // Nothing was read while it waited for room: that is no fault of the peer's.
+            self.received_at = now;
         }
         if activity.unsent && !before.unsent {
             self.unsent_since = now;

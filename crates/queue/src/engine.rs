@@ -270,7 +270,7 @@ impl Lane {
 
     fn first_below(&self, end: u64) -> Option<(u64, &Loaded)> {
         if self.n_returned > 0 {
-            let offset = self.returned.min()?;
+            let offset = self.returned.min().filter(|offset| *offset < end)?;
             return Some((offset, self.source.returned(offset)?));
         }
         if self.cursor >= end || (self.n_parked_fresh > 0 && self.parked.contains(self.cursor)) {

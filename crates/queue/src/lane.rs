@@ -107,12 +107,22 @@ impl Lane {
 
     /// How many could be delivered.
     pub(crate) fn ready(&self) -> u64 {
+        // What the cursor went over before it was durable waits for that.
+        if self.end < self.cursor {
+            return self.returned.range_cardinality(..self.end);
+        }
         self.n_returned + self.end.saturating_sub(self.cursor).saturating_sub(self.n_parked_fresh)
     }
 
     /// How many could be, once all that was enqueued is durable.
     pub(crate) fn enqueued(&self) -> u64 {
         self.n_returned + self.tail.saturating_sub(self.cursor).saturating_sub(self.n_parked_fresh)
+    }
+
+    /// The first one below the cursor that could be delivered: the cursor may have gone over
+    /// messages that are not durable yet.
+    pub(crate) fn first_returned(&self) -> Option<u64> {
+        self.returned.min().filter(|offset| *offset < self.end)
     }
 
     /// How often a message was delivered, the current delivery included.

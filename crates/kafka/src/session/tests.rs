@@ -62,6 +62,20 @@ fn each_frame_has_its_own_30_seconds() {
 }
 
 #[test]
+fn a_request_that_waited_for_room_itself_has_not_stalled() {
+    let mut session = established();
+    let mid_frame = Activity { mid_frame: true, holds_room: true, ..Activity::default() };
+    session.handle_received(at(20));
+    session.handle_activity(at(20), mid_frame);
+    // No byte is read while it waits for room.
+    session.handle_activity(at(21), Activity::default());
+    let wanted = Activity { room_wanted: true, ..mid_frame };
+    session.handle_activity(at(28), wanted);
+    assert_eq!(session.handle_timeout(at(32)), Ok(()));
+    assert_eq!(session.handle_timeout(at(33)), Err(Violation::RequestStalled));
+}
+
+#[test]
 fn answers_must_be_taken_bit_by_bit_at_least() {
     let mut session = established();
     let unsent = Activity { unsent: true, ..Activity::default() };

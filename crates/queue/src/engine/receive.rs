@@ -167,7 +167,7 @@ impl Engine {
 
 impl State {
     fn deliver_returned(&mut self, lane: &mut Lane, room: &mut Room<'_>) -> Step {
-        let Some(offset) = lane.returned.min() else { return Step::Empty };
+        let Some(offset) = lane.first_returned() else { return Step::Empty };
         let Some(loaded) = lane.source.returned(offset) else { return Step::Load };
         if self.expires(loaded).is_some_and(|expires| expires <= room.now) {
             let bytes = loaded.bytes;

@@ -165,7 +165,7 @@ impl Engine {
             purged += 1;
         }
         for lane in &mut self.lanes {
-            while let Some(offset) = lane.returned.min() {
+            while let Some(offset) = lane.first_returned() {
                 lane.finish(offset, offset + 1);
                 self.state.log(Record::Done(Run::one(lane.level, offset)));
                 self.state.group_done(lane, offset);

@@ -90,6 +90,8 @@ impl World {
         match *step {
             Step::Enqueue { lane, n, delay, group, ttl } => {
                 let delay = if self.rules.ordered_groups { 0 } else { delay };
+                // Which message a bound drops goes by whether the dead ones were seen to be dead.
+                let ttl = ttl.filter(|_| self.rules.length_max.is_none());
                 self.enqueue(LANES[lane], n, Sent { delay, group, ttl });
             }
             Step::Durable => {
