@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -121,10 +122,14 @@ class StreamsTest {
     }
 
     /** Waits until the application has committed this many records. */
-    private void awaitCommitted(long records) throws Exception {
+    private void awaitCommitted(long records) {
         Clients.until(SECONDS, () -> {
-            var offsets = Clients.get(clients.admin().listConsumerGroupOffsets(application).partitionsToOffsetAndMetadata());
-            return offsets.values().stream().mapToLong(committed -> committed.offset()).sum() == records;
+            try {
+                var kept = clients.admin().listConsumerGroupOffsets(application).partitionsToOffsetAndMetadata();
+                return Clients.get(kept).values().stream().mapToLong(one -> one.offset()).sum() == records;
+            } catch (ExecutionException error) {
+                throw new AssertionError(error);
+            }
         });
     }
 
