@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a build needs: a C compiler and the Rust toolchain. Sourced by ./start, ./test and .ci/run.
+# What a build needs: a C compiler, make and the Rust toolchain. Sourced by ./start, ./test and .ci/run.
 # Installs what is missing; asks before it uses sudo; never waits for an answer without a terminal.
 
 say() { printf '%s\n' "$*" >&2; }
@@ -23,24 +23,25 @@ as_root() {
 }
 
 need_c_compiler() {
-  if command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null; then
+  if command -v make >/dev/null &&
+    { command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null; }; then
     return
   fi
-  say "A C compiler is missing."
+  say "A C compiler or make is missing."
   if command -v apt-get >/dev/null; then
     as_root sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y build-essential'
   elif command -v dnf >/dev/null; then
-    as_root dnf install -y gcc glibc-devel
+    as_root dnf install -y gcc glibc-devel make
   elif command -v pacman >/dev/null; then
-    as_root pacman -S --noconfirm --needed gcc
+    as_root pacman -S --noconfirm --needed gcc make
   elif command -v zypper >/dev/null; then
-    as_root zypper --non-interactive install gcc glibc-devel
+    as_root zypper --non-interactive install gcc glibc-devel make
   elif command -v apk >/dev/null; then
     as_root apk add build-base
   elif command -v xcode-select >/dev/null; then
     fail "please run 'xcode-select --install', then start again"
   else
-    fail "please install gcc or clang, then start again"
+    fail "please install gcc or clang, and make, then start again"
   fi
 }
 

@@ -14,6 +14,11 @@ use std::{
     process::ExitCode,
 };
 
+/// Gives memory back that is no longer used, which the C library's does not: buffers of requests
+/// are allocated by one thread and freed by another. Its settings are in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
