@@ -52,7 +52,15 @@ impl Cgroup {
 
     /// The shell's words for "the rest runs in this group".
     pub fn script(&self) -> String {
-        format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.path.display())
+        Self::script_of(&[self])
+    }
+
+    /// The same of several groups, each of another controller. In version 2, where a process is in
+    /// one group only, the last one counts.
+    pub fn script_of(groups: &[&Self]) -> String {
+        let enter = |group: &&Self| format!("echo $$ > {}/cgroup.procs && ", group.path.display());
+        let enter: String = groups.iter().map(enter).collect();
+        enter + "exec \"$@\""
     }
 
     /// How often the kernel has killed a process of the group for its memory.
