@@ -54,8 +54,11 @@ impl Work {
 
 const GIB: u64 = 1 << 30;
 
-fn works(time: Duration) -> Vec<(&'static str, Work)> {
-    let produce = Produce {
+/// How long each load of the warm-up takes.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+const fn produce_1_kib(time: Duration) -> Produce {
+    Produce {
         partitions: 1,
         partitions_per_request: 1,
         record_bytes: 1024,
@@ -64,7 +67,11 @@ fn works(time: Duration) -> Vec<(&'static str, Work)> {
         in_flight: 5,
         time,
         bytes_max: 4 * GIB,
-    };
+    }
+}
+
+fn works(time: Duration) -> Vec<(&'static str, Work)> {
+    let produce = produce_1_kib(time);
     vec![
         ("produce 1 KiB, acks=all, 1 partition", Work::Produce(produce)),
         (
@@ -122,6 +129,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let idle = idle_figures(&settings).await?;
     let tramline = Peer::tramline(&settings.tramline, &settings.dir).await?;
     let kafka = Peer::kafka(&settings.jars, &settings.dir).await?;
+    warm_up(&[&tramline, &kafka]).await?;
     let mut rows: Vec<Row> = Vec::new();
     for ((name, work), ceiling) in works.iter().zip(ceilings) {
         let mut runs: [Vec<(Figures, f64)>; 3] = Default::default();
@@ -143,6 +151,22 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         rows.extend(summarise(name, *work, &runs, ceiling));
     }
     report::write(&probe, &idle, (&rows, &facts), settings.rounds)
+}
+
+/// Whoever compiles while he runs has done so before he is measured.
+async fn warm_up(peers: &[&Peer]) -> anyhow::Result<()> {
+    for peer in peers {
+        report::progress("warm-up", 0, peer.name);
+        let produce = produce_1_kib(WARM_UP);
+        for batch_records in [produce.batch_records, 1] {
+            let topic = format!("bench-{}", load::unique());
+            load::create_topic(&peer.address, &topic, 1, &[]).await?;
+            load::produce(&peer.address, &topic, Produce { batch_records, ..produce }).await?;
+            load::consume(&peer.address, &topic, 1, WARM_UP).await?;
+            load::delete_topic(&peer.address, &topic).await?;
+        }
+    }
+    Ok(())
 }
 
 /// One run of one load on one broker, and the processor seconds that the broker took.
