@@ -45,7 +45,8 @@ pub use options::{CompactionOptions, GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
 pub use queue::{
     Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
-    EnqueueOptions, Enqueuing, Queue, Receive, Settle, Settling, Targets, Unit, Wake,
+    EnqueueOptions, Enqueuing, Peek, Peeked, PeekedMessage, Placed, Queue, Receive, Redrive,
+    RedriveState, RedriveStatus, Settle, Settling, Targets, Unit, Wake,
 };
 pub use queue_error::QueueError;
 pub use quota::{
@@ -59,7 +60,7 @@ pub use tramline_catalog::{TopicDefaults, TopicSettings};
 pub use tramline_log::{
     CompactionStatus, EpochEnd, Partition, ProducerDescription, RecordErrors, RecordRule,
 };
-pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
+pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Look, MessageState, Outcome, Place};
 pub use tramline_routing::{
     Arguments, Binding, Destination, Exchange, ExchangeKind, ExchangeSettings, Message as RoutedBy,
     Value,

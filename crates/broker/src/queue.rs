@@ -12,7 +12,11 @@ mod death;
 mod enqueue;
 mod future;
 mod load;
+mod locked;
 mod message;
+mod peek;
+mod plan;
+mod redrive;
 mod registry;
 mod settle;
 mod state;
@@ -24,8 +28,10 @@ pub(crate) use context::Queues;
 pub(crate) use timer::run as run_timers;
 
 pub use consumer::{Consumer, ConsumerOptions, Receive, Wake};
-pub use enqueue::{Enqueue, EnqueueError, EnqueueOptions, Targets};
+pub use enqueue::{Enqueue, EnqueueError, EnqueueOptions, Placed, Targets};
 pub use future::{Enqueuing, Settling};
+pub use peek::{Peek, Peeked, PeekedMessage};
+pub use redrive::{Redrive, RedriveState, RedriveStatus};
 pub use registry::{Created, DeleteOnly};
 pub use tramline_queue::Delivery;
 pub use unit::{Settle, Unit};
@@ -37,6 +43,7 @@ use std::sync::{
     Arc, Weak,
     atomic::{AtomicBool, AtomicI64, Ordering},
 };
+use tokio::sync::Notify;
 use tramline_catalog::{QueueDurability, QueueSettings};
 use tramline_queue::{Consumers, Counts, Engine};
 use tramline_types::{QueueName, Timestamp};
@@ -54,7 +61,23 @@ pub struct Queue {
     /// When it was last declared, consumed or received from.
     used: AtomicI64,
     gone: AtomicBool,
+    declared: Declared,
+    redrives: redrive::Redrives,
     me: Weak<Self>,
+}
+
+/// Whether a queue's declaration is durable.
+#[derive(Default)]
+struct Declared {
+    durable: AtomicBool,
+    told: Notify,
+}
+
+impl Declared {
+    fn done(&self) {
+        self.durable.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
 }
 
 impl Queue {
@@ -74,6 +97,8 @@ impl Queue {
             state: Mutex::new(state),
             used: AtomicI64::new(context.now().as_millis()),
             gone: AtomicBool::new(false),
+            declared: Declared::default(),
+            redrives: redrive::Redrives::default(),
             me: Weak::clone(me),
         })
     }

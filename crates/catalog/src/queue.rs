@@ -75,6 +75,8 @@ pub struct QueueSettings {
     /// With which routing key; `None` keeps the message's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_routing_key: Option<String>,
+    /// Messages whose time to live is over are dropped, not dead-lettered.
+    pub drop_expired: bool,
     /// Kept until the dead-letter target has it, also when there is no route.
     pub dead_letter_at_least_once: bool,
     /// The highest priority; 0: none.

@@ -177,6 +177,7 @@ impl EnqueueMessage {
             deliver_at: self.delay_ms.map(delay),
             group: self.group.map(|group| group.into_bytes().into()),
             deduplication_id: self.deduplication_id.map(|id| id.into_bytes().into()),
+            tell_place: false,
         };
         Ok((message, options))
     }

@@ -1,20 +1,22 @@
-//! Which deduplication ids were seen, and until when they count.
+//! Which deduplication ids were seen, on which message, and until when they count.
 
+use crate::Place;
 use std::collections::{HashMap, VecDeque};
 
 #[derive(Default)]
 pub(crate) struct Seen {
-    until: HashMap<u128, i64>,
+    known: HashMap<u128, (i64, Place)>,
     order: VecDeque<(i64, u128)>,
 }
 
 impl Seen {
-    pub(crate) fn contains(&self, hash: u128, now: i64) -> bool {
-        self.until.get(&hash).is_some_and(|until| *until > now)
+    /// The message that has this id.
+    pub(crate) fn find(&self, hash: u128, now: i64) -> Option<Place> {
+        self.known.get(&hash).filter(|(until, _)| *until > now).map(|(_, place)| *place)
     }
 
-    pub(crate) fn insert(&mut self, hash: u128, until: i64) {
-        self.until.insert(hash, until);
+    pub(crate) fn insert(&mut self, hash: u128, until: i64, place: Place) {
+        self.known.insert(hash, (until, place));
         self.order.push_back((until, hash));
     }
 
@@ -24,20 +26,20 @@ impl Seen {
         {
             self.order.pop_front();
             // A later sighting counts longer.
-            if self.until.get(&hash) == Some(&until) {
-                self.until.remove(&hash);
+            if self.known.get(&hash).is_some_and(|(known, _)| *known == until) {
+                self.known.remove(&hash);
             }
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.until.len()
+        self.known.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, i64)> {
-        self.order
-            .iter()
-            .filter(|(until, hash)| self.until.get(hash) == Some(until))
-            .map(|(until, hash)| (*hash, *until))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, i64, Place)> {
+        self.order.iter().filter_map(|(until, hash)| {
+            let (known, place) = self.known.get(hash)?;
+            (known == until).then_some((*hash, *until, *place))
+        })
     }
 }

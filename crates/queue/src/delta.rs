@@ -7,6 +7,8 @@
 //! Damaged or hostile bytes give fewer records, never a panic, and the owner clamps offsets to
 //! what its logs hold.
 
+use std::collections::VecDeque;
+
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
@@ -30,12 +32,62 @@ pub(crate) enum Record {
     Transferring { lane: u16, offset: u64, reason: u8 },
     /// Set aside until asked for.
     Deferred { lane: u16, offset: u64 },
-    /// A deduplication id, hashed, and until when it counts.
-    Seen { hash: u128, until: i64 },
+    /// A deduplication id, hashed, until when it counts, and the message that has it.
+    Seen { hash: u128, until: i64, lane: u16, offset: u64 },
     /// Messages with a time to live of their own have come.
     Perishable,
     /// The message of its group that goes first: no other one goes out before it is done.
     Head { lane: u16, offset: u64, group: u64 },
+}
+
+/// What is to be logged, in pieces that fit into a commit with room to spare. Runs that follow
+/// each other become one.
+#[derive(Default)]
+pub(crate) struct Journal {
+    last: Option<Record>,
+    open: Vec<u8>,
+    full: VecDeque<Vec<u8>>,
+}
+
+/// A piece is closed when it is so long.
+const PIECE_BYTES: usize = 256 * 1024;
+const TIME_BYTES: usize = 8;
+
+impl Journal {
+    pub(crate) fn add(&mut self, record: Record) {
+        if let Some(joined) = self.last.and_then(|last| last.followed_by(record)) {
+            self.last = Some(joined);
+            return;
+        }
+        self.write();
+        self.last = Some(record);
+    }
+
+    fn write(&mut self) {
+        let Some(last) = self.last.take() else { return };
+        if self.open.is_empty() {
+            self.open.extend_from_slice(&[0; TIME_BYTES]);
+        }
+        last.encode_into(&mut self.open);
+        if self.open.len() >= PIECE_BYTES {
+            self.full.push_back(std::mem::take(&mut self.open));
+        }
+    }
+
+    /// The next piece, to be logged at this time.
+    pub(crate) fn take(&mut self, now: i64) -> Option<Vec<u8>> {
+        if self.full.is_empty() {
+            self.write();
+        }
+        // Whatever its size was, the next one starts small: idle queues keep nothing.
+        let mut piece = self.full.pop_front().unwrap_or_else(|| std::mem::take(&mut self.open));
+        piece.get_mut(..TIME_BYTES)?.copy_from_slice(&now.to_be_bytes());
+        Some(piece)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// Offsets `from..to` of a lane.
@@ -50,9 +102,32 @@ impl Run {
     pub(crate) const fn one(lane: u16, offset: u64) -> Self {
         Self { lane, from: offset, to: offset + 1 }
     }
+
+    fn followed_by(self, next: Self) -> Option<Self> {
+        (self.lane == next.lane && self.to == next.from).then_some(Self { to: next.to, ..self })
+    }
 }
 
 impl Record {
+    /// Both as one, where that says the same.
+    fn followed_by(self, next: Self) -> Option<Self> {
+        Some(match (self, next) {
+            (Self::Passed(run), Self::Passed(more)) => Self::Passed(run.followed_by(more)?),
+            (Self::Delivered(run), Self::Delivered(more)) => {
+                Self::Delivered(run.followed_by(more)?)
+            }
+            (Self::Redelivered(run), Self::Redelivered(more)) => {
+                Self::Redelivered(run.followed_by(more)?)
+            }
+            (Self::Done(run), Self::Done(more)) => Self::Done(run.followed_by(more)?),
+            (Self::Released(run), Self::Released(more)) => Self::Released(run.followed_by(more)?),
+            (Self::Uncounted(run), Self::Uncounted(more)) => {
+                Self::Uncounted(run.followed_by(more)?)
+            }
+            _ => return None,
+        })
+    }
+
     pub(crate) fn encode_into(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Passed(run) => put_run(out, 1, run),
@@ -75,8 +150,8 @@ impl Record {
                 out.push(reason);
             }
             Self::Deferred { lane, offset } => put_place(out, 10, lane, offset),
-            Self::Seen { hash, until } => {
-                out.push(11);
+            Self::Seen { hash, until, lane, offset } => {
+                put_place(out, 11, lane, offset);
                 out.extend_from_slice(&hash.to_be_bytes());
                 put_varint(out, until.cast_unsigned());
             }
@@ -113,10 +188,11 @@ impl Record {
                 Self::Deferred { lane, offset }
             }
             11 => {
+                let (lane, offset) = place(rest)?;
                 let (hash, after) = rest.split_first_chunk()?;
                 *rest = after;
                 let hash = u128::from_be_bytes(*hash);
-                Self::Seen { hash, until: varint(rest)?.cast_signed() }
+                Self::Seen { hash, until: varint(rest)?.cast_signed(), lane, offset }
             }
             12 => Self::Perishable,
             13 => {

@@ -7,31 +7,36 @@
 
 mod checkpoint;
 mod enqueue;
+mod look;
+mod purge;
 mod receive;
 mod replay;
 mod settle;
 
 pub use enqueue::Arrival;
+pub use look::{Look, MessageState};
 pub use receive::{Delivery, Load, Take, Taking};
 pub use settle::Transfer;
 
 use crate::{
     Counts, DeadReason, Place,
     dedup::Seen,
-    delta::{Record, Run},
+    delta::{Journal, Record, Run},
     group::Groups,
     lane::Lane,
     source::{Loaded, Source},
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use tramline_types::Timestamp;
 
 /// Deltas may grow to this, or to twice the checkpoint, before the next checkpoint.
 const DELTA_BYTES_MIN: usize = 64 * 1024;
 /// Dead messages that may wait for their transfer before no more are made out of expired ones.
 const TRANSFERS_MAX: usize = 4096;
+/// Ended locks that are remembered.
+const ENDED_MAX: usize = 100_000;
 
 /// The settings that an engine goes by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +51,10 @@ pub struct Rules {
     pub bytes_max: Option<u64>,
     /// At a bound the oldest go; else the newest are to be refused by the owner.
     pub drop_head: bool,
-    /// Dead messages are moved, not dropped.
+    /// Dead messages are moved, not dropped,
     pub dead_letter: bool,
+    /// except those whose time to live is over.
+    pub drop_expired: bool,
     /// Deliveries of one message at most.
     pub deliveries_max: Option<u32>,
     /// The first and the longest wait between deliveries of one message.
@@ -67,6 +74,13 @@ pub struct Engine {
     state: State,
 }
 
+/// A timed lock that has ended.
+#[derive(Clone, Copy)]
+struct Ended {
+    sequence: u64,
+    bytes: u32,
+}
+
 /// What is of the whole queue.
 struct State {
     rules: Rules,
@@ -82,7 +96,11 @@ struct State {
     /// Some messages have a time to live of their own.
     perishable: bool,
     n_dropped: u64,
-    delta: Vec<u8>,
+    /// Could not be read: kept, in nobody's way. Not logged: a restart tries again.
+    unreadable: BTreeSet<Place>,
+    /// Timed locks that have ended, until their messages are delivered again.
+    ended: HashMap<Place, Ended>,
+    journal: Journal,
     delta_bytes: usize,
     checkpoint_bytes: usize,
 }
@@ -103,7 +121,9 @@ impl Engine {
             bytes_ready: 0,
             perishable: false,
             n_dropped: 0,
-            delta: Vec::new(),
+            unreadable: BTreeSet::new(),
+            ended: HashMap::new(),
+            journal: Journal::default(),
             delta_bytes: 0,
             checkpoint_bytes: 0,
         };
@@ -175,9 +195,22 @@ impl Engine {
             deferred: wide(self.state.deferred.len()),
             transferring: wide(self.state.transferring.len()),
             bytes_ready: if ready == 0 { 0 } else { self.state.bytes_ready },
+            unreadable: wide(self.state.unreadable.len()),
             dropped: self.state.n_dropped,
-            ..Counts::default()
+            oldest: self.oldest(),
+            consumers: 0,
         }
+    }
+
+    /// When the oldest message that waits to be delivered came, where it is in memory.
+    fn oldest(&self) -> Option<Timestamp> {
+        let mut oldest: Option<Timestamp> = None;
+        for lane in self.lanes.iter().filter(|lane| lane.ready() > 0) {
+            // One that is not in memory may be older than all that are.
+            let (_, head) = lane.head()?;
+            oldest = Some(oldest.map_or(head.enqueued_at, |before| before.min(head.enqueued_at)));
+        }
+        oldest
     }
 
     /// After a restart: what the ready ones take, as far as that is known.
@@ -185,16 +218,10 @@ impl Engine {
         self.state.bytes_ready = bytes;
     }
 
-    /// What changed since the last call, to be logged at this time; `None` when nothing did.
+    /// What changed since the last call, to be logged at this time, in pieces of a few hundred
+    /// kibibytes: to be called until it gives `None`.
     pub fn take_delta(&mut self, now: Timestamp) -> Option<Bytes> {
-        if self.state.delta.is_empty() {
-            return None;
-        }
-        // Whatever the size was, the next one starts small: idle queues keep nothing.
-        let records = std::mem::take(&mut self.state.delta);
-        let mut delta = Vec::with_capacity(records.len() + 8);
-        delta.extend_from_slice(&now.as_millis().to_be_bytes());
-        delta.extend_from_slice(&records);
+        let delta = self.state.journal.take(now.as_millis())?;
         self.state.delta_bytes += delta.len();
         Some(Bytes::from(delta))
     }
@@ -203,7 +230,7 @@ impl Engine {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let delayed = self.state.delayed.first().map(|(until, _)| *until);
         let locked = self.state.expiries.first().map(|(until, _)| *until);
-        if self.state.rules.message_ttl_ms.is_none() && !self.state.perishable {
+        if !self.expires_heads() {
             return delayed.into_iter().chain(locked).min();
         }
         let heads = self.lanes.iter().filter_map(|lane| {
@@ -216,23 +243,32 @@ impl Engine {
 
     /// What has to be loaded so that [`Engine::poll_timeout`] knows when a head expires.
     pub fn poll_head(&self) -> Option<Load> {
-        if self.state.rules.message_ttl_ms.is_none() && !self.state.perishable {
+        if !self.expires_heads() {
             return None;
         }
         let unknown = |lane: &&Lane| lane.ready() > 0 && lane.head().is_none();
-        self.lanes.iter().find(unknown).map(Lane::load)
+        let load = |lane: &Lane| Some(lane.load()).filter(|load| load.from < lane.end);
+        self.lanes.iter().filter(unknown).find_map(load)
+    }
+
+    /// Whether heads may have to go by their time to live, and can.
+    fn expires_heads(&self) -> bool {
+        let is_mortal = self.state.rules.message_ttl_ms.is_some() || self.state.perishable;
+        is_mortal && (!self.state.rules.dead_letter || self.state.transfers.len() < TRANSFERS_MAX)
     }
 
     /// Time passed: delays and locks that are over, and heads that are dead.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
         for lane in &mut self.lanes {
+            lane.skip_parked();
             while self.state.transfers.len() < TRANSFERS_MAX
                 && let Some((offset, loaded)) = lane.head()
                 && self.state.expires(loaded).is_some_and(|expires| expires <= now)
             {
                 self.state.not_ready(loaded.bytes);
                 self.state.dead(lane, offset, DeadReason::Expired);
+                lane.skip_parked();
             }
         }
     }
@@ -253,6 +289,7 @@ impl Engine {
             self.state.expiries.pop_first();
             let Some(at) = self.find(place.lane) else { continue };
             if let Some(held) = self.lanes[at].locks.remove(&place.offset) {
+                self.state.remember(place, Ended { sequence: held.sequence, bytes: held.bytes });
                 self.state.give_back(&mut self.lanes[at], (place.offset, held.bytes), None, now);
             }
         }
@@ -263,6 +300,13 @@ impl Engine {
 }
 
 impl Lane {
+    /// Moves the cursor to the first fresh message that could be delivered.
+    fn skip_parked(&mut self) {
+        while self.n_parked_fresh > 0 && self.parked.contains(self.cursor) {
+            self.pass(self.cursor + 1);
+        }
+    }
+
     /// The first message that could be delivered, if it is in memory.
     fn head(&self) -> Option<(u64, &Loaded)> {
         self.first_below(self.end)
@@ -305,12 +349,19 @@ impl Lane {
 impl State {
     fn log(&mut self, record: Record) {
         if !self.rules.transient {
-            record.encode_into(&mut self.delta);
+            self.journal.add(record);
         }
     }
 
     fn not_ready(&mut self, bytes: u32) {
         self.bytes_ready = self.bytes_ready.saturating_sub(u64::from(bytes));
+    }
+
+    fn remember(&mut self, place: Place, ended: Ended) {
+        if self.ended.len() >= ENDED_MAX {
+            self.ended.clear();
+        }
+        self.ended.insert(place, ended);
     }
 
     /// When a message is dead.
@@ -325,7 +376,8 @@ impl State {
     /// A ready message, or one whose lock was taken off, is dead: it moves on, or goes.
     fn dead(&mut self, lane: &mut Lane, offset: u64, reason: DeadReason) {
         let place = lane.place(offset);
-        if self.rules.dead_letter {
+        let dropped = reason == DeadReason::Expired && self.rules.drop_expired;
+        if self.rules.dead_letter && !dropped {
             lane.pass(offset + 1);
             lane.park(offset);
             lane.source.drop_loaded(offset);
@@ -345,9 +397,22 @@ impl State {
         if self.rules.ordered_groups
             && let Some((next, group)) = self.groups.done(lane.place(offset))
         {
-            self.log(Record::Head { lane: lane.level, offset: next.offset, group });
-            lane.unpark_for_delivery(next.offset);
+            self.goes_next(lane, next, group);
         }
+    }
+
+    /// A message of a group is not out any more, and not done.
+    fn group_released(&mut self, lane: &mut Lane, offset: u64) {
+        if self.rules.ordered_groups
+            && let Some((next, group)) = self.groups.released(lane.place(offset))
+        {
+            self.goes_next(lane, next, group);
+        }
+    }
+
+    fn goes_next(&mut self, lane: &mut Lane, next: Place, group: u64) {
+        self.log(Record::Head { lane: lane.level, offset: next.offset, group });
+        lane.unpark_for_delivery(next.offset);
     }
 }
 

@@ -1,7 +1,9 @@
-//! Ordered groups: one message of a group out at a time, in the order of their offsets.
+//! Ordered groups: messages of one group go out in the order of their offsets, one at a time or
+//! a run of them in one receive, and none while some are out.
 //!
-//! Only groups that have a message out, or ready again, are known here. Invariant: `heads` has
-//! exactly the head of every group in `active`, and what waits for it is parked.
+//! Only groups of which messages are *known* are here: those that went out and are not done, and
+//! the one that goes next. Invariant: `known` has exactly the known messages of every group in
+//! `active`; what waits for its group is parked.
 
 use roaring::RoaringTreemap;
 use std::collections::{BTreeMap, HashMap};
@@ -11,56 +13,106 @@ use crate::Place;
 #[derive(Default)]
 pub(crate) struct Groups {
     active: HashMap<(u16, u64), Active>,
-    heads: BTreeMap<Place, u64>,
+    known: BTreeMap<Place, u64>,
 }
 
 /// See [`Groups::admit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admitted {
-    /// It goes before all others of its group from here on.
+    /// It is known from here on, and has to be logged.
     First,
-    /// It does already.
-    Head,
+    /// It was known already.
+    Again,
     /// It waits.
     No,
 }
 
+#[derive(Default)]
 struct Active {
-    head: u64,
+    /// The known ones, and whether they are out.
+    known: BTreeMap<u64, bool>,
+    n_out: usize,
+    /// The receive that they are out by.
+    receive: Option<u64>,
     waiting: RoaringTreemap,
 }
 
+impl Active {
+    fn is_free(&self, offset: u64, receive: Option<u64>) -> bool {
+        if self.n_out > 0 && (receive.is_none() || receive != self.receive) {
+            return false;
+        }
+        // Whatever came before it and is not out goes first.
+        self.n_out == self.known.len()
+            || self.known.iter().find(|(_, out)| !**out).is_none_or(|(first, _)| *first >= offset)
+    }
+
+    /// The next to go out, when none is, if it waits.
+    fn poll_next(&mut self) -> Option<u64> {
+        if self.n_out > 0 {
+            return None;
+        }
+        let next = self.known.keys().next().copied().or_else(|| self.waiting.min())?;
+        self.waiting.remove(next).then_some(next)
+    }
+}
+
 impl Groups {
-    /// Whether a message may go out; if not, it waits for its group's head.
-    pub(crate) fn admit(&mut self, place: Place, group: u64) -> Admitted {
-        match self.active.get_mut(&(place.lane, group)) {
+    /// Whether a message would be admitted.
+    pub(crate) fn is_free(&self, place: Place, group: u64, receive: Option<u64>) -> bool {
+        let active = self.active.get(&(place.lane, group));
+        active.is_none_or(|active| active.is_free(place.offset, receive))
+    }
+
+    /// Whether a message may go out, which it does then; if not, it waits for its group.
+    /// Messages of one group that go out by the same receive do not wait for each other.
+    pub(crate) fn admit(&mut self, place: Place, group: u64, receive: Option<u64>) -> Admitted {
+        let active = self.active.entry((place.lane, group)).or_default();
+        if !active.is_free(place.offset, receive) {
+            active.waiting.insert(place.offset);
+            return Admitted::No;
+        }
+        active.receive = receive;
+        let before = active.known.insert(place.offset, true);
+        active.n_out += usize::from(before != Some(true));
+        match before {
+            Some(_) => Admitted::Again,
             None => {
-                self.set_head(place, group);
+                self.known.insert(place, group);
                 Admitted::First
             }
-            Some(active) if active.head == place.offset => Admitted::Head,
-            Some(active) => {
-                active.waiting.insert(place.offset);
-                Admitted::No
-            }
         }
     }
 
-    /// A message goes before all others of its group.
-    pub(crate) fn set_head(&mut self, place: Place, group: u64) {
-        let active = Active { head: place.offset, waiting: RoaringTreemap::new() };
-        if let Some(before) = self.active.insert((place.lane, group), active) {
-            self.heads.remove(&Place { lane: place.lane, offset: before.head });
+    /// A message is known; nobody has it.
+    pub(crate) fn set_known(&mut self, place: Place, group: u64) {
+        if let Some(before) = self.known.insert(place, group)
+            && before != group
+        {
+            // Only damaged state says so.
+            self.remove(place, before);
+            self.known.insert(place, group);
         }
-        self.heads.insert(place, group);
+        let active = self.active.entry((place.lane, group)).or_default();
+        active.known.entry(place.offset).or_insert(false);
     }
 
-    /// The messages that go before all others of their groups.
-    pub(crate) fn heads(&self) -> impl ExactSizeIterator<Item = (Place, u64)> {
-        self.heads.iter().map(|(place, group)| (*place, *group))
+    /// A message is out; where its group is known.
+    pub(crate) fn set_out(&mut self, place: Place) {
+        let Some(group) = self.known.get(&place) else { return };
+        if let Some(active) = self.active.get_mut(&(place.lane, *group))
+            && active.known.insert(place.offset, true) == Some(false)
+        {
+            active.n_out += 1;
+        }
     }
 
-    /// Takes out everything that waits for a head.
+    /// The known messages.
+    pub(crate) fn known(&self) -> impl ExactSizeIterator<Item = (Place, u64)> {
+        self.known.iter().map(|(place, group)| (*place, *group))
+    }
+
+    /// Takes out everything that waits behind a message of its group that is known.
     pub(crate) fn take_waiting(&mut self) -> Vec<Place> {
         let waiting = self.active.iter_mut().flat_map(|((lane, _), active)| {
             let lane = *lane;
@@ -73,27 +125,53 @@ impl Groups {
     /// Nothing of these is to be delivered any more.
     pub(crate) fn forget(&mut self, lane: u16, from: u64, to: u64) {
         let place = |offset| Place { lane, offset };
-        while let Some((head, group)) =
-            self.heads.range(place(from)..place(to)).next().map(|(head, group)| (*head, *group))
+        while let Some((known, group)) =
+            self.known.range(place(from)..place(to)).next().map(|(known, group)| (*known, *group))
         {
-            self.heads.remove(&head);
-            self.active.remove(&(lane, group));
+            self.remove(known, group);
         }
     }
 
-    /// A message is done with: the next of its group, which may go out now.
-    pub(crate) fn done(&mut self, place: Place) -> Option<(Place, u64)> {
-        let group = self.heads.remove(&place)?;
+    fn remove(&mut self, place: Place, group: u64) {
+        self.known.remove(&place);
         let key = (place.lane, group);
-        let active = self.active.get_mut(&key)?;
-        let Some(offset) = active.waiting.min() else {
+        let Some(active) = self.active.get_mut(&key) else { return };
+        active.n_out -= usize::from(active.known.remove(&place.offset) == Some(true));
+        if active.known.is_empty() && active.waiting.is_empty() {
             self.active.remove(&key);
-            return None;
-        };
-        active.waiting.remove(offset);
-        active.head = offset;
-        let next = Place { lane: place.lane, offset };
-        self.heads.insert(next, group);
+        }
+    }
+
+    /// A message is done with: the next of its group that waited, and may go out now; it is
+    /// known from here on, and has to be logged where it was not.
+    pub(crate) fn done(&mut self, place: Place) -> Option<(Place, u64)> {
+        let group = *self.known.get(&place)?;
+        self.remove(place, group);
+        self.poll_next(place.lane, group)
+    }
+
+    /// A message is not out any more, and not done: as [`Groups::done`].
+    pub(crate) fn released(&mut self, place: Place) -> Option<(Place, u64)> {
+        let group = *self.known.get(&place)?;
+        let active = self.active.get_mut(&(place.lane, group))?;
+        if active.known.insert(place.offset, false) == Some(true) {
+            active.n_out -= 1;
+        }
+        self.poll_next(place.lane, group)
+    }
+
+    fn poll_next(&mut self, lane: u16, group: u64) -> Option<(Place, u64)> {
+        let offset = self.active.get_mut(&(lane, group))?.poll_next()?;
+        let next = Place { lane, offset };
+        self.set_known(next, group);
         Some((next, group))
+    }
+
+    /// The message of a group that waits behind one that goes out, to go out by the same receive.
+    pub(crate) fn poll_follower(&mut self, lane: u16, group: u64) -> Option<Place> {
+        let active = self.active.get_mut(&(lane, group))?;
+        let offset = active.waiting.min()?;
+        active.waiting.remove(offset);
+        Some(Place { lane, offset })
     }
 }

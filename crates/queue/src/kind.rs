@@ -119,12 +119,14 @@ pub struct Counts {
     pub deferred: u64,
     /// On their way to the dead-letter target.
     pub transferring: u64,
+    /// Kept, because their log cannot be read there.
+    pub unreadable: u64,
     /// The bodies of the ready ones, in bytes; an estimate after a restart.
     pub bytes_ready: u64,
     /// Dropped since the start: dead without a dead-letter target, or rejected for good.
     pub dropped: u64,
     /// Attached consumers.
     pub consumers: u64,
-    /// The time of the oldest message that is not done, where it is known.
+    /// The time of the oldest message that could be delivered, where it is known.
     pub oldest: Option<Timestamp>,
 }

@@ -7,7 +7,8 @@
 //! cursor .. tail       never handed out: ready, except what is in `parked`
 //! ```
 //! Invariant: `returned`, the locked ones and the parked ones below the cursor are disjoint and
-//! make up `outstanding`; `undelivered` and `counts` have only members of `outstanding`.
+//! make up `outstanding`; `undelivered` and `counts` have only members of `outstanding`; `ahead`
+//! has only parked ones at or above the cursor.
 
 use crate::source::{Memory, Source, Window};
 use roaring::RoaringTreemap;
@@ -62,6 +63,8 @@ pub(crate) struct Lane {
     pub(crate) outstanding: RoaringTreemap,
     pub(crate) returned: RoaringTreemap,
     pub(crate) parked: RoaringTreemap,
+    /// Done with before the cursor came: parked until it does.
+    pub(crate) ahead: RoaringTreemap,
     /// Below the cursor and never delivered.
     pub(crate) undelivered: RoaringTreemap,
     /// How often delivered, with the current delivery, where that is not once.
@@ -91,6 +94,7 @@ impl Lane {
             outstanding: RoaringTreemap::new(),
             returned: RoaringTreemap::new(),
             parked: RoaringTreemap::new(),
+            ahead: RoaringTreemap::new(),
             undelivered: RoaringTreemap::new(),
             counts: OffsetMap::default(),
             locks: OffsetMap::default(),
@@ -141,14 +145,18 @@ impl Lane {
         if to <= self.cursor {
             return;
         }
-        self.outstanding.insert_range(self.cursor..to);
-        self.undelivered.insert_range(self.cursor..to);
         for offset in self.cursor..to {
             if self.n_parked_fresh > 0 && self.parked.contains(offset) {
                 self.n_parked_fresh -= 1;
+                if self.ahead.remove(offset) {
+                    self.parked.remove(offset);
+                    continue;
+                }
             } else if self.returned.insert(offset) {
                 self.n_returned += 1;
             }
+            self.outstanding.insert(offset);
+            self.undelivered.insert(offset);
         }
         self.cursor = to;
         self.source.skip_to(to);
@@ -164,6 +172,7 @@ impl Lane {
         if self.n_parked_fresh > 0 {
             let parked = self.parked.range_cardinality(from..to);
             self.parked.remove_range(from..to);
+            self.ahead.remove_range(from..to);
             self.n_parked_fresh = self.n_parked_fresh.saturating_sub(parked);
         }
         self.outstanding.insert_range(from..to);
@@ -190,10 +199,11 @@ impl Lane {
         }
     }
 
-    /// These are done with; whatever the cursor had to go over for that is still to be
-    /// delivered. Their locks have been taken off.
+    /// These are done with. Their locks have been taken off.
     pub(crate) fn finish(&mut self, from: u64, to: u64) {
-        self.pass(from);
+        if from > self.cursor {
+            return self.finish_ahead(from, to);
+        }
         if !self.returned.is_empty() {
             self.n_returned = self.n_returned.saturating_sub(self.returned.remove_range(from..to));
         }
@@ -201,6 +211,7 @@ impl Lane {
             if to > self.cursor && self.n_parked_fresh > 0 {
                 let fresh = self.parked.range_cardinality(from.max(self.cursor)..to);
                 self.n_parked_fresh = self.n_parked_fresh.saturating_sub(fresh);
+                self.ahead.remove_range(from..to);
             }
             self.parked.remove_range(from..to);
         }
@@ -226,6 +237,29 @@ impl Lane {
             self.cursor = to;
             self.source.skip_to(to);
         }
+    }
+
+    /// These are done with, and others before them have yet to be delivered.
+    fn finish_ahead(&mut self, from: u64, to: u64) {
+        let parked = self.parked.range_cardinality(from..to);
+        self.n_parked_fresh += (to - from).saturating_sub(parked);
+        self.parked.insert_range(from..to);
+        self.ahead.insert_range(from..to);
+        self.source.forget(from, to);
+    }
+
+    /// All that could be delivered from below the cursor is done with; gives what that was.
+    pub(crate) fn finish_returned(&mut self) -> RoaringTreemap {
+        // What is not durable yet stays.
+        let mut gone = self.returned.clone();
+        gone.remove_range(self.end..);
+        self.returned.remove_range(..self.end);
+        self.n_returned = self.returned.len();
+        self.source.forget_all(&gone);
+        self.outstanding -= &gone;
+        self.undelivered -= &gone;
+        self.counts.retain(|offset, _| !gone.contains(*offset));
+        gone
     }
 
     /// A message that was out is ready again. Its lock has been taken off.
@@ -256,7 +290,7 @@ impl Lane {
 
     /// A parked message is ready again; nothing happens to one that is not parked.
     pub(crate) fn unpark(&mut self, offset: u64) -> bool {
-        if !self.parked.remove(offset) {
+        if self.ahead.contains(offset) || !self.parked.remove(offset) {
             return false;
         }
         if offset >= self.cursor {

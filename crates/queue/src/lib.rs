@@ -14,6 +14,8 @@ mod lane;
 mod source;
 
 pub use consumers::{ConsumerId, Consumers};
-pub use engine::{Arrival, Delivery, Engine, Load, Rules, Take, Taking, Transfer};
+pub use engine::{
+    Arrival, Delivery, Engine, Load, Look, MessageState, Rules, Take, Taking, Transfer,
+};
 pub use kind::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
 pub use source::Loaded;

@@ -4,6 +4,7 @@
 //! are enqueued or loaded, and those to be redelivered. A transient lane has all its messages
 //! here: [`Memory`] is its log.
 
+use roaring::RoaringTreemap;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -115,6 +116,22 @@ impl Source {
                 }
             }
             Self::Memory(memory) => memory.forget(from, to),
+        }
+    }
+}
+
+impl Source {
+    /// As [`Source::forget`], for scattered ones.
+    pub(crate) fn forget_all(&mut self, gone: &RoaringTreemap) {
+        match self {
+            Self::Log(window) => {
+                let recalled = window.recalled.keys().copied();
+                let gone: Vec<u64> = recalled.filter(|offset| gone.contains(*offset)).collect();
+                gone.into_iter().for_each(|offset| drop(window.take_recalled(offset)));
+            }
+            Self::Memory(memory) => {
+                gone.iter().for_each(|offset| memory.forget(offset, offset + 1))
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ impl Consumer {
     /// # Errors
     /// [`QueueError::Deleted`] when the queue is gone.
     pub fn receive(&self, n_max: usize, bytes_max: usize) -> Result<Vec<Delivery>, Error> {
-        let take = Take { n_max, bytes_max, lock: self.lock, consumer: self.id.0 };
+        let take = Take { n_max, bytes_max, lock: self.lock, consumer: self.id.0, run: None };
         self.queue.take(take, Some(self.id))
     }
 
@@ -120,10 +120,28 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Locked`], [`QueueError::ExclusiveConsumer`], [`QueueError::Deleted`].
     pub async fn receive(self: &Arc<Self>, request: Receive) -> Result<Vec<Delivery>, Error> {
+        self.receive_once(request, None).await
+    }
+
+    /// As [`Queue::receive`]; with ordered groups several messages of one group may come, in
+    /// order. Nobody else gets any of that group until all of them are settled or their locks
+    /// have ended.
+    ///
+    /// # Errors
+    /// As [`Queue::receive`].
+    pub async fn receive_runs(self: &Arc<Self>, request: Receive) -> Result<Vec<Delivery>, Error> {
+        self.receive_once(request, Some(self.context.next_run())).await
+    }
+
+    async fn receive_once(
+        self: &Arc<Self>,
+        request: Receive,
+        run: Option<u64>,
+    ) -> Result<Vec<Delivery>, Error> {
         self.check_owner(request.connection)?;
         self.touch();
         let Receive { n_max, bytes_max, lock, wait, .. } = request;
-        let take = Take { n_max, bytes_max, lock, consumer: 0 };
+        let take = Take { n_max, bytes_max, lock, consumer: 0, run };
         let deadline = self.context.clock.monotonic().plus(wait);
         let waiting = Arc::new(Waiting::default());
         let consumer = {
@@ -140,7 +158,10 @@ impl Queue {
             if !got.is_empty() || n_max == 0 {
                 return Ok(got);
             }
-            let loading = self.state.lock().loading;
+            let loading = {
+                let state = self.state.lock();
+                state.loading && !state.failing
+            };
             let over = self.context.clock.monotonic() >= deadline;
             if over && !loading {
                 return Ok(got);
@@ -168,7 +189,8 @@ impl Queue {
                 return Err(QueueError::Deleted(self.name.to_string()).into());
             }
             state.sync_ends();
-            let wanted = take.n_max.saturating_sub(out.len());
+            let is_behind = state.is_behind();
+            let wanted = if is_behind { 0 } else { take.n_max.saturating_sub(out.len()) };
             let engine = state.engine(self);
             let ready = engine.ready();
             let share = consumer.map_or(ready, |id| self.consumers.lock().share(id, ready));
@@ -207,7 +229,7 @@ impl Queue {
                 None if again => continue,
                 None => {}
             }
-            if left > 0 && !matches!(taking, Taking::Load(_)) {
+            if left > 0 && !is_behind && !matches!(taking, Taking::Load(_)) {
                 self.wake(left);
             }
             return Ok(out);

@@ -38,6 +38,7 @@ impl Queues {
             log_ids: Arc::clone(log_ids),
             leader_epoch,
             transient_ids: AtomicU64::new(1 << 63),
+            runs: AtomicU64::new(1),
             timers: Timers::default(),
             transfers: Work::default(),
             removals: Work::default(),
@@ -64,6 +65,7 @@ pub(super) struct Context {
     pub(super) log_ids: Arc<Counter>,
     pub(super) leader_epoch: i32,
     transient_ids: AtomicU64,
+    runs: AtomicU64,
     pub(super) timers: Timers,
     /// Those with dead messages to move.
     pub(super) transfers: Work,
@@ -121,6 +123,11 @@ impl Context {
 
     pub(super) fn next_transient_id(&self) -> u64 {
         self.transient_ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Names one receive that takes runs of ordered groups.
+    pub(super) fn next_run(&self) -> u64 {
+        self.runs.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Deletes a queue that nobody uses any more; from here on it is gone for everybody.

@@ -99,6 +99,12 @@ pub(super) fn find<'a>(message: &'a Message, name: &str) -> Option<&'a Bytes> {
     message.headers.iter().find(|header| header.name == name.as_bytes())?.value.as_ref()
 }
 
+/// The priority that a message came with.
+pub(super) fn priority(message: &Message) -> u8 {
+    let text = find(message, "priority").and_then(|text| std::str::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 fn key_text(message: &Message) -> String {
     let key = message.key.as_deref().unwrap_or_default();
     String::from_utf8_lossy(key).into_owned()

@@ -1,6 +1,6 @@
 //! What resolves when something is durable.
 
-use crate::EnqueueError;
+use crate::{EnqueueError, Placed};
 use futures_util::task::AtomicWaker;
 use std::{
     future::Future,
@@ -52,21 +52,29 @@ impl Outstanding {
 /// Resolves to one result per message, in order, when all that were taken are durable. Nothing
 /// is undone when it is dropped.
 pub struct Enqueuing {
-    outstanding: Option<Arc<Outstanding>>,
+    outstanding: Arc<Outstanding>,
     results: Vec<Result<(), EnqueueError>>,
+    placed: Vec<Placed>,
 }
 
 impl Enqueuing {
     pub(super) const fn new(
-        outstanding: Option<Arc<Outstanding>>,
+        outstanding: Arc<Outstanding>,
         results: Vec<Result<(), EnqueueError>>,
+        placed: Vec<Placed>,
     ) -> Self {
-        Self { outstanding, results }
+        Self { outstanding, results, placed }
     }
 
     /// Whether nothing is waited for.
     pub fn is_ready(&self) -> bool {
-        self.outstanding.as_ref().is_none_or(|outstanding| outstanding.is_over())
+        self.outstanding.is_over()
+    }
+
+    /// Where those lie whose place was wanted ([`crate::EnqueueOptions::tell_place`]), one entry
+    /// for each queue, in the order of the call. Known at once.
+    pub fn placed(&self) -> &[Placed] {
+        &self.placed
     }
 }
 
@@ -74,9 +82,7 @@ impl Future for Enqueuing {
     type Output = Vec<Result<(), EnqueueError>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outstanding) = &self.outstanding
-            && outstanding.poll(cx).is_pending()
-        {
+        if self.outstanding.poll(cx).is_pending() {
             return Poll::Pending;
         }
         Poll::Ready(std::mem::take(&mut self.results))
@@ -85,13 +91,13 @@ impl Future for Enqueuing {
 
 /// Resolves when the outcomes are durable. Nothing is undone when it is dropped.
 pub struct Settling {
-    outstanding: Option<Arc<Outstanding>>,
+    outstanding: Arc<Outstanding>,
     lost: Vec<LockToken>,
 }
 
 impl Settling {
     pub(super) const fn new(outstanding: Arc<Outstanding>, lost: Vec<LockToken>) -> Self {
-        Self { outstanding: Some(outstanding), lost }
+        Self { outstanding, lost }
     }
 
     /// Those whose lock had expired or been settled: nothing happened to them. Known at once.
@@ -104,9 +110,7 @@ impl Future for Settling {
     type Output = Vec<LockToken>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outstanding) = &self.outstanding
-            && outstanding.poll(cx).is_pending()
-        {
+        if self.outstanding.poll(cx).is_pending() {
             return Poll::Pending;
         }
         Poll::Ready(std::mem::take(&mut self.lost))

@@ -2,9 +2,9 @@
 
 use super::{Queue, message::loaded};
 use crate::Error;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tramline_log::{Partition, Reading};
-use tramline_queue::{Load, Loaded, Place};
+use tramline_queue::{Engine, Load, Loaded, Place};
 use tramline_record::Batch;
 use tramline_store::Batches;
 use tramline_types::{Message, Offset, Timestamp, limits};
@@ -13,6 +13,11 @@ use tramline_types::{Message, Offset, Timestamp, limits};
 const FRESH_BYTES: usize = 1024 * 1024;
 /// Read at once, for a message that returned and its neighbours.
 const AGAIN_BYTES: usize = 128 * 1024;
+/// Until a read that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A message with its place.
+pub(super) type LoadedAt = (Place, Loaded);
 
 /// What became of a load.
 pub(super) enum Progress {
@@ -34,52 +39,89 @@ impl Queue {
         let bytes_max = if load.again { AGAIN_BYTES } else { FRESH_BYTES };
         let from = i64::try_from(load.from).unwrap_or(i64::MAX);
         match partition.read(from, bytes_max) {
-            Reading::Ready(read) => {
-                self.take_in(load, &partition, read.map_err(Error::from));
-                Progress::Done
-            }
+            Reading::Ready(read) => self.take_in(load, &partition, read.map_err(Error::from)),
             Reading::Pending(read) => {
                 let queue = Arc::clone(self);
                 self.context.runtime.spawn(async move {
                     let read = read.await.map_err(Error::from);
-                    queue.take_in(load, &partition, read);
-                    queue.wake(u64::MAX);
-                    queue.handle_timer();
+                    if let Progress::Done = queue.take_in(load, &partition, read) {
+                        queue.wake(u64::MAX);
+                        queue.handle_timer();
+                    }
                 });
                 Progress::Pending
             }
         }
     }
 
-    fn take_in(&self, load: Load, partition: &Partition, read: Result<Batches, Error>) {
+    fn take_in(
+        self: &Arc<Self>,
+        load: Load,
+        partition: &Partition,
+        read: Result<Batches, Error>,
+    ) -> Progress {
+        let mut state = self.state.lock();
+        let Some(engine) = &mut state.engine else { return Progress::Done };
         let (records, next) = match read {
             Ok(batches) => decode(&batches),
             Err(Error::OffsetOutOfRange { .. }) => (Vec::new(), partition.log_start().get()),
-            Err(error) => {
-                tracing::error!(queue = %self.name, offset = load.from, %error, "unreadable");
-                // What cannot be read must not stop what can be.
+            Err(Error::DataDamaged(detail)) => {
+                self.handle_damage(engine, Place { lane: load.lane, offset: load.from }, &detail);
                 (Vec::new(), load.from + 1)
             }
+            Err(error) => {
+                // It may be readable the next time: nothing is given up.
+                if !std::mem::replace(&mut state.failing, true) {
+                    tracing::error!(queue = %self.name, offset = load.from, %error, "unreadable");
+                }
+                drop(state);
+                self.load_later();
+                return Progress::Pending;
+            }
         };
-        let mut state = self.state.lock();
+        engine.handle_loaded(load, records, next.max(load.from));
         state.loading = false;
-        if let Some(engine) = &mut state.engine {
-            engine.handle_loaded(load, records, next.max(load.from));
+        state.failing = false;
+        Progress::Done
+    }
+
+    /// What is damaged must not stop what is not, and is kept: it may be repaired.
+    pub(super) fn handle_damage(&self, engine: &mut Engine, place: Place, detail: &str) {
+        if engine.counts().unreadable == 0 {
+            tracing::error!(queue = %self.name, offset = place.offset, detail, "damaged: set aside");
         }
+        engine.handle_unreadable(place);
+    }
+
+    fn load_later(self: &Arc<Self>) {
+        let queue = Arc::clone(self);
+        self.context.runtime.spawn(async move {
+            let clock = &queue.context.clock;
+            clock.sleep_until(Some(clock.monotonic().plus(RETRY))).await;
+            queue.state.lock().loading = false;
+            queue.wake(u64::MAX);
+            queue.handle_timer();
+        });
     }
 
     /// Reads the message at a place and some that follow it.
-    pub(super) async fn read_from(&self, place: Place) -> Result<Vec<(Place, Loaded)>, Error> {
+    pub(super) async fn read_from(&self, place: Place) -> Result<Vec<LoadedAt>, Error> {
         let partition = self.state.lock().partition(place.lane).cloned();
         let Some(partition) = partition else { return Ok(Vec::new()) };
         let from = i64::try_from(place.offset).unwrap_or(i64::MAX);
-        let batches = match partition.read(from, AGAIN_BYTES) {
-            Reading::Ready(read) => read?,
-            Reading::Pending(read) => read.await?,
+        let read = match partition.read(from, AGAIN_BYTES) {
+            Reading::Ready(read) => read,
+            Reading::Pending(read) => read.await,
         };
         let at = |offset| Place { lane: place.lane, offset };
-        let (records, _) = decode(&batches);
-        Ok(records.into_iter().map(|(offset, loaded)| (at(offset), loaded)).collect())
+        match read.map_err(Error::from) {
+            Ok(batches) => {
+                let (records, _) = decode(&batches);
+                Ok(records.into_iter().map(|(offset, loaded)| (at(offset), loaded)).collect())
+            }
+            Err(Error::OffsetOutOfRange { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 use tramline_catalog::{QueueDurability, QueueRecord, QueueSettings};
 use tramline_log::Partition;
-use tramline_store::{Op, Purpose};
+use tramline_store::{Commit, Op, Purpose};
 use tramline_types::{ConnectionId, LogId, QueueName, Timestamp, limits};
 
 /// Whether a declaration made something.
@@ -42,13 +42,15 @@ impl Broker {
         settings: QueueSettings,
     ) -> Result<(Arc<Queue>, Created), Error> {
         let settings = checked(settings)?;
-        let durable = {
+        let queue = {
             let _one_at_a_time = self.admin().await;
             if let Some(queue) = self.find_queue(name) {
                 if !queue.is_gone() {
                     queue.check_owner(settings.owner)?;
                     equivalent(&queue, &settings)?;
                     queue.touch();
+                    // Somebody else's declaration of this very moment may not be durable yet.
+                    self.declared(&queue).await?;
                     return Ok((queue, Created::No));
                 }
                 self.remove_queue(&queue).await?;
@@ -58,12 +60,23 @@ impl Broker {
             }
             self.create_queue(name, settings).await?
         };
-        let (queue, durable) = durable;
-        if let Some(durable) = durable {
-            durable.await.map_err(|_| Error::Closed)?;
-        }
+        self.declared(&queue).await?;
         tracing::debug!(queue = %name, "declared");
         Ok((queue, Created::Yes))
+    }
+
+    /// Resolves when a queue's declaration is durable.
+    async fn declared(&self, queue: &Queue) -> Result<(), Error> {
+        loop {
+            let told = queue.declared.told.notified();
+            if queue.declared.durable.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            tokio::select! {
+                () = told => {}
+                () = self.closed() => return Err(Error::Closed),
+            }
+        }
     }
 
     /// Makes a queue, not durable yet. Called under the admin lock.
@@ -71,7 +84,7 @@ impl Broker {
         &self,
         name: &QueueName,
         settings: QueueSettings,
-    ) -> Result<(Arc<Queue>, Option<tokio::sync::oneshot::Receiver<()>>), Error> {
+    ) -> Result<Arc<Queue>, Error> {
         let queues = self.queues_map();
         let context = &queues.context;
         if queues.by_name.read().len() >= limits::QUEUES_MAX {
@@ -88,7 +101,7 @@ impl Broker {
         let created = context.clock.now();
         let owner = settings.owner;
         let queue = Queue::new((name.clone(), id, created), settings, context, State::default());
-        let durable = match bound {
+        match bound {
             Some(bound) => {
                 let record = queue.state.lock().record(&queue).encode();
                 let bytes = record.len() + name.as_str().len();
@@ -96,17 +109,19 @@ impl Broker {
                     smallvec![bound, Op::Put(QueueRecord::key(name), record)];
                 let reservation =
                     self.store().reserve(Purpose::Upkeep, bytes, ops.len()).wait().await?;
-                Some(submit(&**self.store(), ops, reservation))
+                let declared = Arc::clone(&queue);
+                let on_durable = Box::new(move || declared.declared.done());
+                self.store().submit(Commit { ops, on_durable }, reservation);
             }
-            None => None,
-        };
+            None => queue.declared.done(),
+        }
         queues.by_name.write().insert(name.clone(), Arc::clone(&queue));
         if let Some(owner) = owner {
             queues.owned.lock().entry(owner).or_default().push(Arc::clone(&queue));
         }
         queue.schedule_expiry();
         self.queues_changed();
-        Ok((queue, durable))
+        Ok(queue)
     }
 
     fn find_queue(&self, name: &QueueName) -> Option<Arc<Queue>> {
@@ -140,7 +155,8 @@ impl Broker {
         if only.if_unused && counts.consumers > 0 {
             return Err(QueueError::InUse(queue.name.to_string()).into());
         }
-        if only.if_empty && counts.ready + counts.locked + counts.delayed > 0 {
+        let kept = counts.delayed + counts.deferred + counts.transferring + counts.unreadable;
+        if only.if_empty && counts.ready + counts.locked + kept > 0 {
             return Err(QueueError::NotEmpty(queue.name.to_string()).into());
         }
         queue.set_gone();
@@ -260,6 +276,8 @@ impl Queues {
             let (name, record) = QueueRecord::decode(&key, &value)?;
             let of_queue = (name.clone(), record.id, Timestamp::from_millis(record.created_ms));
             let queue = Queue::new(of_queue, record.settings, context, State::default());
+            queue.declared.done();
+            queue.schedule_expiry();
             if !record.lanes.is_empty() {
                 queue.recover(&record.lanes, record.state)?;
             }
@@ -283,7 +301,16 @@ impl Queue {
         }
         state.log = log.map(LogId);
         let recovered = match state.log {
-            Some(log) => context.store.take_state(log)?,
+            Some(log) => {
+                if context.store.has_lost(log)? {
+                    tracing::error!(
+                        queue = %self.name,
+                        "changes of its delivery state were lost to damage: settled messages may \
+                         come again, and delayed ones early"
+                    );
+                }
+                context.store.take_state(log)?
+            }
             None => tramline_store::RecoveredState::default(),
         };
         let engine = state.engine(self);
@@ -345,6 +372,7 @@ fn equivalent(queue: &Queue, wanted: &QueueSettings) -> Result<(), Error> {
         "overflow" => overflow,
         "dead_letter_exchange" => dead_letter_exchange,
         "dead_letter_routing_key" => dead_letter_routing_key,
+        "drop_expired" => drop_expired,
         "dead_letter_at_least_once" => dead_letter_at_least_once,
         "priority_max" => priority_max,
         "deliveries_max" => deliveries_max,

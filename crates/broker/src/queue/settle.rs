@@ -16,6 +16,16 @@ impl Queue {
         Settling::new(waiter, lost)
     }
 
+    /// Accepts deliveries, also those whose timed lock has ended if their messages were not
+    /// delivered again: as [`Queue::settle`].
+    pub fn accept_late(self: &Arc<Self>, tokens: &[LockToken]) -> Settling {
+        let mut lost = Vec::new();
+        let waiter = Outstanding::new(1);
+        let accept = |engine: &mut Engine, now| engine.handle_accept_late(tokens, now, &mut lost);
+        self.step(Some(&waiter), accept);
+        Settling::new(waiter, lost)
+    }
+
     /// Gives a timed lock this long from now; tells when it ends.
     ///
     /// # Errors
@@ -35,11 +45,27 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Deleted`].
     pub async fn purge(self: &Arc<Self>) -> Result<u64, Error> {
+        self.purge_by(Engine::handle_purge).await
+    }
+
+    /// Drops everything that is not on its way to the dead-letter target: ready, locked, delayed
+    /// and deferred messages; durable on return. Gives how many.
+    ///
+    /// # Errors
+    /// [`QueueError::Deleted`].
+    pub async fn purge_all(self: &Arc<Self>) -> Result<u64, Error> {
+        self.purge_by(Engine::handle_purge_all).await
+    }
+
+    async fn purge_by(
+        self: &Arc<Self>,
+        purge: impl FnOnce(&mut Engine, Timestamp) -> u64,
+    ) -> Result<u64, Error> {
         if self.is_gone() {
             return Err(QueueError::Deleted(self.name.to_string()).into());
         }
         let waiter = Outstanding::new(1);
-        let purged = self.step(Some(&waiter), Engine::handle_purge);
+        let purged = self.step(Some(&waiter), purge);
         Settling::new(waiter, Vec::new()).await;
         Ok(purged)
     }

@@ -8,9 +8,12 @@ use super::{
 use crate::{EnqueueError, Error};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tramline_catalog::{Overflow, QueueDurability, QueueRecord, QueueSettings};
 use tramline_log::{Partition, Watcher};
@@ -36,9 +39,21 @@ pub(super) struct State {
     pub(super) loading: bool,
     /// The queue is among those that have dead messages to move.
     pub(super) transferring: bool,
+    /// The last read from the disk failed; it is tried again.
+    pub(super) failing: bool,
     /// Changes that found no space on the disk, in order.
-    unsent: Vec<(Bytes, Option<Arc<Outstanding>>)>,
+    unsent: VecDeque<(Bytes, Option<Arc<Outstanding>>)>,
+    unsent_bytes: usize,
+    /// The timer is to try again to send them.
+    retrying: bool,
 }
+
+/// One commit takes so much of changes that found no space.
+const SEND_BYTES: usize = 1024 * 1024;
+/// With so much of changes that found no space nothing more is delivered.
+const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+/// Until what found no space is tried again.
+const SEND_RETRY_MS: i64 = 250;
 
 /// One lane's log.
 pub(super) struct LaneLog {
@@ -174,13 +189,27 @@ impl State {
     }
 
     /// What changed, as operations for a commit that the caller submits under this lock.
-    pub(super) fn take_ops(&mut self, now: Timestamp) -> SmallVec<[Op; 2]> {
+    pub(super) fn take_ops(&mut self, context: &Context, now: Timestamp) -> SmallVec<[Op; 2]> {
         let mut ops = SmallVec::new();
-        if let (Some(log), Some(engine)) = (self.log, &mut self.engine) {
-            // In order: what found no space before goes first, and its waiters with it.
-            if self.unsent.is_empty() {
-                ops.extend(engine.take_delta(now).map(|delta| Op::Delta(log, delta)));
-            }
+        let Some(log) = self.log else { return ops };
+        if !self.unsent.is_empty() {
+            self.send(context, log);
+            // What finds no space even so goes along, for the order: the commit is larger than
+            // what was set aside for it, by at most `UNSENT_BYTES_MAX` and one step.
+            ops.extend(
+                self.unsent
+                    .iter_mut()
+                    .map(|(delta, _)| std::mem::take(delta))
+                    .filter(|delta| !delta.is_empty())
+                    .map(|delta| Op::Delta(log, delta)),
+            );
+            self.unsent_bytes = 0;
+            self.unsent.retain(|(_, waiter)| waiter.is_some());
+        }
+        if let Some(engine) = &mut self.engine {
+            ops.extend(
+                std::iter::from_fn(|| engine.take_delta(now)).map(|delta| Op::Delta(log, delta)),
+            );
         }
         ops
     }
@@ -192,31 +221,67 @@ impl State {
         now: Timestamp,
         waiter: Option<&Arc<Outstanding>>,
     ) {
-        let delta = self.engine.as_mut().and_then(|engine| engine.take_delta(now));
-        let (Some(log), Some(delta)) = (self.log, delta) else {
+        let (Some(log), Some(engine)) = (self.log, &mut self.engine) else {
             if let Some(waiter) = waiter {
                 waiter.done();
             }
             return;
         };
-        self.unsent.push((delta, waiter.cloned()));
-        self.send(context, log);
-        self.checkpoint(context, log, now);
+        while let Some(delta) = engine.take_delta(now) {
+            self.unsent_bytes += delta.len();
+            self.unsent.push_back((delta, None));
+        }
+        if let Some(waiter) = waiter {
+            match self.unsent.back_mut() {
+                Some((_, last)) if last.is_none() => *last = Some(Arc::clone(waiter)),
+                Some(_) => self.unsent.push_back((Bytes::new(), Some(Arc::clone(waiter)))),
+                None => waiter.done(),
+            }
+        }
+        if !self.unsent.is_empty() {
+            self.send(context, log);
+            self.checkpoint(context, log, now);
+        }
     }
 
     fn send(&mut self, context: &Context, log: LogId) {
-        let bytes = self.unsent.iter().map(|(delta, _)| delta.len()).sum();
-        let n = self.unsent.len();
-        let Reserving::Ready(reservation) = context.store.reserve(Purpose::Upkeep, bytes, n) else {
-            return;
-        };
-        let (mut ops, mut waiters) = (SmallVec::new(), SmallVec::<[_; 1]>::new());
-        for (delta, waiter) in self.unsent.drain(..) {
-            ops.push(Op::Delta(log, delta));
-            waiters.extend(waiter);
+        while !self.unsent.is_empty() {
+            let (mut bytes, mut n) = (0, 0);
+            for (delta, _) in &self.unsent {
+                if n > 0 && bytes + delta.len() > SEND_BYTES {
+                    break;
+                }
+                bytes += delta.len();
+                n += 1;
+            }
+            let Reserving::Ready(reservation) = context.store.reserve(Purpose::Upkeep, bytes, n)
+            else {
+                return;
+            };
+            let (mut ops, mut waiters) = (SmallVec::new(), SmallVec::<[_; 1]>::new());
+            for (delta, waiter) in self.unsent.drain(..n) {
+                if !delta.is_empty() {
+                    ops.push(Op::Delta(log, delta));
+                }
+                waiters.extend(waiter);
+            }
+            self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
+            let on_durable = Box::new(move || waiters.iter().for_each(|waiter| waiter.done()));
+            context.store.submit(Commit { ops, on_durable }, reservation);
         }
-        let on_durable = Box::new(move || waiters.iter().for_each(|waiter| waiter.done()));
-        context.store.submit(Commit { ops, on_durable }, reservation);
+    }
+
+    /// Changes wait for space: nothing more is delivered before they are submitted.
+    pub(super) fn is_behind(&self) -> bool {
+        self.unsent_bytes >= UNSENT_BYTES_MAX
+    }
+
+    /// Tries again what found no space.
+    pub(super) fn retry(&mut self, context: &Context) {
+        self.retrying = false;
+        if let Some(log) = self.log {
+            self.send(context, log);
+        }
     }
 
     fn checkpoint(&mut self, context: &Context, log: LogId, now: Timestamp) {
@@ -258,12 +323,17 @@ impl Queue {
         if !engine.has_transfers() {
             state.transferring = false;
         }
-        let due = engine.poll_timeout();
+        // A head that may be dead has to be looked at: at once, where it is not in memory.
+        let now = || self.context.now();
+        let head = (!state.loading).then(|| engine.poll_head()).flatten();
+        let due = if head.is_some() { Some(now()) } else { engine.poll_timeout() };
         let timer = due.filter(|due| state.timer_at.is_none_or(|at| *due < at));
         if timer.is_some() {
             state.timer_at = timer;
         }
-        AfterStep { trims, timer, transfers }
+        let retry = !state.unsent.is_empty() && !std::mem::replace(&mut state.retrying, true);
+        let retry = retry.then(|| Timestamp::from_millis(now().as_millis() + SEND_RETRY_MS));
+        AfterStep { trims, timer, retry, transfers }
     }
 
     pub(super) fn finish_step(self: &Arc<Self>, after: AfterStep) {
@@ -273,7 +343,7 @@ impl Queue {
                 partition.trim(to, reservation, Box::new(|| ()));
             }
         }
-        if let Some(at) = after.timer {
+        for at in after.timer.into_iter().chain(after.retry) {
             self.context.timers.set(at, self);
         }
         if after.transfers {
@@ -287,6 +357,7 @@ impl Queue {
 pub(super) struct AfterStep {
     trims: SmallVec<[(Arc<Partition>, Offset); 1]>,
     timer: Option<Timestamp>,
+    retry: Option<Timestamp>,
     transfers: bool,
 }
 
@@ -298,6 +369,7 @@ fn rules(settings: &QueueSettings) -> Rules {
         bytes_max: settings.bytes_max,
         drop_head: settings.overflow == Overflow::DropHead,
         dead_letter: settings.dead_letter_exchange.is_some(),
+        drop_expired: settings.drop_expired,
         deliveries_max: settings.deliveries_max,
         retry_backoff_ms: settings.retry_backoff_ms,
         deduplication_ms: settings.deduplication_ms,

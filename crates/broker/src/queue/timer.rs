@@ -96,6 +96,7 @@ impl Queue {
             if state.timer_at.is_some_and(|at| at <= now) {
                 state.timer_at = None;
             }
+            state.retry(&self.context);
             state.sync_ends();
             let Some(engine) = &mut state.engine else { return };
             engine.handle_timeout(now);

@@ -5,24 +5,53 @@
 use super::{
     Queue,
     death::{self, Death, Dying},
-    enqueue::Plan,
-    unit::Afters,
+    plan::{Beside, Plan},
 };
 use crate::{Broker, Enqueue, EnqueueError, EnqueueOptions, Error, Targets};
 use bytes::Bytes;
-use smallvec::SmallVec;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tramline_log::Watcher;
 use tramline_queue::{DeadReason, Loaded, Place, Transfer};
 use tramline_routing::{Message as RoutedBy, Value};
-use tramline_store::{Commit, Op, Purpose};
+use tramline_store::Purpose;
 use tramline_types::{ExchangeName, Message, Offset};
 
 /// Moved in one commit at most.
 const TRANSFERS_MAX: usize = 256;
 /// Until it is tried again where there was no space, or no route for what must not be lost.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// What a read of a dead message came to.
+enum Read {
+    Message(Loaded),
+    /// There is none.
+    Nothing,
+    /// It is kept where it is.
+    Damaged,
+    /// The next read may succeed.
+    Failed,
+}
+
+/// What becomes of a dead message at its source.
+enum Fate {
+    /// It is done with: it goes to its targets in the same commit, or nowhere.
+    Goes,
+    Waits,
+}
+
+impl Fate {
+    fn of(result: &Result<(), EnqueueError>, must_arrive: bool) -> Self {
+        match result {
+            Ok(()) => Self::Goes,
+            Err(EnqueueError::Overflow | EnqueueError::TooLarge { .. }) if !must_arrive => {
+                Self::Goes
+            }
+            // Another try may find space, or another route.
+            Err(_) => Self::Waits,
+        }
+    }
+}
 
 /// What became of a batch.
 enum Moved {
@@ -77,67 +106,59 @@ impl Broker {
 
     /// Moves a batch in one commit.
     async fn transfer_some(&self, queue: &Arc<Queue>, transfers: Vec<Transfer>) -> Moved {
-        let context = &self.queues_map().context;
         queue.durable(&transfers).await;
-        let loaded = queue.read_places(&transfers).await;
+        let read = queue.read_places(&transfers).await;
         let must_arrive = queue.settings.dead_letter_at_least_once;
-        let mut plan = Plan::new(context, transfers.len());
+        let mut plan = Plan::new(&self.queues_map().context, transfers.len());
         let (mut done, mut later) = (Vec::new(), Vec::new());
         for (index, Transfer { place, reason }) in transfers.into_iter().enumerate() {
-            let dead = loaded.get(&place).and_then(|loaded| self.dead(queue, loaded, reason));
-            let lost = match dead {
-                Some(dead) => {
-                    plan.add(index, dead);
-                    plan.result(index) == Err(EnqueueError::Overflow)
-                }
-                None => true,
+            let fate = match read.get(&place) {
+                Some(Read::Message(loaded)) => match self.dead(queue, loaded, reason) {
+                    // Else those of its targets that have room would get it at every try.
+                    Some(dead) if must_arrive && !plan.has_room(&dead) => Fate::Waits,
+                    Some(dead) => {
+                        plan.add(index, dead);
+                        Fate::of(&plan.results()[index], must_arrive)
+                    }
+                    None if must_arrive => Fate::Waits,
+                    None => Fate::Goes,
+                },
+                Some(Read::Nothing) => Fate::Goes,
+                Some(Read::Damaged) => continue,
+                Some(Read::Failed) | None => Fate::Waits,
             };
-            if lost && must_arrive && loaded.contains_key(&place) {
-                later.push(place);
-            } else {
-                done.push(place);
+            match fate {
+                Fate::Goes => done.push(place),
+                Fate::Waits => later.push(place),
             }
+        }
+        let moved = self.submit_transfers(queue, &mut plan, &done).await;
+        if !moved {
+            // No space, or a target was deleted meanwhile: the next try finds another route.
+            later.append(&mut done);
+        }
+        if later.is_empty() { Moved::All } else { Moved::Later(later) }
+    }
+
+    async fn submit_transfers(
+        &self,
+        queue: &Arc<Queue>,
+        plan: &mut Plan<'_>,
+        done: &[Place],
+    ) -> bool {
+        if done.is_empty() {
+            return true;
         }
         let bytes = plan.bytes() + 32 * done.len();
         let purpose = if plan.is_empty() { Purpose::Upkeep } else { Purpose::Publish };
         let reserving = self.store().reserve(purpose, bytes, plan.n_ops() + 1);
-        let Ok(reservation) = reserving.wait().await else {
-            done.append(&mut later);
-            return Moved::Later(done);
-        };
-        let mut afters = Afters::new();
-        let mut more = |ops: &mut SmallVec<[Op; 2]>| {
-            let mut state = queue.state.lock();
-            if let Some(engine) = &mut state.engine {
-                engine.handle_transferred(&done);
-                let ready = engine.ready();
-                ops.extend(state.take_ops(context.now()));
-                let after = queue.after_step(&mut state);
-                afters.push((Arc::clone(queue), after, ready));
-            }
-        };
-        let moved = if plan.is_empty() {
-            let mut ops = SmallVec::new();
-            more(&mut ops);
-            let ops: SmallVec<[Op; 1]> = ops.into_iter().collect();
-            if !ops.is_empty() {
-                self.store().submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
-            }
-            true
-        } else {
-            plan.append(reservation, more, Box::new(|| ())).is_ok()
-        };
-        for (queue, after, ready) in afters {
-            queue.finish_step(after);
-            queue.wake(ready);
-        }
-        if !moved {
-            // A target was deleted meanwhile: the next try finds another route, or none.
-            later.append(&mut done);
-        } else {
+        let Ok(reservation) = reserving.wait().await else { return false };
+        let beside = Beside { transferred: Some((queue, done)), ..Beside::default() };
+        let moved = plan.submit(reservation, beside, Box::new(|| ())) == Ok(true);
+        if moved {
             plan.deliver_transient();
         }
-        if later.is_empty() { Moved::All } else { Moved::Later(later) }
+        moved
     }
 
     /// A dead message and where it goes; `None` when that is nowhere.
@@ -155,9 +176,7 @@ impl Broker {
             tracing::debug!(queue = name, "a dead message has nowhere to go");
             return None;
         }
-        let priority = death::find(&message, "priority")
-            .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
-            .unwrap_or(0);
+        let priority = death::priority(&message);
         let options = EnqueueOptions { persistent: true, priority, ..EnqueueOptions::default() };
         Some(Enqueue { targets, message, options })
     }
@@ -184,6 +203,9 @@ impl Broker {
 
     /// Messages that a queue at its bound did not take go to its dead-letter target.
     pub(super) fn dead_letter_refused(&self, refused: Vec<(Arc<Queue>, Loaded)>) {
+        if refused.is_empty() {
+            return;
+        }
         let dead = |(queue, loaded): &(Arc<Queue>, Loaded)| {
             self.dead(queue, loaded, DeadReason::MaxLength)
         };
@@ -228,14 +250,15 @@ impl Queue {
         }
     }
 
-    /// The messages at these places, those that cannot be read left out.
-    async fn read_places(&self, transfers: &[Transfer]) -> BTreeMap<Place, Loaded> {
+    /// The messages at these places.
+    async fn read_places(&self, transfers: &[Transfer]) -> BTreeMap<Place, Read> {
         let mut found = BTreeMap::new();
         if self.is_transient() {
             let state = self.state.lock();
             if let Some(engine) = &state.engine {
                 for Transfer { place, .. } in transfers {
-                    found.extend(engine.in_memory(*place).map(|loaded| (*place, loaded)));
+                    let read = engine.in_memory(*place).map_or(Read::Nothing, Read::Message);
+                    found.insert(*place, read);
                 }
             }
             return found;
@@ -246,13 +269,23 @@ impl Queue {
             if found.contains_key(place) {
                 continue;
             }
+            let is_wanted = |(at, _): &(Place, Loaded)| wanted.binary_search(at).is_ok();
             match self.read_from(*place).await {
-                Ok(records) => found
-                    .extend(records.into_iter().filter(|(at, _)| wanted.binary_search(at).is_ok())),
-                Err(Error::Closed) => break,
+                Ok(records) => {
+                    let records = records.into_iter().filter(is_wanted);
+                    found.extend(records.map(|(at, loaded)| (at, Read::Message(loaded))));
+                    found.entry(*place).or_insert(Read::Nothing);
+                }
+                Err(Error::DataDamaged(detail)) => {
+                    if let Some(engine) = &mut self.state.lock().engine {
+                        self.handle_damage(engine, *place, &detail);
+                    }
+                    found.insert(*place, Read::Damaged);
+                }
                 Err(error) => {
                     let offset = place.offset;
-                    tracing::error!(queue = %self.name, offset, %error, "a dead message is lost");
+                    tracing::warn!(queue = %self.name, offset, %error, "a dead message waits");
+                    found.insert(*place, Read::Failed);
                 }
             }
         }

@@ -1,13 +1,15 @@
 //! Settling and publishing as one unit.
 
-use super::{enqueue::Plan, future::Outstanding, state::AfterStep};
+use super::{
+    future::Outstanding,
+    plan::{Beside, Plan},
+};
 use crate::{Broker, Enqueue, EnqueueError, Enqueuing, Error, Queue, QueueError};
 use bytes::Bytes;
-use smallvec::SmallVec;
 use std::sync::Arc;
 use tramline_queue::{LockToken, Outcome};
-use tramline_store::{Commit, Op, Purpose};
-use tramline_types::{Timestamp, limits};
+use tramline_store::{Op, Purpose};
+use tramline_types::limits;
 
 /// A delivery and how it ends.
 pub type Settle = (LockToken, Outcome);
@@ -28,25 +30,26 @@ const SETTLE_BYTES: usize = 64;
 /// Results are kept under this and their id in hexadecimal.
 const RESULT_PREFIX: &str = "result/";
 
-/// Steps that were taken and what is to be done after each.
-pub(super) type Afters = SmallVec<[(Arc<Queue>, AfterStep, u64); 4]>;
-
 impl Broker {
     /// Settles and publishes as one: all of it or nothing. In when this returns; what it
-    /// returns resolves when it is durable, to one result per publish.
+    /// returns resolves when it is durable.
     ///
     /// # Errors
-    /// [`QueueError::LockLost`] when a delivery is not held any more,
-    /// [`QueueError::LimitExceeded`] for a unit above the limit: nothing happened.
+    /// Nothing happened then: [`QueueError::LockLost`] when a delivery is not held any more,
+    /// [`QueueError::LimitExceeded`] for a unit above the limit or a queue at its bound.
     pub async fn commit_unit(&self, unit: Unit) -> Result<Enqueuing, Error> {
         let context = &self.queues_map().context;
-        let Unit { publishes, mut settles, result } = unit;
-        settles.sort_by_key(|(queue, _)| queue.id());
+        let Unit { publishes, settles, result } = unit;
         let n_settles: usize = settles.iter().map(|(_, of_queue)| of_queue.len()).sum();
         let result_bytes = result.as_ref().map_or(0, |(id, result)| 2 * id.len() + result.len());
         let mut plan = Plan::new(context, publishes.len());
         for (index, item) in publishes.into_iter().enumerate() {
             plan.add(index, item);
+        }
+        if let Some(Err(error)) = plan.results().iter().find(|result| result.is_err()) {
+            let error = refusal(error.clone());
+            self.dead_letter_refused(plan.take_refused());
+            return Err(error);
         }
         let bytes = plan.bytes() + n_settles * SETTLE_BYTES + result_bytes;
         if bytes > limits::BATCH_BYTES_MAX {
@@ -57,37 +60,17 @@ impl Broker {
         let n_ops = plan.n_ops() + settles.len() + 1;
         let reservation = self.store().reserve(purpose, bytes, n_ops).wait().await?;
         let _one_result_at_a_time = result.is_some().then(|| context.results.lock());
-        let now = context.now();
-        if !settles.iter().all(|(queue, of_queue)| queue.holds(of_queue, now)) {
+        let outstanding = Outstanding::new(1);
+        let waiter = Arc::clone(&outstanding);
+        let op = result.and_then(|(id, result)| self.put_result(&id, result));
+        let beside = Beside { settles: &settles, op, ..Beside::default() };
+        let done = Box::new(move || waiter.done());
+        if !plan.submit(reservation, beside, done).map_err(refusal)? {
             return Err(QueueError::LockLost.into());
         }
-        let outstanding = Outstanding::new(1);
-        let (waiter, mut afters) = (Arc::clone(&outstanding), Afters::new());
-        let done = Box::new(move || waiter.done());
-        let more = |ops: &mut SmallVec<[Op; 2]>| {
-            settle_all(&settles, now, ops, &mut afters);
-            ops.extend(result.and_then(|(id, result)| self.put_result(&id, result)));
-        };
-        let submitted = if plan.is_empty() {
-            let mut ops = SmallVec::new();
-            more(&mut ops);
-            let ops = ops.into_iter().collect();
-            self.store().submit(Commit { ops, on_durable: done }, reservation);
-            Ok(())
-        } else {
-            plan.append(reservation, more, done)
-        };
-        for (queue, after, ready) in afters {
-            queue.finish_step(after);
-            queue.wake(ready);
-        }
-        submitted.map_err(|error| match error {
-            EnqueueError::Deleted => Error::from(QueueError::Deleted("a target".to_owned())),
-            EnqueueError::StorageFull => Error::StorageFull,
-            error => Error::Storage(error.to_string()),
-        })?;
         plan.deliver_transient();
-        Ok(Enqueuing::new(Some(outstanding), plan.into_results()))
+        let (results, placed) = plan.into_results();
+        Ok(Enqueuing::new(outstanding, results, placed))
     }
 
     fn put_result(&self, id: &[u8], result: Bytes) -> Option<Op> {
@@ -111,30 +94,12 @@ fn result_key(id: &[u8]) -> Bytes {
     Bytes::from(format!("{RESULT_PREFIX}{digits}"))
 }
 
-/// Settles under each queue's lock in turn; what is to be logged goes into one commit.
-pub(super) fn settle_all(
-    settles: &[(Arc<Queue>, Vec<Settle>)],
-    now: Timestamp,
-    ops: &mut SmallVec<[Op; 2]>,
-    afters: &mut Afters,
-) {
-    let mut lost = Vec::new();
-    for (queue, of_queue) in settles {
-        let mut state = queue.state.lock();
-        let engine = state.engine(queue);
-        engine.handle_settle(of_queue, now, &mut lost);
-        let ready = engine.ready();
-        ops.extend(state.take_ops(now));
-        let after = queue.after_step(&mut state);
-        drop(state);
-        afters.push((Arc::clone(queue), after, ready));
-    }
-}
-
-impl Queue {
-    fn holds(&self, settles: &[Settle], now: Timestamp) -> bool {
-        let state = self.state.lock();
-        let engine = state.engine.as_deref();
-        settles.iter().all(|(token, _)| engine.is_some_and(|engine| engine.holds(*token, now)))
+fn refusal(error: EnqueueError) -> Error {
+    match error {
+        EnqueueError::Overflow => QueueError::LimitExceeded(error.to_string()).into(),
+        EnqueueError::Deleted => QueueError::Deleted("a target".to_owned()).into(),
+        EnqueueError::TooLarge { bytes, limit } => Error::MessageTooLarge { bytes, limit },
+        EnqueueError::StorageFull => Error::StorageFull,
+        EnqueueError::Storage(detail) => Error::Storage(detail),
     }
 }

@@ -3,6 +3,8 @@
 mod bounds;
 mod dead_letter;
 mod delivery;
+mod faults;
+mod redrive;
 mod restart;
 
 use crate::support::{Node, message};

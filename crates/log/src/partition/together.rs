@@ -21,26 +21,34 @@ pub struct Together {
 /// The first offset of one batch in each of its partitions, in their order.
 pub type Bases = SmallVec<[Offset; 1]>;
 
-/// Gives batches their offsets and submits all of them as one commit.
-///
-/// `step` is called with the bases of each batch before the commit is submitted, under the locks
-/// of all partitions, which are taken in the order of their logs: what it changes has the same
-/// order as the commits. What it returns becomes part of the commit. `done` is called when that
-/// is durable, after the high watermarks have moved; not at all when this refuses.
+/// What is done together with the appends of one commit.
+pub struct Around<L, S> {
+    /// Takes further locks, after those of the partitions. `None`: nothing is to happen.
+    pub lock: L,
+    /// Called with these locks and the bases of each batch; what it gives becomes part of the
+    /// commit. The locks are let go when that is submitted: what is changed under them has the
+    /// same order as the commits.
+    pub step: S,
+}
+
+/// Gives batches their offsets and submits all of them as one commit, under the locks of all
+/// partitions, which are taken in the order of their logs. `done` is called when the commit is
+/// durable, after the high watermarks have moved; not at all when this refuses, or when
+/// [`Around::lock`] does: `false`.
 ///
 /// For the logs of queues: none of the partitions follows an ordered log.
-pub fn append_together(
+pub fn append_together<G>(
     appends: &[Together],
     now: Timestamp,
     reservation: Reservation,
-    step: impl FnOnce(&[Bases]) -> SmallVec<[Op; 2]>,
+    around: Around<impl FnOnce() -> Option<G>, impl FnOnce(&mut G, &[Bases]) -> SmallVec<[Op; 2]>>,
     done: Completion,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut partitions: SmallVec<[&Arc<Partition>; 4]> =
         appends.iter().flat_map(|append| &append.partitions).collect();
     partitions.sort_unstable_by_key(|partition| partition.log());
     partitions.dedup_by_key(|partition| partition.log());
-    let Some(first) = partitions.first() else { return Ok(()) };
+    let Some(first) = partitions.first() else { return Ok(false) };
     let store = Arc::clone(&first.store);
     let mut states: SmallVec<[(LogId, MutexGuard<'_, _>); 4]> = SmallVec::new();
     for partition in &partitions {
@@ -51,6 +59,7 @@ pub fn append_together(
         }
         states.push((partition.log(), state));
     }
+    let Some(mut locked) = (around.lock)() else { return Ok(false) };
     let mut ops: SmallVec<[Op; 1]> = SmallVec::new();
     let mut all_bases = Vec::with_capacity(appends.len());
     for append in appends {
@@ -74,7 +83,7 @@ pub fn append_together(
         ops.push(Op::Append(Append { targets, batch, offsets, max_timestamp }));
         all_bases.push(bases);
     }
-    ops.extend(step(&all_bases));
+    ops.extend((around.step)(&mut locked, &all_bases));
     let ends: SmallVec<[(Arc<Partition>, Offset); 1]> = partitions
         .iter()
         .zip(&states)
@@ -87,5 +96,6 @@ pub fn append_together(
         done();
     });
     store.submit(Commit { ops, on_durable }, reservation);
-    Ok(())
+    drop(locked);
+    Ok(true)
 }

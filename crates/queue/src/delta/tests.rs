@@ -14,7 +14,7 @@ fn records() -> Vec<Record> {
         Record::Delayed { lane: u16::MAX, offset: 3, until: i64::MAX },
         Record::Transferring { lane: 0, offset: 3, reason: 2 },
         Record::Deferred { lane: 0, offset: 3 },
-        Record::Seen { hash: 1 << 100, until: 7 },
+        Record::Seen { hash: 1 << 100, until: 7, lane: 2, offset: 1 << 33 },
         Record::Perishable,
         Record::Head { lane: 1, offset: 2, group: u64::MAX },
     ]
@@ -41,6 +41,30 @@ fn a_delta_that_is_cut_gives_the_records_before_the_cut() {
         let read = decode(&encoded[..end]).map(|(_, read)| read.collect::<Vec<_>>());
         assert!(records().starts_with(&read.unwrap_or_default()), "{end}");
     }
+}
+
+#[test]
+fn a_journal_joins_runs_that_follow_each_other_and_comes_in_pieces() {
+    let mut journal = Journal::default();
+    let one = |offset| Run::one(0, offset);
+    (0..10).for_each(|offset| journal.add(Record::Done(one(offset))));
+    journal.add(Record::Released(one(10)));
+    journal.add(Record::Done(one(10)));
+    journal.add(Record::Done(Run::one(1, 11)));
+    let piece = journal.take(77).unwrap();
+    let (time, read) = decode(&piece).unwrap();
+    let run = Run { lane: 0, from: 0, to: 10 };
+    let wanted = [Record::Done(run), Record::Released(one(10)), Record::Done(one(10))];
+    assert_eq!(time, 77);
+    assert_eq!(read.collect::<Vec<_>>(), [&wanted[..], &[Record::Done(Run::one(1, 11))]].concat());
+    assert_eq!(journal.take(77), None);
+
+    let n = 200_000;
+    (0..n).for_each(|offset| journal.add(Record::Done(one(2 * offset))));
+    let pieces: Vec<_> = std::iter::from_fn(|| journal.take(1)).collect();
+    assert!(pieces.len() > 2 && pieces.iter().all(|piece| piece.len() <= PIECE_BYTES + 32));
+    let read = pieces.iter().flat_map(|piece| decode(piece).unwrap().1);
+    assert!(read.eq((0..n).map(|offset| Record::Done(one(2 * offset)))));
 }
 
 proptest! {

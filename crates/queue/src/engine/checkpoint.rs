@@ -1,11 +1,12 @@
 //! The whole state as one value, in place of all deltas before it.
 //!
 //! ```text
-//! checkpoint  version u8 = 1 | time i64 | perishable u8 | lanes | seen | delayed | transferring
+//! checkpoint  version u8 = 2 | time i64 | perishable u8 | lanes | seen | delayed | transferring
 //!             | deferred | locked | heads
-//! lanes       n, n x (level | cursor | outstanding set | undelivered set | n, n x (offset | count))
+//! lanes       n, n x (level | cursor | outstanding set | undelivered set | ahead set
+//!                     | n, n x (offset | count))
 //! set         length | roaring portable format, 64 bits
-//! seen        n, n x (hash u128 | until i64)
+//! seen        n, n x (hash u128 | lane | offset delta | until delta)
 //! delayed     n, n x (lane | offset delta | until delta)
 //! transferring n, n x (lane | offset delta | reason u8)
 //! deferred    n, n x (lane | offset delta)
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use roaring::RoaringTreemap;
 use tramline_types::Timestamp;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Engine {
     /// Whether the deltas since the last checkpoint have grown so much that one is due.
@@ -37,11 +38,12 @@ impl Engine {
     /// The state to store in place of everything logged so far. What [`Engine::take_delta`]
     /// has yet to give is in it.
     pub fn checkpoint(&mut self, now: Timestamp) -> Bytes {
-        self.state.delta.clear();
+        self.state.journal.clear();
         for lane in &mut self.lanes {
             // What was a run and has become every second one takes less as bits.
             lane.outstanding.optimize();
             lane.undelivered.optimize();
+            lane.ahead.optimize();
         }
         let mut out = vec![VERSION];
         out.extend_from_slice(&now.as_millis().to_be_bytes());
@@ -50,17 +52,19 @@ impl Engine {
         for lane in &self.lanes {
             put_lane(&mut out, lane);
         }
-        let seen: Vec<(u128, i64)> = self.state.seen.iter().collect();
+        let seen: Vec<(u128, i64, Place)> = self.state.seen.iter().collect();
         put_len(&mut out, seen.len());
-        for (hash, until) in seen {
+        let (mut last, mut last_until) = (0, 0);
+        for (hash, until, place) in seen {
             out.extend_from_slice(&hash.to_be_bytes());
-            out.extend_from_slice(&until.to_be_bytes());
+            put_place(&mut out, place, &mut last);
+            put_delta(&mut out, until.cast_unsigned(), &mut last_until);
         }
         self.put_places(&mut out);
         self.put_locks(&mut out);
-        put_len(&mut out, self.state.groups.heads().len());
+        put_len(&mut out, self.state.groups.known().len());
         let mut last = 0;
-        for (place, group) in self.state.groups.heads() {
+        for (place, group) in self.state.groups.known() {
             put_place(&mut out, place, &mut last);
             put_varint(&mut out, group);
         }
@@ -121,11 +125,14 @@ impl Engine {
         for _ in 0..varint(rest)? {
             self.restore_lane(rest)?;
         }
+        let (mut last, mut last_until) = (0, 0);
         for _ in 0..varint(rest)? {
             let hash = u128::from_be_bytes(array(rest)?);
-            self.state.seen.insert(hash, i64::from_be_bytes(array(rest)?));
+            let place = place(rest, &mut last)?;
+            let until = delta(rest, &mut last_until)?.cast_signed();
+            self.state.seen.insert(hash, until, place);
         }
-        let (mut last, mut last_until) = (0, 0);
+        (last, last_until) = (0, 0);
         for _ in 0..varint(rest)? {
             let place = place(rest, &mut last)?;
             let until = Timestamp::from_millis(delta(rest, &mut last_until)?.cast_signed());
@@ -155,7 +162,7 @@ impl Engine {
             let group = varint(rest)?;
             let lane = self.find(place.lane).map(|at| &self.lanes[at]);
             if lane.is_some_and(|lane| lane.outstanding.contains(place.offset)) {
-                self.state.groups.set_head(place, group);
+                self.state.groups.set_known(place, group);
             }
         }
         Some(())
@@ -165,6 +172,7 @@ impl Engine {
         let level = u16::try_from(varint(rest)?).ok()?;
         let cursor = varint(rest)?;
         let (mut outstanding, mut undelivered) = (set(rest)?, set(rest)?);
+        let mut ahead = set(rest)?;
         let at = self.find(level);
         if let Some(at) = at {
             let lane = &mut self.lanes[at];
@@ -175,6 +183,11 @@ impl Engine {
                 set.remove_range(lane.cursor..);
             }
             (lane.outstanding, lane.undelivered) = (outstanding, undelivered);
+            ahead.remove_range(..lane.cursor);
+            ahead.remove_range(lane.tail..);
+            lane.n_parked_fresh += ahead.len();
+            lane.parked |= &ahead;
+            lane.ahead = ahead;
         }
         for _ in 0..varint(rest)? {
             let (offset, count) = (varint(rest)?, varint(rest)?);
@@ -227,6 +240,7 @@ fn put_lane(out: &mut Vec<u8>, lane: &Lane) {
     put_varint(out, lane.cursor);
     put_set(out, &lane.outstanding);
     put_set(out, &lane.undelivered);
+    put_set(out, &lane.ahead);
     put_len(out, lane.counts.len());
     for (offset, count) in &lane.counts {
         put_varint(out, *offset);

@@ -2,7 +2,7 @@
 
 use super::{Engine, State, plus};
 use crate::{
-    DeadReason,
+    DeadReason, Place,
     delta::{Record, Run},
     lane::Lane,
     source::{Loaded, Source},
@@ -33,12 +33,14 @@ impl Engine {
     }
 
     /// Messages were appended to a lane's log from this offset on, and are not durable yet; in
-    /// a transient queue they are in at once, and `base` does not count.
+    /// a transient queue they are in at once, and `base` does not count. `placed` is
+    /// told where each lies, and the message that it repeats, which is delivered in its stead.
     pub fn handle_enqueued(
         &mut self,
         (level, base): (u16, u64),
         arrivals: impl IntoIterator<Item = Arrival>,
         now: Timestamp,
+        mut placed: impl FnMut(Place, Option<Place>),
     ) {
         self.advance(now);
         if !self.has_lane(level) {
@@ -49,7 +51,8 @@ impl Engine {
         let mut offset =
             if let Source::Memory(memory) = &lane.source { memory.next() } else { base };
         for arrival in arrivals {
-            state.arrive(lane, offset, arrival, now);
+            let first = state.arrive(lane, offset, arrival, now);
+            placed(lane.place(offset), first);
             offset += 1;
         }
         lane.tail = lane.tail.max(offset);
@@ -85,40 +88,58 @@ impl Engine {
 }
 
 impl State {
-    fn arrive(&mut self, lane: &mut Lane, offset: u64, arrival: Arrival, now: Timestamp) {
+    /// One message comes in; gives the one that it repeats.
+    fn arrive(
+        &mut self,
+        lane: &mut Lane,
+        offset: u64,
+        arrival: Arrival,
+        now: Timestamp,
+    ) -> Option<Place> {
         let Arrival { loaded, deliver_at, deduplication } = arrival;
-        self.bytes_ready += u64::from(loaded.bytes);
+        let bytes = loaded.bytes;
         if loaded.expires_at.is_some() && !self.perishable {
             self.perishable = true;
             self.log(Record::Perishable);
         }
-        let mut repeated = false;
-        if let (Some(hash), Some(span)) = (deduplication, self.rules.deduplication_ms) {
-            repeated = self.seen.contains(hash, now.as_millis());
-            let until = plus(now, span).as_millis();
-            if !repeated {
-                self.seen.insert(hash, until);
-                self.log(Record::Seen { hash, until });
-            }
-        }
-        let delayed = deliver_at.filter(|until| *until > now);
+        let place = lane.place(offset);
+        let first = self.first_of(place, deduplication, now);
+        let delayed = deliver_at.filter(|until| *until > now && first.is_none());
         if let Some(until) = delayed {
             lane.park(offset);
-            self.delayed.insert((until, lane.place(offset)));
+            self.delayed.insert((until, place));
             self.log(Record::Delayed { lane: lane.level, offset, until: until.as_millis() });
         }
         match &mut lane.source {
             Source::Memory(memory) => memory.push(loaded),
-            Source::Log(window) if delayed.is_some() => window.push_absent(offset, lane.cursor),
+            Source::Log(window) if delayed.is_some() || first.is_some() => {
+                window.push_absent(offset, lane.cursor);
+            }
             Source::Log(window) => {
                 window.push(offset, lane.cursor, loaded, self.rules.window_bytes_max);
             }
         }
-        if repeated {
+        if first.is_some() {
             // It has its offset all the same: its confirmation waits for that of the first.
             lane.tail = lane.tail.max(offset + 1);
             lane.finish(offset, offset + 1);
             self.log(Record::Done(Run::one(lane.level, offset)));
+        } else {
+            self.bytes_ready += u64::from(bytes);
         }
+        first
+    }
+
+    /// The message that had this deduplication id before.
+    fn first_of(&mut self, place: Place, id: Option<u128>, now: Timestamp) -> Option<Place> {
+        let (hash, span) = (id?, self.rules.deduplication_ms?);
+        let first = self.seen.find(hash, now.as_millis());
+        if first.is_none() {
+            let until = plus(now, span).as_millis();
+            self.seen.insert(hash, until, place);
+            let Place { lane, offset } = place;
+            self.log(Record::Seen { hash, until, lane, offset });
+        }
+        first
     }
 }

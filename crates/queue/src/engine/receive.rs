@@ -22,6 +22,8 @@ pub struct Take {
     pub lock: Lock,
     /// Who gets them.
     pub consumer: u64,
+    /// Of an ordered group, a run of messages may go out by what has this number; else one.
+    pub run: Option<u64>,
 }
 
 /// One handing-out of a message.
@@ -128,6 +130,32 @@ impl Engine {
         Taking::Empty
     }
 
+    /// Delivers a deferred message, which the caller has read; `false` when it is not deferred.
+    pub fn handle_recall(
+        &mut self,
+        (place, loaded): (Place, Loaded),
+        take: &Take,
+        now: Timestamp,
+        out: &mut Vec<Delivery>,
+    ) -> bool {
+        self.advance(now);
+        let (true, Some(at)) = (self.state.deferred.remove(&place), self.find(place.lane)) else {
+            return false;
+        };
+        let lane = &mut self.lanes[at];
+        lane.unpark(place.offset);
+        self.state.groups.set_out(place);
+        let (n, bytes) = (1, take.bytes_max);
+        let mut room = Room { take, now, out, n, bytes, any: false };
+        self.state.hand_out_again(lane, (place.offset, loaded), &mut room);
+        true
+    }
+
+    /// Whether a message is deferred.
+    pub fn is_deferred(&self, place: Place) -> bool {
+        self.state.deferred.contains(&place)
+    }
+
     /// Gives what was asked for by [`Taking::Load`]: all messages of the log in
     /// `load.from..next`, in order, those that do not exist left out.
     pub fn handle_loaded(&mut self, load: Load, records: Vec<(u64, Loaded)>, next: u64) {
@@ -173,16 +201,41 @@ impl State {
             let bytes = loaded.bytes;
             return self.expire(lane, offset, bytes);
         }
+        if self.rules.deliveries_max.is_some_and(|max| lane.count(offset) >= max) {
+            // Its last delivery ended with a restart.
+            let bytes = loaded.bytes;
+            self.not_ready(bytes);
+            self.dead(lane, offset, DeadReason::DeliveryLimit);
+            return Step::Go;
+        }
         if !room.admits(loaded) {
             return Step::Full;
         }
         let group = loaded.group;
-        if !self.admits(lane, offset, group) {
+        if !self.admits(lane, (offset, group), room.take) {
             lane.park(offset);
             lane.source.drop_loaded(offset);
             return Step::Go;
         }
         let Some(loaded) = lane.source.take_returned(offset) else { return Step::Load };
+        self.hand_out_again(lane, (offset, loaded), room);
+        if self.rules.ordered_groups
+            && room.n > 0
+            && room.take.run.is_some()
+            && let Some(next) = group.and_then(|group| self.groups.poll_follower(lane.level, group))
+        {
+            lane.unpark_for_delivery(next.offset);
+        }
+        Step::Go
+    }
+
+    /// A message below the cursor goes out.
+    fn hand_out_again(
+        &mut self,
+        lane: &mut Lane,
+        (offset, loaded): (u64, Loaded),
+        room: &mut Room<'_>,
+    ) {
         room.take(&loaded);
         let redelivered = lane.was_delivered(offset);
         let deliveries = lane.count(offset);
@@ -198,7 +251,6 @@ impl State {
             self.log_lock(run, &delivery);
         }
         room.out.push(delivery);
-        Step::Go
     }
 
     /// Delivers as many as there are without anything unusual among them.
@@ -226,7 +278,7 @@ impl State {
                 break Step::Full;
             }
             let group = loaded.group;
-            if self.rules.ordered_groups && !self.admits(lane, at, group) {
+            if self.rules.ordered_groups && !self.admits(lane, (at, group), room.take) {
                 break Step::Go;
             }
             let Some(loaded) = lane.source.take_fresh(at) else { break Step::Go };
@@ -237,7 +289,7 @@ impl State {
         };
         self.close_run(lane, (from, at), room.take, &room.out[first..]);
         match step {
-            Step::Go => self.unusual(lane, room.now),
+            Step::Go => self.unusual(lane, room),
             step => step,
         }
     }
@@ -265,7 +317,7 @@ impl State {
     }
 
     /// What is at the cursor is not simply delivered.
-    fn unusual(&mut self, lane: &mut Lane, now: Timestamp) -> Step {
+    fn unusual(&mut self, lane: &mut Lane, room: &Room<'_>) -> Step {
         let at = lane.cursor;
         if lane.n_parked_fresh > 0 && lane.parked.contains(at) {
             lane.pass(at + 1);
@@ -287,13 +339,15 @@ impl State {
             self.skip(lane, offset.min(lane.end));
             return Step::Go;
         }
-        if self.expires(&loaded).is_some_and(|expires| expires <= now) {
+        if self.expires(&loaded).is_some_and(|expires| expires <= room.now) {
             return self.expire(lane, at, loaded.bytes);
         }
         // What held its group back may have been settled by the very delivery before.
-        if self.admits(lane, at, loaded.group) {
+        let is_free = |group| self.groups.is_free(lane.place(at), group, room.take.run);
+        if !self.rules.ordered_groups || loaded.group.is_none_or(is_free) {
             return Step::Go;
         }
+        self.admits(lane, (at, loaded.group), room.take);
         lane.pass(at + 1);
         lane.park(at);
         self.log(Record::Passed(Run::one(lane.level, at)));
@@ -317,10 +371,10 @@ impl State {
         Step::Go
     }
 
-    fn admits(&mut self, lane: &Lane, offset: u64, group: Option<u64>) -> bool {
+    fn admits(&mut self, lane: &Lane, (offset, group): (u64, Option<u64>), take: &Take) -> bool {
         match group {
             Some(group) if self.rules.ordered_groups => {
-                let admitted = self.groups.admit(lane.place(offset), group);
+                let admitted = self.groups.admit(lane.place(offset), group, take.run);
                 if admitted == Admitted::First {
                     self.log(Record::Head { lane: lane.level, offset, group });
                 }
@@ -360,6 +414,9 @@ impl State {
         }
         if let Some(until) = until {
             self.expiries.insert((until, place));
+        }
+        if !self.ended.is_empty() {
+            self.ended.remove(&place);
         }
         Delivery {
             token,

@@ -56,8 +56,8 @@ impl Engine {
 
     fn apply(&mut self, record: Record) -> bool {
         match record {
-            Record::Seen { hash, until } => {
-                self.state.seen.insert(hash, until);
+            Record::Seen { hash, until, lane, offset } => {
+                self.state.seen.insert(hash, until, Place { lane, offset });
                 true
             }
             Record::Perishable => {
@@ -79,7 +79,7 @@ impl Engine {
             }
             Record::Head { lane, offset, group } => {
                 let Some((_, run)) = self.clamp(Run::one(lane, offset)) else { return false };
-                self.state.groups.set_head(Place { lane, offset: run.from }, group);
+                self.state.groups.set_known(Place { lane, offset: run.from }, group);
                 true
             }
             Record::Delayed { lane, offset, until } => {
@@ -126,6 +126,8 @@ impl Engine {
                 if lane.outstanding.contains(offset) {
                     lane.unpark(offset);
                     lane.deliver_again(offset);
+                    let place = lane.place(offset);
+                    self.state.deferred.remove(&place);
                 }
             }),
             Record::Done(_) => {
@@ -211,8 +213,21 @@ impl Engine {
     fn finish_replay(&mut self) {
         for lane in &mut self.lanes {
             lane.finish_replay();
+            for offset in lane.locks.keys() {
+                self.state.groups.set_out(lane.place(*offset));
+            }
         }
         self.state.transfers = self.state.transferring.keys().copied().collect();
+        // What was purged leaves its times behind.
+        let (lanes, state) = (&self.lanes, &mut self.state);
+        let is_parked = |place: &Place| {
+            let lane = lanes.iter().find(|lane| lane.level == place.lane);
+            lane.is_some_and(|lane| {
+                lane.parked.contains(place.offset) && !lane.ahead.contains(place.offset)
+            })
+        };
+        state.delayed.retain(|(_, place)| is_parked(place));
+        state.deferred.retain(is_parked);
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     DeadReason, LockToken, Outcome, Place,
     delta::{Record, Run},
+    engine::Ended,
     lane::{Held, Lane},
 };
 use std::time::Duration;
@@ -154,42 +155,6 @@ impl Engine {
         Some(until)
     }
 
-    /// Drops what is ready; gives how many.
-    pub fn handle_purge(&mut self, now: Timestamp) -> u64 {
-        self.advance(now);
-        let mut purged = 0;
-        for Place { lane, offset } in self.state.groups.take_waiting() {
-            let Some(at) = self.find(lane) else { continue };
-            self.lanes[at].finish(offset, offset + 1);
-            self.state.log(Record::Done(Run::one(lane, offset)));
-            purged += 1;
-        }
-        for lane in &mut self.lanes {
-            while let Some(offset) = lane.first_returned() {
-                lane.finish(offset, offset + 1);
-                self.state.log(Record::Done(Run::one(lane.level, offset)));
-                self.state.group_done(lane, offset);
-                purged += 1;
-            }
-            while lane.cursor < lane.end {
-                if lane.n_parked_fresh > 0 && lane.parked.contains(lane.cursor) {
-                    lane.pass(lane.cursor + 1);
-                    continue;
-                }
-                let from = lane.cursor;
-                let parked = (lane.n_parked_fresh > 0)
-                    .then(|| lane.parked.iter().find(|parked| *parked > from))
-                    .flatten();
-                let to = parked.map_or(lane.end, |parked| parked.min(lane.end));
-                lane.finish(from, to);
-                self.state.log(Record::Done(Run { lane: lane.level, from, to }));
-                purged += to - from;
-            }
-        }
-        self.state.bytes_ready = 0;
-        purged
-    }
-
     /// Dead messages to be moved, up to so many; each is handed out once, until
     /// [`Engine::handle_transferred`] or [`Engine::handle_transfer_failed`].
     pub fn poll_transfers(&mut self, n_max: usize) -> Vec<Transfer> {
@@ -219,11 +184,7 @@ impl Engine {
             if self.state.transferring.remove(place).is_none() {
                 continue;
             }
-            let Some(at) = self.find(place.lane) else { continue };
-            let lane = &mut self.lanes[at];
-            lane.finish(place.offset, place.offset + 1);
-            self.state.log(Record::Done(Run::one(place.lane, place.offset)));
-            self.state.group_done(lane, place.offset);
+            self.finish_one(*place);
         }
     }
 
@@ -232,13 +193,36 @@ impl Engine {
         self.state.transfers.extend(places);
     }
 
-    /// Takes a deferred message by its place: it is ready, first of all of its lane.
-    pub fn handle_recall(&mut self, place: Place) -> bool {
-        let (true, Some(at)) = (self.state.deferred.remove(&place), self.find(place.lane)) else {
+    /// Accepts deliveries, also those whose timed lock has ended, as long as their messages were
+    /// not delivered again and none of the ends was long ago. The others are told.
+    pub fn handle_accept_late(
+        &mut self,
+        tokens: &[LockToken],
+        now: Timestamp,
+        lost: &mut Vec<LockToken>,
+    ) {
+        self.advance(now);
+        for token in tokens {
+            let offset = token.place.offset;
+            if let Some((at, _)) = self.unlock(*token) {
+                self.finish((at, offset, offset + 1));
+            } else if !self.accept_ended(*token) {
+                lost.push(*token);
+            }
+        }
+    }
+
+    fn accept_ended(&mut self, token: LockToken) -> bool {
+        let Some(&Ended { sequence, bytes }) = self.state.ended.get(&token.place) else {
             return false;
         };
-        self.lanes[at].unpark_for_delivery(place.offset);
-        self.state.log(Record::Released(Run::one(place.lane, place.offset)));
+        let Some(at) = self.find(token.place.lane) else { return false };
+        if sequence != token.sequence || !self.lanes[at].returned.contains(token.place.offset) {
+            return false;
+        }
+        self.state.ended.remove(&token.place);
+        self.state.not_ready(bytes);
+        self.finish((at, token.place.offset, token.place.offset + 1));
         true
     }
 }
@@ -277,6 +261,7 @@ impl State {
                 lane.park(offset);
                 self.deferred.insert(lane.place(offset));
                 self.log(Record::Deferred { lane: lane.level, offset });
+                self.group_released(lane, offset);
             }
         }
     }
@@ -314,6 +299,7 @@ impl State {
         delay_ms: Option<u64>,
         now: Timestamp,
     ) {
+        self.group_released(lane, offset);
         self.bytes_ready += u64::from(bytes);
         match delay_ms.filter(|delay| *delay > 0) {
             None => lane.release(offset, true),

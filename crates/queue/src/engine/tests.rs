@@ -19,7 +19,7 @@ fn at(now: i64) -> Timestamp {
 enum Step {
     Enqueue { lane: usize, n: u64, delay: i64, group: u64, ttl: Option<i64> },
     Durable,
-    Receive { n: usize, lock: usize },
+    Receive { n: usize, lock: usize, run: bool },
     Settle { which: usize, how: usize },
     Release { connection: u64 },
     Extend { which: usize },
@@ -38,7 +38,8 @@ fn step() -> impl Strategy<Value = Step> {
             delay: if delay < 25 { 0 } else { delay - 20 },
         }),
         3 => Just(Step::Durable),
-        6 => (0..5_usize, 0..4_usize).prop_map(|(n, lock)| Step::Receive { n, lock }),
+        6 => (0..5_usize, 0..4_usize, any::<bool>())
+            .prop_map(|(n, lock, run)| Step::Receive { n, lock, run }),
         6 => (0..8_usize, 0..8_usize).prop_map(|(which, how)| Step::Settle { which, how }),
         1 => (1..3_u64).prop_map(|connection| Step::Release { connection }),
         1 => (0..8_usize).prop_map(|which| Step::Extend { which }),
@@ -75,6 +76,7 @@ struct World {
     checkpoint: Option<(Bytes, Model)>,
     logged: Vec<(Option<Bytes>, Model)>,
     held: Vec<LockToken>,
+    receives: u64,
 }
 
 impl World {
@@ -83,7 +85,7 @@ impl World {
         LANES.iter().for_each(|level| engine.open_lane(*level, 0, 0));
         let model = Model::new(rules.clone());
         let (checkpoint, logged, held) = (None, Vec::new(), Vec::new());
-        Self { rules, engine, model, now: 1000, epoch: 1, checkpoint, logged, held }
+        Self { rules, engine, model, now: 1000, epoch: 1, checkpoint, logged, held, receives: 0 }
     }
 
     fn run(&mut self, step: &Step) {
@@ -100,7 +102,7 @@ impl World {
                     self.engine.set_end(level, self.model.end(level));
                 }
             }
-            Step::Receive { n, lock } => self.receive(n, lock),
+            Step::Receive { n, lock, run } => self.receive(n, lock, run),
             Step::Settle { which, how } => self.settle(which, how),
             Step::Release { connection } => {
                 self.model.release(connection, self.now);
@@ -150,11 +152,13 @@ impl World {
                 deduplication: None,
             })
             .collect();
-        self.engine.handle_enqueued((level, base), arrivals, at(self.now));
+        self.engine.handle_enqueued((level, base), arrivals, at(self.now), |_, _| ());
         self.model.drop_surplus();
     }
 
-    fn receive(&mut self, n: usize, lock: usize) {
+    fn receive(&mut self, n: usize, lock: usize, run: bool) {
+        self.receives += 1;
+        let run = run.then_some(self.receives);
         let lock = [
             Lock::Connection(ConnectionId(1)),
             Lock::Connection(ConnectionId(2)),
@@ -163,7 +167,7 @@ impl World {
         ][lock];
         let mut out = Vec::new();
         for _ in 0..1000 {
-            let take = Take { n_max: n - out.len(), bytes_max: 1 << 20, lock, consumer: 1 };
+            let take = Take { n_max: n - out.len(), bytes_max: 1 << 20, lock, consumer: 1, run };
             match self.engine.handle_receive(&take, at(self.now), &mut out) {
                 Taking::Load(load) => {
                     let (records, next) = self.model.read(load.lane, load.from);
@@ -174,7 +178,7 @@ impl World {
         }
         let got: Vec<_> = out.iter().map(|it| (it.place, it.deliveries, it.redelivered)).collect();
         let tokens: Vec<_> = out.iter().map(|it| it.token).collect();
-        assert_eq!(got, self.model.receive(n, lock, self.now, &tokens));
+        assert_eq!(got, self.model.receive(n, (lock, run), self.now, &tokens));
         for delivery in &out {
             let text = format!("{}-{}", delivery.place.lane, delivery.place.offset);
             assert_eq!(delivery.message.value.as_deref(), Some(text.as_bytes()));
@@ -224,7 +228,7 @@ impl World {
         self.run(&Step::Release { connection: 2 });
         for _ in 0..40 {
             self.run(&Step::Wait { millis: 20 });
-            self.run(&Step::Receive { n: 1000, lock: 3 });
+            self.run(&Step::Receive { n: 1000, lock: 3, run: false });
         }
     }
 }
@@ -277,9 +281,200 @@ proptest! {
         let counts = engine.counts();
         prop_assert!(counts.ready + counts.locked <= end);
         let mut out = Vec::new();
-        let take = Take { n_max: 9, bytes_max: 99, lock: Lock::None, consumer: 0 };
+        let take = Take { n_max: 9, bytes_max: 99, lock: Lock::None, consumer: 0, run: None };
         engine.handle_receive(&take, at(i64::MAX), &mut out);
     }
+}
+
+fn plain(id: Option<u128>) -> Arrival {
+    let (enqueued_at, expires_at, group) = (at(0), None, None);
+    let loaded =
+        Loaded { message: Arc::new(Message::default()), bytes: 0, enqueued_at, expires_at, group };
+    Arrival { loaded, deliver_at: None, deduplication: id }
+}
+
+fn take(engine: &mut Engine, n_max: usize, lock: Lock, now: i64) -> Vec<Delivery> {
+    let mut out = Vec::new();
+    let take = Take { n_max, bytes_max: 99, lock, consumer: 0, run: None };
+    engine.handle_receive(&take, at(now), &mut out);
+    out
+}
+
+fn roomy() -> Rules {
+    Rules { window_bytes_max: 1 << 20, ..Rules::default() }
+}
+
+fn offsets(deliveries: &[Delivery]) -> Vec<u64> {
+    deliveries.iter().map(|delivery| delivery.place.offset).collect()
+}
+
+fn restarted(engine: &mut Engine, next: u64, now: i64) -> Engine {
+    let deltas: Vec<Bytes> = std::iter::from_fn(|| engine.take_delta(at(now))).collect();
+    let mut again = Engine::new(engine.rules().clone(), 2);
+    again.open_lane(0, 0, next);
+    assert!(again.replay(None, &deltas));
+    again
+}
+
+const HELD: Lock = Lock::Connection(ConnectionId(1));
+
+#[test]
+fn a_repeated_message_leaves_those_before_it_as_they_were() {
+    let rules = Rules { deduplication_ms: Some(10), ..roomy() };
+    for restart in [false, true] {
+        let mut engine = Engine::new(rules.clone(), 1);
+        let ids = [Some(7), None, Some(7), None, Some(7)];
+        let mut firsts = Vec::new();
+        let firsts_of = |_, first: Option<Place>| firsts.push(first.map(|first| first.offset));
+        engine.handle_enqueued((0, 0), ids.map(plain), at(0), firsts_of);
+        assert_eq!(firsts, [None, None, Some(0), None, Some(0)]);
+        engine.set_end(0, 5);
+        assert_eq!((engine.ready(), engine.floor(0)), (3, 0));
+        if restart {
+            let checkpoint = engine.checkpoint(at(0));
+            let mut again = Engine::new(rules.clone(), 2);
+            again.open_lane(0, 0, 5);
+            assert!(again.replay::<Bytes>(Some(&checkpoint), &[]));
+            let records = (0..5).map(|offset| (offset, plain(None).loaded)).collect();
+            again.handle_loaded(Load { lane: 0, from: 0, again: false }, records, 5);
+            engine = again;
+        }
+        let got = take(&mut engine, 9, HELD, 1);
+        assert_eq!(offsets(&got), [0, 1, 3]);
+        assert!(got.iter().all(|delivery| !delivery.redelivered));
+        let settles: Vec<_> = got.iter().map(|it| (it.token, Outcome::Accepted)).collect();
+        engine.handle_settle(&settles, at(1), &mut Vec::new());
+        assert_eq!((engine.ready(), engine.counts().locked), (0, 0));
+        assert!(engine.floor(0) >= 4, "{}", engine.floor(0));
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_kept_and_the_others_go_on() {
+    let mut engine = Engine::new(Rules::default(), 1);
+    engine.open_lane(0, 0, 3);
+    assert!(take(&mut engine, 9, HELD, 0).is_empty());
+    engine.handle_unreadable(Place { lane: 0, offset: 0 });
+    let records = (1..3).map(|offset| (offset, plain(None).loaded)).collect();
+    engine.handle_loaded(Load { lane: 0, from: 0, again: false }, records, 3);
+    let got = take(&mut engine, 9, Lock::None, 0);
+    assert_eq!(offsets(&got), [1, 2]);
+    assert_eq!((engine.counts().unreadable, engine.floor(0)), (1, 0), "nothing is trimmed");
+    let mut again = restarted(&mut engine, 3, 0);
+    assert_eq!(again.ready(), 1, "it is tried again");
+    again.handle_unreadable(Place { lane: 0, offset: 0 });
+    assert_eq!((again.ready(), again.counts().unreadable), (0, 1));
+    assert_eq!(again.handle_purge(at(0)), 1);
+    assert_eq!((again.counts().unreadable, again.floor(0)), (0, 3));
+}
+
+#[test]
+fn a_head_behind_delayed_messages_is_loaded_once() {
+    let rules = Rules { message_ttl_ms: Some(1000), ..Rules::default() };
+    let mut engine = Engine::new(rules, 1);
+    let late = |until| Arrival { deliver_at: Some(at(until)), ..plain(None) };
+    engine.handle_enqueued((0, 0), [late(500), late(10), plain(None)], at(0), |_, _| ());
+    engine.set_end(0, 3);
+    engine.handle_timeout(at(10));
+    let mut loads = 0;
+    while let Some(load) = engine.poll_head() {
+        loads += 1;
+        assert!(loads < 3, "the same is asked for again and again: {load:?}");
+        let records = (load.from..3).map(|offset| (offset, plain(None).loaded)).collect();
+        engine.handle_loaded(load, records, 3);
+        engine.handle_timeout(at(10));
+    }
+    assert_eq!(engine.poll_timeout(), Some(at(500)));
+}
+
+#[test]
+fn a_late_accept_counts_until_the_message_is_delivered_again() {
+    let mut engine = Engine::new(roomy(), 1);
+    engine.handle_enqueued((0, 0), [plain(None), plain(None)], at(0), |_, _| ());
+    engine.set_end(0, 2);
+    let lock = Lock::Timed(Duration::from_millis(10));
+    let got = take(&mut engine, 2, lock, 0);
+    engine.handle_timeout(at(10));
+    let records = vec![(0, plain(None).loaded)];
+    engine.handle_loaded(Load { lane: 0, from: 0, again: true }, records, 1);
+    assert_eq!(offsets(&take(&mut engine, 1, lock, 11)), [0]);
+    let mut lost = Vec::new();
+    let tokens: Vec<_> = got.iter().map(|delivery| delivery.token).collect();
+    engine.handle_accept_late(&tokens, at(12), &mut lost);
+    assert_eq!(lost, [tokens[0]], "somebody else has it");
+    let counts = engine.counts();
+    assert_eq!((counts.ready, counts.locked), (0, 1));
+    let again = restarted(&mut engine, 2, 12);
+    assert_eq!((again.ready(), again.counts().locked), (0, 1));
+}
+
+#[test]
+fn a_deferred_message_comes_when_it_is_asked_for() {
+    let mut engine = Engine::new(roomy(), 1);
+    engine.handle_enqueued((0, 0), [plain(None), plain(None)], at(0), |_, _| ());
+    engine.set_end(0, 2);
+    let got = take(&mut engine, 1, HELD, 0);
+    engine.handle_settle(&[(got[0].token, Outcome::Deferred)], at(0), &mut Vec::new());
+    let place = got[0].place;
+    let looks = engine.look(None, 9);
+    let states: Vec<_> = looks.iter().map(|look| (look.place.offset, look.state)).collect();
+    assert_eq!(states, [(0, MessageState::Deferred), (1, MessageState::Ready)]);
+    let mut out = Vec::new();
+    let lock = Lock::Timed(Duration::from_millis(10));
+    let wish = Take { n_max: 1, bytes_max: 9, lock, consumer: 0, run: None };
+    assert!(engine.handle_recall((place, plain(None).loaded), &wish, at(1), &mut out));
+    assert!(!engine.handle_recall((place, plain(None).loaded), &wish, at(1), &mut out));
+    assert_eq!((out[0].place, out[0].deliveries, out[0].redelivered), (place, 1, true));
+    let again = restarted(&mut engine, 2, 1);
+    let counts = again.counts();
+    assert_eq!((counts.deferred, counts.locked, counts.ready), (0, 1, 1));
+}
+
+#[test]
+fn a_purge_of_everything_leaves_nothing_behind() {
+    let rules = Rules { ordered_groups: true, ..roomy() };
+    for restart in [false, true] {
+        let mut engine = Engine::new(rules.clone(), 1);
+        let of = |group| {
+            let mut arrival = plain(None);
+            arrival.loaded.group = Some(group);
+            arrival
+        };
+        let late = Arrival { deliver_at: Some(at(500)), ..of(9) };
+        let arrivals = [of(1), of(1), of(2), late, of(3), of(4)];
+        engine.handle_enqueued((0, 0), arrivals, at(0), |_, _| ());
+        engine.set_end(0, 6);
+        let got = take(&mut engine, 3, HELD, 0);
+        assert_eq!(offsets(&got), [0, 2, 4]);
+        engine.handle_settle(&[(got[1].token, Outcome::Deferred)], at(0), &mut Vec::new());
+        assert_eq!(engine.handle_purge_all(at(1)), 6);
+        if restart {
+            engine = restarted(&mut engine, 6, 1);
+        }
+        assert_eq!(engine.counts(), Counts::default());
+        assert_eq!(engine.floor(0), 6);
+        assert!(engine.look(None, 9).is_empty());
+        engine.handle_enqueued((0, 6), [of(1)], at(2), |_, _| ());
+        engine.set_end(0, 7);
+        assert_eq!(offsets(&take(&mut engine, 9, HELD, 2)), [6], "its group is free");
+    }
+}
+
+#[test]
+fn a_purge_among_many_delayed_messages_is_quick() {
+    let mut engine = Engine::new(Rules::default(), 1);
+    let late = || Arrival { deliver_at: Some(at(500)), ..plain(None) };
+    for base in (0..200_000).step_by(2) {
+        engine.handle_enqueued((0, base), [late(), plain(None)], at(0), |_, _| ());
+    }
+    engine.set_end(0, 200_000);
+    assert_eq!(engine.handle_purge(at(1)), 100_000);
+    let deltas: Vec<Bytes> = std::iter::from_fn(|| engine.take_delta(at(1))).collect();
+    assert!(deltas.len() > 1 && deltas.iter().all(|delta| delta.len() < 300 << 10));
+    let mut again = Engine::new(Rules::default(), 2);
+    again.open_lane(0, 0, 200_000);
+    assert!(again.replay(None, &deltas));
+    assert_eq!((again.ready(), again.counts().delayed), (0, 100_000));
 }
 
 #[test]
@@ -297,17 +492,17 @@ fn a_repeated_message_is_taken_once() {
         deliver_at: None,
         deduplication: Some(7),
     };
-    engine.handle_enqueued((0, 0), [arrival()], at(0));
-    engine.handle_enqueued((0, 1), [arrival()], at(9));
+    engine.handle_enqueued((0, 0), [arrival()], at(0), |_, _| ());
+    engine.handle_enqueued((0, 1), [arrival()], at(9), |_, _| ());
     engine.set_end(0, 2);
     assert_eq!(engine.ready(), 1);
     let delta = engine.take_delta(at(9)).unwrap();
     let mut again = Engine::new(engine.rules().clone(), 2);
     again.open_lane(0, 0, 2);
     assert!(again.replay(None, &[delta]));
-    again.handle_enqueued((0, 2), [arrival()], at(9));
+    again.handle_enqueued((0, 2), [arrival()], at(9), |_, _| ());
     again.handle_timeout(at(10));
-    again.handle_enqueued((0, 3), [arrival()], at(10));
+    again.handle_enqueued((0, 3), [arrival()], at(10), |_, _| ());
     again.set_end(0, 4);
     assert_eq!(again.ready(), 2, "the first, and the one after its time");
 }

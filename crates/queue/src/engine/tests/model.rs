@@ -2,7 +2,10 @@
 
 use super::{LANES, at};
 use crate::{Loaded, Lock, LockToken, Outcome, Place, Rules};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tramline_types::Message;
 
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +19,7 @@ pub(super) struct Sent {
 enum State {
     Ready,
     Delayed(i64),
-    Held { sequence: u64, connection: u64, until: Option<i64> },
+    Held { sequence: u64, connection: u64, until: Option<i64>, run: Option<u64> },
     Deferred,
     Transferring,
     Done,
@@ -37,14 +40,15 @@ pub(super) struct Model {
     rules: Rules,
     lanes: BTreeMap<u16, Vec<Kept>>,
     ends: BTreeMap<u16, u64>,
-    heads: BTreeMap<(u16, u64), u64>,
+    /// Of each group those that went out and are not done.
+    known: BTreeMap<(u16, u64), BTreeSet<u64>>,
 }
 
 impl Model {
     pub(super) fn new(rules: Rules) -> Self {
         let lanes = LANES.iter().map(|level| (*level, Vec::new())).collect();
         let ends = LANES.iter().map(|level| (*level, 0)).collect();
-        Self { rules, lanes, ends, heads: BTreeMap::new() }
+        Self { rules, lanes, ends, known: BTreeMap::new() }
     }
 
     pub(super) fn end(&self, level: u16) -> u64 {
@@ -90,8 +94,8 @@ impl Model {
         let kept = &mut self.lanes.get_mut(&level).unwrap()[at];
         kept.state = State::Done;
         let key = (level, kept.group);
-        if self.heads.get(&key) == Some(&(at as u64)) {
-            self.heads.remove(&key);
+        if let Some(known) = self.known.get_mut(&key) {
+            known.remove(&(at as u64));
         }
     }
 
@@ -154,7 +158,7 @@ impl Model {
     pub(super) fn receive(
         &mut self,
         n: usize,
-        lock: Lock,
+        (lock, run): (Lock, Option<u64>),
         now: i64,
         tokens: &[LockToken],
     ) -> Vec<(Place, u32, bool)> {
@@ -174,11 +178,15 @@ impl Model {
                     self.dead(level, index);
                     continue;
                 }
+                if self.rules.deliveries_max.is_some_and(|max| kept.count >= max) {
+                    self.dead(level, index);
+                    continue;
+                }
                 if self.rules.ordered_groups {
-                    if self.heads.get(&key).is_some_and(|head| *head != offset) {
+                    if !self.is_free(key, offset, run) {
                         continue;
                     }
-                    self.heads.insert(key, offset);
+                    self.known.entry(key).or_default().insert(offset);
                 }
                 got.push((Place { lane: level, offset }, kept.count, kept.delivered));
                 if lock == Lock::None {
@@ -194,10 +202,21 @@ impl Model {
                 let kept = &mut self.lanes.get_mut(&level).unwrap()[index];
                 kept.count += 1;
                 kept.delivered = true;
-                kept.state = State::Held { sequence, connection, until };
+                kept.state = State::Held { sequence, connection, until, run };
             }
         }
         got
+    }
+
+    /// Whether no other receive has messages of the group, and none that was out goes before.
+    fn is_free(&self, key: (u16, u64), offset: u64, run: Option<u64>) -> bool {
+        let Some(known) = self.known.get(&key) else { return true };
+        known.iter().all(|known| {
+            match &self.lanes[&key.0][usize::try_from(*known).unwrap()].state {
+                State::Held { run: of, .. } => run.is_some() && *of == run,
+                _ => *known >= offset,
+            }
+        })
     }
 
     fn held(&self, token: LockToken) -> Option<usize> {

@@ -1,0 +1,494 @@
+//! What becomes of the messages of one call.
+//!
+//! Messages that go to the same queues become one record batch, stored once. A message joins the
+//! open batch of its queues only if no batch opened later shares a queue with it: in each queue,
+//! messages have the order of the call.
+
+use super::{
+    Enqueue, EnqueueError, Placed, Queue, Settle,
+    context::Context,
+    future::Outstanding,
+    locked::{Afters, Locked, Several, finish_steps},
+    message::{deduplication_hash, loaded, stamp},
+};
+use crate::Error;
+use bytes::Bytes;
+use smallvec::SmallVec;
+use std::sync::Arc;
+use tramline_catalog::Overflow;
+use tramline_log::{Around, Bases, Partition, Together, append_together};
+use tramline_queue::{Arrival, Engine, Loaded, Place};
+use tramline_record::{BatchBuilder, Compression};
+use tramline_store::{Commit, Completion, Op, Reservation};
+use tramline_types::{Timestamp, limits};
+
+/// Messages sorted by where they go.
+pub(super) struct Plan<'a> {
+    context: &'a Context,
+    now: Timestamp,
+    batches: Vec<Open>,
+    transient: Vec<Arriving>,
+    bytes: usize,
+    persistent: bool,
+    results: Vec<Result<(), EnqueueError>>,
+    /// What goes to a dead-letter target because its queue is at its bound.
+    refused: Vec<(Arc<Queue>, Loaded)>,
+    /// What bounded queues are to get: messages and bytes.
+    planned: SmallVec<[(u64, u64, u64); 2]>,
+    noting: Noting,
+}
+
+/// The places of messages, where they are wanted.
+#[derive(Default)]
+struct Noting {
+    /// Whose, in order.
+    wanted: Vec<usize>,
+    placed: Vec<Placed>,
+}
+
+impl Noting {
+    fn take(&mut self, item: usize, place: Place, first: Option<Place>) {
+        if !self.wanted.is_empty() && self.wanted.binary_search(&item).is_ok() {
+            self.placed.push(Placed { item, place, first });
+        }
+    }
+}
+
+/// What a commit does beside appending: all of it, or the commit does not happen.
+#[derive(Default)]
+pub(super) struct Beside<'a> {
+    /// Deliveries to settle, which must be held.
+    pub(super) settles: &'a [(Arc<Queue>, Vec<Settle>)],
+    /// Dead messages that move away, or are given up.
+    pub(super) transferred: Option<(&'a Arc<Queue>, &'a [Place])>,
+    /// What else is to be committed.
+    pub(super) op: Option<Op>,
+}
+
+impl Beside<'_> {
+    fn queues(&self) -> impl Iterator<Item = Arc<Queue>> {
+        let settled = self.settles.iter().map(|(queue, _)| Arc::clone(queue));
+        settled.chain(self.transferred.map(|(queue, _)| Arc::clone(queue)))
+    }
+
+    fn is_possible(&self, locked: &mut Locked<'_>, now: Timestamp) -> bool {
+        self.settles.iter().all(|(queue, of_queue)| {
+            let engine = locked.state(queue).engine.as_deref();
+            of_queue.iter().all(|(token, _)| engine.is_some_and(|it| it.holds(*token, now)))
+        })
+    }
+
+    fn step(&self, locked: &mut Locked<'_>, now: Timestamp) {
+        let mut lost = Vec::new();
+        for (queue, of_queue) in self.settles {
+            locked.state(queue).engine(queue).handle_settle(of_queue, now, &mut lost);
+        }
+        debug_assert!(lost.is_empty(), "they were held under the same locks");
+        if let Some((queue, places)) = self.transferred
+            && let Some(engine) = &mut locked.state(queue).engine
+        {
+            engine.handle_transferred(places);
+        }
+    }
+}
+
+/// What a transient queue is to get.
+struct Arriving {
+    queue: Arc<Queue>,
+    level: u16,
+    arrivals: Vec<Arrival>,
+    items: Vec<usize>,
+}
+
+/// A batch that still grows.
+struct Open {
+    lanes: SmallVec<[TargetLane; 1]>,
+    builder: BatchBuilder,
+    arrivals: Vec<Arrival>,
+    items: Vec<usize>,
+}
+
+/// One queue's log that gets a batch.
+struct TargetLane {
+    queue: Arc<Queue>,
+    level: u16,
+    partition: Arc<Partition>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(context: &'a Context, n: usize) -> Self {
+        Self {
+            context,
+            now: context.now(),
+            batches: Vec::new(),
+            transient: Vec::new(),
+            bytes: 0,
+            persistent: false,
+            results: vec![Ok(()); n],
+            refused: Vec::new(),
+            planned: SmallVec::new(),
+            noting: Noting::default(),
+        }
+    }
+
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    pub(super) fn results(&self) -> &[Result<(), EnqueueError>] {
+        &self.results
+    }
+
+    pub(super) fn into_results(self) -> (Vec<Result<(), EnqueueError>>, Vec<Placed>) {
+        (self.results, self.noting.placed)
+    }
+
+    pub(super) fn take_refused(&mut self) -> Vec<(Arc<Queue>, Loaded)> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Takes a message.
+    pub(super) fn add(&mut self, index: usize, item: Enqueue) {
+        let Enqueue { targets, mut message, options } = item;
+        let bytes = message.value.as_ref().map_or(0, Bytes::len);
+        if bytes > limits::QUEUE_MESSAGE_BYTES_MAX {
+            let limit = limits::QUEUE_MESSAGE_BYTES_MAX;
+            self.results[index] = Err(EnqueueError::TooLarge { bytes, limit });
+            return;
+        }
+        stamp(&mut message, &options, self.now);
+        let arrival = Arrival {
+            loaded: loaded(Arc::new(message), self.now),
+            deliver_at: options.deliver_at.map(|at| self.context.steady(at)),
+            deduplication: options.deduplication_id.as_deref().map(deduplication_hash),
+        };
+        if options.tell_place {
+            self.noting.wanted.push(index);
+        }
+        let mut durable: SmallVec<[(Arc<Queue>, u16); 1]> = SmallVec::new();
+        for queue in targets {
+            let level = u16::from(options.priority.min(queue.settings.priority_max));
+            if let Err(error) = self.check_room(&queue, bytes) {
+                self.results[index] = Err(error);
+                if queue.settings.overflow == Overflow::RejectPublishDeadLetter {
+                    self.refused.push((queue, arrival.loaded.clone()));
+                }
+            } else if queue.is_transient() {
+                self.arrive(queue, level, (index, &arrival));
+            } else {
+                durable.push((queue, level));
+            }
+        }
+        if !durable.is_empty() {
+            self.persistent |= options.persistent;
+            self.join(index, &durable, arrival);
+        }
+    }
+
+    /// Whether a queue has room for a message beside what it is to get already.
+    fn check_room(&mut self, queue: &Queue, bytes: usize) -> Result<(), EnqueueError> {
+        if !queue.is_bounded() {
+            return Ok(());
+        }
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let known = self.planned.iter().position(|(id, ..)| *id == queue.id);
+        let at = known.unwrap_or_else(|| {
+            self.planned.push((queue.id, 0, 0));
+            self.planned.len() - 1
+        });
+        let (_, n, planned) = &mut self.planned[at];
+        queue.check_room(*n + 1, planned.saturating_add(bytes))?;
+        *n += 1;
+        *planned = planned.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// Whether every target has room for a message.
+    pub(super) fn has_room(&self, item: &Enqueue) -> bool {
+        let bytes = item.message.value.as_ref().map_or(0, Bytes::len);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        item.targets.iter().filter(|queue| queue.is_bounded()).all(|queue| {
+            let planned = self.planned.iter().find(|(id, ..)| *id == queue.id);
+            let (n, planned) = planned.map_or((0, 0), |(_, n, bytes)| (*n, *bytes));
+            queue.check_room(n + 1, planned.saturating_add(bytes)).is_ok()
+        })
+    }
+
+    fn arrive(&mut self, queue: Arc<Queue>, level: u16, (item, arrival): (usize, &Arrival)) {
+        let is_same =
+            |arriving: &&mut Arriving| arriving.queue.id == queue.id && arriving.level == level;
+        match self.transient.iter_mut().find(is_same) {
+            Some(arriving) => {
+                arriving.arrivals.push(arrival.clone());
+                arriving.items.push(item);
+            }
+            None => {
+                let (arrivals, items) = (vec![arrival.clone()], vec![item]);
+                self.transient.push(Arriving { queue, level, arrivals, items });
+            }
+        }
+    }
+
+    /// Hands the transient queues what they get.
+    pub(super) fn deliver_transient(&mut self) {
+        for Arriving { queue, level, arrivals, items } in self.transient.drain(..) {
+            let mut items = items.into_iter();
+            queue.arrive((level, arrivals), self.now, |place, first| {
+                if let Some(item) = items.next() {
+                    self.noting.take(item, place, first);
+                }
+            });
+        }
+    }
+
+    fn join(&mut self, index: usize, targets: &[(Arc<Queue>, u16)], arrival: Arrival) {
+        let mut at = None;
+        for (place, open) in self.batches.iter().enumerate().rev() {
+            if open.is_for(targets) {
+                at = Some(place);
+                break;
+            }
+            if open.shares(targets) {
+                break;
+            }
+        }
+        let at = match at {
+            Some(at) => at,
+            None => match Open::new(targets) {
+                Ok(open) => {
+                    self.batches.push(open);
+                    self.batches.len() - 1
+                }
+                Err(error) => {
+                    self.results[index] = Err(error);
+                    return;
+                }
+            },
+        };
+        let open = &mut self.batches[at];
+        let before = open.builder.bytes_len();
+        open.builder.push(&arrival.loaded.message, self.now);
+        self.bytes += open.builder.bytes_len() - if open.items.is_empty() { 0 } else { before };
+        // What the engine may have to say about it.
+        self.bytes += 64 * targets.len();
+        open.arrivals.push(arrival);
+        open.items.push(index);
+    }
+
+    pub(super) fn n_ops(&self) -> usize {
+        self.batches.iter().map(|open| 1 + 2 * open.lanes.len()).sum()
+    }
+
+    pub(super) fn refuse(&mut self, error: &EnqueueError) {
+        self.deliver_transient();
+        for open in self.batches.drain(..) {
+            for index in open.items {
+                self.results[index] = Err(error.clone());
+            }
+        }
+        self.bytes = 0;
+    }
+
+    /// Appends everything as one commit.
+    pub(super) fn commit(&mut self, reservation: Reservation, outstanding: &Arc<Outstanding>) {
+        self.bytes = 0;
+        self.deliver_transient();
+        if self.batches.is_empty() {
+            return;
+        }
+        let waiter = self.persistent.then(|| Arc::clone(outstanding));
+        if let Some(waiter) = &waiter {
+            waiter.add();
+        }
+        let done = move || {
+            if let Some(waiter) = waiter {
+                waiter.done();
+            }
+        };
+        if let Err(error) = self.submit(reservation, Beside::default(), Box::new(done)) {
+            if self.persistent {
+                outstanding.done();
+            }
+            self.refuse(&error);
+        }
+        self.batches.clear();
+        self.planned.clear();
+    }
+
+    /// Appends everything and does what is to be done beside, as one commit; `false` when that
+    /// is not possible: nothing happened.
+    pub(super) fn submit(
+        &mut self,
+        reservation: Reservation,
+        mut beside: Beside<'_>,
+        done: Completion,
+    ) -> Result<bool, EnqueueError> {
+        let appends = self.close_batches()?;
+        let op = beside.op.take();
+        let of_batches = self.batches.iter().flat_map(|open| &open.lanes);
+        let queues: Several =
+            of_batches.map(|lane| Arc::clone(&lane.queue)).chain(beside.queues()).collect();
+        let (context, mut afters) = (self.context, Afters::new());
+        let lock = || {
+            let mut locked = queues.lock();
+            beside.is_possible(&mut locked, context.now()).then_some(locked)
+        };
+        let (batches, noting) = (&mut self.batches, &mut self.noting);
+        let step = |locked: &mut Locked<'_>, bases: &[Bases]| {
+            let now = context.now();
+            for (open, bases) in batches.iter_mut().zip(bases) {
+                open.step(locked, bases, now, noting);
+            }
+            beside.step(locked, now);
+            let mut ops = locked.finish(now, &mut afters);
+            ops.extend(op);
+            ops
+        };
+        let submitted = if appends.is_empty() {
+            lock().is_some_and(|mut locked| {
+                let ops: SmallVec<[Op; 1]> = step(&mut locked, &[]).into_iter().collect();
+                if ops.is_empty() {
+                    done();
+                } else {
+                    context.store.submit(Commit { ops, on_durable: done }, reservation);
+                }
+                true
+            })
+        } else {
+            let around = Around { lock, step };
+            append_together(&appends, self.now, reservation, around, done).map_err(refusal)?
+        };
+        finish_steps(afters);
+        Ok(submitted)
+    }
+
+    fn close_batches(&mut self) -> Result<Vec<Together>, EnqueueError> {
+        let close = |open: &mut Open| {
+            let builder = std::mem::replace(&mut open.builder, new_builder());
+            let batch = builder.build().map_err(|e| EnqueueError::Storage(e.to_string()))?;
+            let partitions = open.lanes.iter().map(|lane| Arc::clone(&lane.partition)).collect();
+            Ok(Together { partitions, batch })
+        };
+        self.batches.iter_mut().map(close).collect()
+    }
+}
+
+fn refusal(error: tramline_log::Error) -> EnqueueError {
+    match error {
+        tramline_log::Error::Deleted => EnqueueError::Deleted,
+        error => EnqueueError::from(Error::from(error)),
+    }
+}
+
+impl Open {
+    fn new(targets: &[(Arc<Queue>, u16)]) -> Result<Self, EnqueueError> {
+        let lane = |(queue, level): &(Arc<Queue>, u16)| {
+            let partition = queue.lane_log(*level)?;
+            Ok(TargetLane { queue: Arc::clone(queue), level: *level, partition })
+        };
+        let lanes = targets.iter().map(lane).collect::<Result<_, EnqueueError>>()?;
+        Ok(Self { lanes, builder: new_builder(), arrivals: Vec::new(), items: Vec::new() })
+    }
+
+    fn is_for(&self, targets: &[(Arc<Queue>, u16)]) -> bool {
+        self.lanes.len() == targets.len()
+            && self
+                .lanes
+                .iter()
+                .zip(targets)
+                .all(|(lane, (queue, level))| lane.queue.id == queue.id && lane.level == *level)
+    }
+
+    fn shares(&self, targets: &[(Arc<Queue>, u16)]) -> bool {
+        targets.iter().any(|(queue, _)| self.lanes.iter().any(|lane| lane.queue.id == queue.id))
+    }
+
+    /// Tells the queues what they got.
+    fn step(
+        &mut self,
+        locked: &mut Locked<'_>,
+        bases: &Bases,
+        now: Timestamp,
+        noting: &mut Noting,
+    ) {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let last = self.lanes.len().saturating_sub(1);
+        for (index, (lane, base)) in self.lanes.iter().zip(bases).enumerate() {
+            let of_lane =
+                if index == last { std::mem::take(&mut arrivals) } else { arrivals.clone() };
+            let queue = &lane.queue;
+            let of_lane = of_lane.into_iter().map(|arrival| queue.delayed(arrival, now));
+            let engine = locked.state(queue).engine(queue);
+            let at = (lane.level, base.get());
+            let mut items = self.items.iter().copied();
+            engine.handle_enqueued(at, of_lane, now, |place, first| {
+                if let Some(item) = items.next() {
+                    noting.take(item, place, first);
+                }
+            });
+        }
+    }
+}
+
+fn new_builder() -> BatchBuilder {
+    BatchBuilder::new(Compression::None)
+}
+
+impl Queue {
+    fn lane_log(&self, level: u16) -> Result<Arc<Partition>, EnqueueError> {
+        let mut state = self.state.lock();
+        if self.is_gone() {
+            return Err(EnqueueError::Deleted);
+        }
+        state.lane_log(self, level)
+    }
+
+    /// Whether publishes are refused at a bound.
+    fn is_bounded(&self) -> bool {
+        self.settings.overflow != Overflow::DropHead
+            && (self.settings.length_max.is_some() || self.settings.bytes_max.is_some())
+    }
+
+    /// Whether so many more messages and bytes are within the bounds.
+    fn check_room(&self, n: u64, bytes: u64) -> Result<(), EnqueueError> {
+        let mut state = self.state.lock();
+        state.sync_ends();
+        let engine: &Engine = state.engine(self);
+        if engine.has_room(n, bytes) { Ok(()) } else { Err(EnqueueError::Overflow) }
+    }
+
+    /// A message as it arrives here: later, where the queue delays all.
+    fn delayed(&self, mut arrival: Arrival, now: Timestamp) -> Arrival {
+        if self.settings.delay_ms > 0 {
+            let delay = i64::try_from(self.settings.delay_ms).unwrap_or(i64::MAX);
+            let at = Timestamp::from_millis(now.as_millis().saturating_add(delay));
+            arrival.deliver_at = arrival.deliver_at.max(Some(at));
+        }
+        arrival
+    }
+
+    /// Messages for a transient queue.
+    fn arrive(
+        self: &Arc<Self>,
+        (level, arrivals): (u16, Vec<Arrival>),
+        now: Timestamp,
+        placed: impl FnMut(Place, Option<Place>),
+    ) {
+        let arrivals = arrivals.into_iter().map(|arrival| self.delayed(arrival, now));
+        let mut state = self.state.lock();
+        if self.is_gone() {
+            return;
+        }
+        let engine = state.engine(self);
+        engine.handle_enqueued((level, 0), arrivals, now, placed);
+        let ready = engine.ready();
+        let after = self.after_step(&mut state);
+        drop(state);
+        self.finish_step(after);
+        self.wake(ready);
+    }
+}

@@ -1,0 +1,297 @@
+//! Moving dead-lettered messages back: to the queue where each died last, or to a named one.
+//!
+//! Each message leaves its queue and arrives at the other in one commit: it is in exactly one of
+//! both. A redrive lives in memory: a restart ends it, and what it has not moved is where it was.
+
+use super::{Enqueue, EnqueueOptions, Queue, Receive, Unit, death};
+use crate::{Broker, Error, QueueError};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use smallvec::smallvec;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::sync::Notify;
+use tramline_queue::{Delivery, Lock, LockToken, Outcome};
+use tramline_types::{ConnectionId, Message, QueueName, Timestamp};
+
+/// Messages of one commit.
+const MESSAGES_MAX: u64 = 100;
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Redrives of one queue that are remembered.
+const KEPT_MAX: usize = 10;
+/// Holds what is about to be moved; no connection has this number.
+const HOLDER: ConnectionId = ConnectionId(u64::MAX);
+
+/// What to move where, and how fast.
+#[derive(Clone, Debug, Default)]
+pub struct Redrive {
+    /// The queue that gets the messages; `None`: the one where each died last.
+    pub to: Option<QueueName>,
+    /// Messages per second at most.
+    pub per_second: Option<u32>,
+}
+
+/// How far a redrive is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedriveState {
+    /// It moves messages.
+    Running,
+    /// Everything was looked at that was ready when it began.
+    Completed,
+    /// It ends after the messages that it has in hand.
+    Cancelling,
+    /// It was ended.
+    Cancelled,
+    /// It could not go on, for this reason.
+    Failed(String),
+}
+
+/// A redrive, as it is now.
+#[derive(Clone, Debug)]
+pub struct RedriveStatus {
+    /// Its number, above those of earlier ones of this start.
+    pub id: u64,
+    /// How far it is.
+    pub state: RedriveState,
+    /// Where the messages go, if not to where they died.
+    pub to: Option<QueueName>,
+    /// Messages per second at most.
+    pub per_second: Option<u32>,
+    /// The messages that were ready when it began.
+    pub total: u64,
+    /// Those that have moved.
+    pub moved: u64,
+    /// Those that stay, because where they died is not known or does not exist.
+    pub left_behind: u64,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+impl RedriveStatus {
+    fn is_active(&self) -> bool {
+        matches!(self.state, RedriveState::Running | RedriveState::Cancelling)
+    }
+}
+
+/// A redrive and its end.
+pub(super) struct Task {
+    status: Mutex<RedriveStatus>,
+    cancelled: Notify,
+}
+
+/// The last redrives of one queue, the newest first.
+pub(super) type Redrives = Mutex<VecDeque<Arc<Task>>>;
+
+impl Task {
+    fn is_cancelled(&self) -> bool {
+        self.status.lock().state == RedriveState::Cancelling
+    }
+}
+
+impl Broker {
+    /// Begins to move what is ready in a queue.
+    ///
+    /// # Errors
+    /// [`QueueError::InUse`] while another one runs, [`QueueError::UnknownQueue`],
+    /// [`QueueError::InvalidSetting`] where the queue would move into itself.
+    pub fn start_redrive(
+        &self,
+        queue: &Arc<Queue>,
+        redrive: Redrive,
+    ) -> Result<RedriveStatus, Error> {
+        if queue.is_gone() {
+            return Err(QueueError::UnknownQueue(queue.name.to_string()).into());
+        }
+        if let Some(to) = &redrive.to {
+            self.queue(to)?;
+            if *to == queue.name {
+                let (setting, detail) = ("to", "is the queue itself".to_owned());
+                return Err(QueueError::InvalidSetting { setting, detail }.into());
+            }
+        }
+        let context = &self.queues_map().context;
+        let total = queue.counts().ready;
+        let mut redrives = queue.redrives.lock();
+        if redrives.iter().any(|task| task.status.lock().is_active()) {
+            return Err(QueueError::InUse(queue.name.to_string()).into());
+        }
+        let status = RedriveStatus {
+            id: context.next_run(),
+            state: RedriveState::Running,
+            to: redrive.to,
+            per_second: redrive.per_second.filter(|rate| *rate > 0),
+            total,
+            moved: 0,
+            left_behind: 0,
+            started: context.clock.now(),
+        };
+        let task = Arc::new(Task { status: Mutex::new(status.clone()), cancelled: Notify::new() });
+        redrives.push_front(Arc::clone(&task));
+        redrives.truncate(KEPT_MAX);
+        drop(redrives);
+        let (broker, queue) = (self.clone(), Arc::clone(queue));
+        context.runtime.spawn(async move { broker.run_redrive(&queue, &task).await });
+        Ok(status)
+    }
+
+    /// The last redrives of a queue since the start, the newest first.
+    pub fn redrives(&self, queue: &Queue) -> Vec<RedriveStatus> {
+        queue.redrives.lock().iter().map(|task| task.status.lock().clone()).collect()
+    }
+
+    /// Ends a redrive; what it has in hand goes first. `None` when there is none of this number
+    /// that runs.
+    pub fn cancel_redrive(&self, queue: &Queue, id: u64) -> Option<RedriveStatus> {
+        let redrives = queue.redrives.lock();
+        let task = redrives.iter().find(|task| task.status.lock().id == id)?;
+        let mut status = task.status.lock();
+        if !status.is_active() {
+            return None;
+        }
+        status.state = RedriveState::Cancelling;
+        task.cancelled.notify_one();
+        Some(status.clone())
+    }
+
+    async fn run_redrive(&self, queue: &Arc<Queue>, task: &Task) {
+        let mut left = Vec::new();
+        let result = self.redrive(queue, task, &mut left).await;
+        let release = Outcome::Released { count: false, delay_ms: None };
+        let left: Vec<_> = left.into_iter().map(|token| (token, release.clone())).collect();
+        drop(queue.settle(&left));
+        let mut status = task.status.lock();
+        status.state = match result {
+            Ok(()) if status.state == RedriveState::Cancelling => RedriveState::Cancelled,
+            Ok(()) => RedriveState::Completed,
+            Err(error) => RedriveState::Failed(error.to_string()),
+        };
+        let RedriveStatus { state, moved, left_behind, .. } = &*status;
+        tracing::info!(queue = %queue.name, ?state, moved, left_behind, "redrive over");
+    }
+
+    /// Moves what there is. What stays is in `left`, locked.
+    async fn redrive(
+        &self,
+        queue: &Arc<Queue>,
+        task: &Task,
+        left: &mut Vec<LockToken>,
+    ) -> Result<(), Error> {
+        let clock = self.clock();
+        let RedriveStatus { total, per_second, .. } = task.status.lock().clone();
+        let pace =
+            per_second.map_or(MESSAGES_MAX, |rate| u64::from(rate / 10).clamp(1, MESSAGES_MAX));
+        let mut seen = 0;
+        while seen < total && !task.is_cancelled() {
+            let begun = clock.monotonic();
+            let n_max = usize::try_from(pace.min(total - seen)).unwrap_or(usize::MAX);
+            let (lock, wait) = (Lock::Connection(HOLDER), Duration::ZERO);
+            let connection = queue.settings().owner;
+            let receive = Receive { n_max, bytes_max: BYTES_MAX, lock, wait, connection };
+            let deliveries = queue.receive(receive).await?;
+            if deliveries.is_empty() {
+                break;
+            }
+            let n = u64::try_from(deliveries.len()).unwrap_or(u64::MAX);
+            seen += n;
+            self.move_back(queue, task, deliveries, left).await?;
+            if let Some(rate) = per_second {
+                let due = begun.plus(Duration::from_secs(n) / rate);
+                tokio::select! {
+                    () = clock.sleep_until(Some(due)) => {}
+                    () = task.cancelled.notified() => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn move_back(
+        &self,
+        queue: &Arc<Queue>,
+        task: &Task,
+        deliveries: Vec<Delivery>,
+        left: &mut Vec<LockToken>,
+    ) -> Result<(), Error> {
+        let to = task.status.lock().to.clone();
+        let mut moving = Vec::new();
+        for delivery in deliveries {
+            match self.destination(queue, &delivery.message, to.as_ref()) {
+                Some(target) => moving.push((delivery, target)),
+                None => {
+                    task.status.lock().left_behind += 1;
+                    left.push(delivery.token);
+                }
+            }
+        }
+        let before = left.len();
+        left.extend(moving.iter().map(|(delivery, _)| delivery.token));
+        match self.commit_moves(queue, &moving).await {
+            Ok(()) => {
+                left.truncate(before);
+                task.status.lock().moved += u64::try_from(moving.len()).unwrap_or(u64::MAX);
+                Ok(())
+            }
+            // Some were purged meanwhile: each for itself.
+            Err(Error::Queue(QueueError::LockLost)) => {
+                left.truncate(before);
+                for one in moving.chunks(1) {
+                    match self.commit_moves(queue, one).await {
+                        Ok(()) => task.status.lock().moved += 1,
+                        Err(Error::Queue(QueueError::LockLost)) => {}
+                        Err(error) => {
+                            left.extend(moving.iter().map(|(delivery, _)| delivery.token));
+                            return Err(error);
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One commit; durable on return.
+    async fn commit_moves(
+        &self,
+        queue: &Arc<Queue>,
+        moving: &[(Delivery, Arc<Queue>)],
+    ) -> Result<(), Error> {
+        if moving.is_empty() {
+            return Ok(());
+        }
+        let publishes = moving.iter().map(|(delivery, target)| Enqueue {
+            targets: smallvec![Arc::clone(target)],
+            message: revived(&delivery.message),
+            options: EnqueueOptions {
+                persistent: true,
+                priority: death::priority(&delivery.message),
+                ..EnqueueOptions::default()
+            },
+        });
+        let settles = moving.iter().map(|(delivery, _)| (delivery.token, Outcome::Accepted));
+        let settles = vec![(Arc::clone(queue), settles.collect())];
+        let unit = Unit { publishes: publishes.collect(), settles, result: None };
+        self.commit_unit(unit).await?.await;
+        Ok(())
+    }
+
+    fn destination(
+        &self,
+        queue: &Queue,
+        message: &Message,
+        to: Option<&QueueName>,
+    ) -> Option<Arc<Queue>> {
+        let died = || QueueName::parse(&death::read(message).first()?.queue).ok();
+        let name = to.cloned().or_else(died)?;
+        self.queue(&name).ok().filter(|target| target.id != queue.id)
+    }
+}
+
+/// The message as it was where it died: with its own key again.
+fn revived(message: &Message) -> Message {
+    let deaths = death::read(message);
+    let Some(key) = deaths.first().and_then(|death| death.routing_keys.first()) else {
+        return message.clone();
+    };
+    let key = (!key.is_empty()).then(|| Bytes::from(key.clone()));
+    Message { key, ..message.clone() }
+}

@@ -1,0 +1,154 @@
+//! Looking at messages, and moving them back.
+
+use super::*;
+use tramline_broker::{
+    Error, MessageState, Peek, QueueError, Redrive, RedriveState, RedriveStatus,
+};
+use tramline_types::ExchangeName;
+
+const PAGE: Peek = Peek { from: None, n_max: 3, bytes_max: 1 << 20 };
+
+async fn declare(node: &Node, text: &str, settings: QueueSettings) -> Arc<Queue> {
+    node.broker.declare_queue(&name(text), settings).await.unwrap().0
+}
+
+fn to_dead() -> QueueSettings {
+    QueueSettings {
+        dead_letter_exchange: ExchangeName::parse("").ok(),
+        dead_letter_routing_key: Some("dead".to_owned()),
+        ..QueueSettings::default()
+    }
+}
+
+async fn die(queue: &Arc<Queue>, n: usize) {
+    let rejected = Outcome::Rejected { dead_letter: true, reason: None };
+    let got = get(queue, n, HELD).await;
+    assert_eq!(got.len(), n);
+    queue.settle(&all(&got, &rejected)).await;
+    eventually(|| queue.counts().transferring == 0).await;
+}
+
+async fn over(node: &Node, queue: &Arc<Queue>) -> RedriveStatus {
+    loop {
+        let status = node.broker.redrives(queue).remove(0);
+        if !matches!(status.state, RedriveState::Running | RedriveState::Cancelling) {
+            return status;
+        }
+        node.clock.advance(Duration::from_millis(10));
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn every_message_that_is_not_done_can_be_looked_at() {
+    let node = Node::start().await;
+    for settings in [QueueSettings::default(), transient()] {
+        let queue = queue(&node, settings).await;
+        put(&node, &queue, &["a", "b", "c", "d"]).await;
+        let late =
+            EnqueueOptions { deliver_at: Some(node.now().plus_millis(1000)), ..persistent() };
+        put_with(&node, &queue, &["e"], late).await;
+        let got = get(&queue, 3, HELD).await;
+        queue.settle(&[(got[0].token, Outcome::Accepted), (got[1].token, Outcome::Deferred)]).await;
+        let first = queue.peek(PAGE).await.unwrap();
+        let second = queue.peek(Peek { from: first.next, ..PAGE }).await.unwrap();
+        assert_eq!(second.next, None);
+        let seen: Vec<_> = first
+            .messages
+            .iter()
+            .chain(&second.messages)
+            .map(|it| (it.message.as_ref().unwrap().value.clone().unwrap(), it.look.state))
+            .collect();
+        let wanted = [
+            ("b", MessageState::Deferred),
+            ("c", MessageState::Locked),
+            ("d", MessageState::Ready),
+            ("e", MessageState::Delayed),
+        ];
+        assert_eq!(seen, wanted.map(|(text, state)| (text.into(), state)));
+        assert!(second.messages[0].look.until.is_some());
+        let counts = queue.counts();
+        assert_eq!((counts.ready, counts.locked, counts.deferred), (1, 1, 1), "nothing changed");
+        let places: Vec<_> = first.messages.iter().map(|it| it.look.place).collect();
+        let recalled = queue.recall(&places, HELD).await.unwrap();
+        assert_eq!(texts(&recalled), ["b"], "the others are not deferred");
+        assert!(queue.settle(&all(&recalled, &Outcome::Accepted)).await.is_empty());
+        node.broker.delete_queue(&queue, Default::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn dead_messages_go_back_to_where_they_died() {
+    let node = Node::start().await;
+    let (one, two) =
+        (declare(&node, "one", to_dead()).await, declare(&node, "two", to_dead()).await);
+    let dead = declare(&node, "dead", QueueSettings::default()).await;
+    put(&node, &one, &["a", "b"]).await;
+    put(&node, &two, &["c"]).await;
+    put(&node, &dead, &["never died"]).await;
+    die(&one, 2).await;
+    die(&two, 1).await;
+    let status = node.broker.start_redrive(&dead, Redrive::default()).unwrap();
+    assert_eq!((status.total, status.state), (4, RedriveState::Running));
+    let status = over(&node, &dead).await;
+    assert_eq!(status.state, RedriveState::Completed);
+    assert_eq!((status.moved, status.left_behind), (3, 1));
+    let back = get(&one, 9, HELD).await;
+    assert_eq!(texts(&back), ["a", "b"]);
+    assert_eq!((back[0].message.key.clone(), back[0].deliveries), (None, 0));
+    assert_eq!(texts(&get(&two, 9, HELD).await), ["c"]);
+    let left = get(&dead, 9, HELD).await;
+    assert_eq!(texts(&left), ["never died"]);
+    assert_eq!(left[0].deliveries, 0, "it was not delivered to anybody");
+}
+
+#[tokio::test]
+async fn a_redrive_keeps_its_pace_and_can_be_ended() {
+    let node = Node::start().await;
+    let dead = declare(&node, "dead", QueueSettings::default()).await;
+    let to = declare(&node, "to", QueueSettings::default()).await;
+    let values: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+    put(&node, &dead, &values.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let redrive = Redrive { to: Some(name("to")), per_second: Some(10) };
+    let id = node.broker.start_redrive(&dead, redrive.clone()).unwrap().id;
+    let again = node.broker.start_redrive(&dead, redrive.clone());
+    assert!(matches!(again, Err(Error::Queue(QueueError::InUse(_)))));
+    let itself = Redrive { to: Some(name("dead")), ..redrive };
+    assert!(node.broker.start_redrive(&dead, itself).is_err());
+    for second in 1..=3_u64 {
+        let at_most = second * 10;
+        eventually(|| {
+            node.clock.advance(Duration::from_millis(1));
+            to.counts().ready >= at_most - 5
+        })
+        .await;
+        assert!(to.counts().ready <= at_most + 5);
+    }
+    assert_eq!(node.broker.cancel_redrive(&dead, id + 99).map(|it| it.id), None);
+    let status = node.broker.cancel_redrive(&dead, id).unwrap();
+    assert_eq!(status.state, RedriveState::Cancelling);
+    let status = over(&node, &dead).await;
+    assert_eq!(status.state, RedriveState::Cancelled);
+    assert!(status.moved < 60, "{status:?}");
+    assert_eq!(dead.counts().ready + to.counts().ready, 100, "each is in one of both");
+    assert_eq!(to.counts().ready, status.moved);
+    assert_eq!(dead.counts().locked, 0);
+}
+
+#[tokio::test]
+async fn a_target_at_its_bound_ends_a_redrive_and_nothing_is_lost() {
+    let node = Node::start().await;
+    let bounded = QueueSettings {
+        length_max: Some(1),
+        overflow: tramline_broker::Overflow::RejectPublish,
+        ..QueueSettings::default()
+    };
+    let dead = declare(&node, "dead", QueueSettings::default()).await;
+    let to = declare(&node, "to", bounded).await;
+    put(&node, &dead, &["a", "b"]).await;
+    let redrive = Redrive { to: Some(name("to")), per_second: None };
+    node.broker.start_redrive(&dead, redrive).unwrap();
+    let status = over(&node, &dead).await;
+    assert!(matches!(status.state, RedriveState::Failed(_)), "{status:?}");
+    assert_eq!((dead.counts().ready, to.counts().ready), (2, 0));
+}
