@@ -166,9 +166,10 @@ pub(crate) fn start(cx: &Arc<Context>, frame: Bytes) -> Result<Started, DecodeEr
             .map(|chunks| Applied { outcome: Outcome::Answer(chunks), throttle: Duration::ZERO });
         return Ok((HangUp::Abandons, Box::pin(async { applied })));
     }
+    let bytes = frame.len();
     let mut body = Reader::new(frame);
     let header = RequestHeader::decode(&mut body)?;
-    let call = Call::new(api, header);
+    let call = Call::new(api, header, bytes);
     let started = if api == ApiKey::Produce {
         let answer = produce::start(cx, call, &mut body)?;
         (HangUp::Finishes, answer)

@@ -115,7 +115,8 @@ impl Connection {
             && current.hang_up == HangUp::Finishes
         {
             // A half-done change must not be left: it ends without its client.
-            let room = self.room;
+            let mut room = self.room;
+            room.stop_waiting();
             tokio::spawn(async move {
                 drop(current.applying.await);
                 drop(room);
@@ -160,16 +161,27 @@ impl Connection {
     }
 
     fn activity(&self) -> Activity {
-        let mid_frame = !self.received.is_empty()
-            && !self.room.is_waiting()
-            && self.wants_bytes().unwrap_or(false);
+        let begun = !self.received.is_empty() && !self.room.is_waiting();
+        let wants_bytes = self.wants_bytes().unwrap_or(false);
+        let mid_frame = begun && wants_bytes && !self.is_left_alone();
+        let unsent = !self.outbox.is_empty();
+        // A whole request, to be begun when the peer has taken answers.
+        let blocked = begun && !wants_bytes && unsent && self.current.is_none();
+        let room_wanted = (mid_frame || blocked) && self.room.is_wanted();
         Activity {
             mid_frame,
-            holds_room: mid_frame && self.room.is_held(),
-            room_wanted: mid_frame && self.room.is_wanted(),
-            unsent: !self.outbox.is_empty(),
+            holds_room: begun && self.room.is_held(),
+            room_wanted: mid_frame && room_wanted,
+            blocked: blocked && room_wanted,
+            unsent,
             working: self.current.is_some() || !self.answers.is_empty(),
         }
+    }
+
+    /// Whether nothing is begun for the sake of a quota, and nothing is read beyond what each
+    /// connection may have. Who holds what others wait for goes on: the next ones wait longer.
+    fn is_left_alone(&self) -> bool {
+        self.session.is_muted() && !self.room.is_wanted()
     }
 
     /// Takes what the peer sends, until it does something wrong.
@@ -197,9 +209,7 @@ impl Connection {
             self.room.stop_waiting();
             return Ok(false);
         }
-        if self.received.capacity() - self.received.len() < self.read_bytes / 4 {
-            self.received.reserve(self.read_bytes);
-        }
+        self.make_space()?;
         let room = self.received.capacity() - self.received.len();
         let Poll::Ready(granted) = self.poll_room(task, room)? else { return Ok(false) };
         let mut limited = (&mut self.received).limit(granted);
@@ -230,12 +240,34 @@ impl Connection {
         }
     }
 
+    /// Space for the next read. The buffer grows twofold with what has come, and to no more than
+    /// the end of a large request: what it takes is what its share of the budget says.
+    fn make_space(&mut self) -> Result<(), Error> {
+        let len = self.received.len();
+        let space = self.received.capacity() - len;
+        let missing = self.session.bytes_missing(&self.received)?;
+        if len + missing <= CONNECTION_BYTES_FREE {
+            if space < self.read_bytes / 4 {
+                self.received.reserve(self.read_bytes);
+            }
+        } else if space < missing.min(self.read_bytes / 4) {
+            let mut grown = BytesMut::with_capacity(len + missing.min(len.max(self.read_bytes)));
+            grown.extend_from_slice(&self.received);
+            self.received = grown;
+        }
+        Ok(())
+    }
+
     /// How much may be read, where all that other connections have received leaves room.
     fn poll_room(&mut self, task: &mut Task<'_>, room: usize) -> Result<Poll<usize>, Error> {
         let received = self.received.len();
         if self.room.is_free(received + room) {
             self.room.stop_waiting();
             return Ok(Poll::Ready(room));
+        }
+        if self.is_left_alone() {
+            self.room.stop_waiting();
+            return Ok(Poll::Pending);
         }
         // Room is asked for bytes that are there, or who is silent would take it from others.
         if self.stream.poll_read_ready(task)?.is_pending() {
@@ -261,7 +293,7 @@ impl Connection {
                         self.answers.push_back(Answer::Pending(answer, bytes));
                     }
                     outcome => {
-                        self.room.handle_done(self.received.len(), bytes);
+                        self.give_back(bytes);
                         match outcome {
                             Outcome::Answer(chunks) => {
                                 self.answers.push_back(Answer::Ready(chunks));
@@ -272,7 +304,7 @@ impl Connection {
                     }
                 }
             }
-            if self.is_full() || self.session.is_muted() {
+            if self.is_full() || self.is_left_alone() {
                 return Ok(moved);
             }
             let Some(frame) = self.session.poll_frame(&mut self.received)? else {
@@ -285,6 +317,12 @@ impl Connection {
             self.current = Some(Current { hang_up, applying, bytes });
             self.session.handle_valid_request();
         }
+    }
+
+    /// The bytes of a request are no longer needed.
+    fn give_back(&mut self, bytes: usize) {
+        let missing = self.session.bytes_missing(&self.received).unwrap_or(0);
+        self.room.handle_done(self.received.len(), missing, bytes);
     }
 
     /// Whether no further request is begun: too much waits to be answered or taken.
@@ -303,7 +341,8 @@ impl Connection {
                 Answer::Ready(chunks) => std::mem::take(chunks),
                 Answer::Pending(answer, bytes) => match answer.as_mut().poll(task) {
                     Poll::Ready(chunks) => {
-                        self.room.handle_done(self.received.len(), *bytes);
+                        let bytes = *bytes;
+                        self.give_back(bytes);
                         chunks?
                     }
                     Poll::Pending => break,

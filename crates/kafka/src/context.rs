@@ -93,15 +93,18 @@ pub(crate) struct Call {
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
     pub(crate) client_id: Option<KafkaStr>,
+    /// The whole request, which stays in memory until it is answered.
+    pub(crate) bytes: usize,
 }
 
 impl Call {
-    pub(crate) fn new(api: ApiKey, header: RequestHeader) -> Self {
+    pub(crate) fn new(api: ApiKey, header: RequestHeader, bytes: usize) -> Self {
         Self {
             api,
             version: header.request_api_version,
             correlation_id: header.correlation_id,
             client_id: header.client_id,
+            bytes,
         }
     }
 }

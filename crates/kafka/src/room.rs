@@ -68,6 +68,9 @@ impl Room {
             if self.waiting {
                 return Poll::Pending;
             }
+        } else if std::mem::take(&mut self.waiting) {
+            // A request that was under way left room: the place in the queue is for others.
+            share.stop_waiting();
         }
         Poll::Ready(left(share).min(wish.wanted))
     }
@@ -77,17 +80,17 @@ impl Room {
         self.in_flight += bytes;
     }
 
-    /// The bytes of a request are no longer needed.
-    pub(crate) fn handle_done(&mut self, received: usize, bytes: usize) {
-        let counted =
-            |in_flight: usize| (received + in_flight).saturating_sub(CONNECTION_BYTES_FREE);
-        let before = counted(self.in_flight);
+    /// The bytes of a request are no longer needed. In the buffer are the `received` ones of the
+    /// next request, of which so many are `missing`.
+    pub(crate) fn handle_done(&mut self, received: usize, missing: usize, bytes: usize) {
         self.in_flight -= bytes;
         if let Some(share) = &mut self.share {
             // The rest of a request that has begun is kept: it may have been granted beyond the
-            // capacity, which is not granted twice.
-            let ahead = if received == 0 { 0 } else { share.bytes().saturating_sub(before) };
-            share.shrink_to(counted(self.in_flight) + ahead);
+            // capacity, which is not granted twice. But no more than that, or the request after it
+            // would begin with what others wait for.
+            let ahead = if received == 0 { 0 } else { missing };
+            let kept = received + self.in_flight + ahead;
+            share.shrink_to(kept.saturating_sub(CONNECTION_BYTES_FREE));
         }
     }
 
@@ -120,7 +123,7 @@ mod tests {
         assert_eq!(read(&mut room, FREE, 300, 500), Poll::Ready(300));
         room.handle_frame(FREE + 200);
         assert_eq!(read(&mut room, 0, 300, 500), Poll::Ready(100), "the rest of the share");
-        room.handle_done(0, FREE + 200);
+        room.handle_done(0, 4, FREE + 200);
         assert_eq!(budget.used(), 0);
     }
 
@@ -134,10 +137,10 @@ mod tests {
         assert_eq!(read(&mut room, 0, 100, 90), Poll::Ready(100));
         // 50 of the request have come; 5,000 are missing, and nobody else is ahead.
         assert_eq!(read(&mut room, 100, 5000, 5000), Poll::Ready(5000));
-        room.handle_done(100, FREE);
+        room.handle_done(100, 5000, FREE);
         assert_eq!(read(&mut room, 100, 9000, 5000), Poll::Ready(9000));
         room.handle_frame(5100);
-        room.handle_done(0, 5100);
+        room.handle_done(0, 4, 5100);
         assert_eq!(budget.used(), 900);
     }
 
@@ -153,5 +156,49 @@ mod tests {
         drop(a);
         assert_eq!(read(&mut room, FREE, 10, 10), Poll::Ready(10));
         assert!(!room.is_waiting());
+    }
+
+    fn grow(share: &mut Share) -> Poll<usize> {
+        share.poll_grow(&Task::from_waker(&noop_waker()), 1, 1)
+    }
+
+    #[test]
+    fn the_next_request_does_not_begin_with_what_was_granted_beyond_the_capacity() {
+        let budget = Budget::new(1000);
+        let mut room = Room::new(Arc::clone(&budget));
+        let mut holder = budget.share();
+        holder.charge(1000);
+        // A small request is under way, and a large one has begun.
+        room.handle_frame(FREE - 10);
+        assert_eq!(read(&mut room, 10, 2 * FREE, 2 * FREE), Poll::Ready(2 * FREE));
+        let mut waiter = budget.share();
+        assert_eq!(grow(&mut waiter), Poll::Pending, "one has the privilege");
+        room.handle_done(10, 2 * FREE, FREE - 10);
+        let whole = 10 + 2 * FREE;
+        assert_eq!(read(&mut room, 10, 9 * FREE, 2 * FREE), Poll::Ready(2 * FREE));
+        room.handle_frame(whole);
+        assert_eq!(read(&mut room, 0, 10, 10), Poll::Pending, "the next request waits its turn");
+        room.handle_done(0, 4, whole);
+        assert_eq!(budget.used(), 1000);
+        assert_eq!(grow(&mut waiter), Poll::Ready(1), "the privilege is free");
+    }
+
+    #[test]
+    fn who_has_room_again_leaves_the_queue() {
+        let budget = Budget::new(1000);
+        let (mut holder, mut privileged, mut waiter) =
+            (budget.share(), budget.share(), budget.share());
+        holder.charge(1000);
+        assert_eq!(grow(&mut privileged), Poll::Ready(1));
+        let mut room = Room::new(Arc::clone(&budget));
+        room.handle_frame(FREE - 10);
+        assert_eq!(read(&mut room, 10, 100, 100), Poll::Pending);
+        assert_eq!(grow(&mut waiter), Poll::Pending, "it came later");
+        room.handle_done(10, 100, FREE - 10);
+        assert_eq!(read(&mut room, 10, 100, 100), Poll::Ready(100));
+        assert!(!room.is_waiting());
+        drop(holder);
+        assert_eq!(grow(&mut waiter), Poll::Ready(1));
+        drop(privileged);
     }
 }

@@ -33,6 +33,9 @@ pub(crate) enum Violation {
     RequestLate,
     #[error("a request got no byte for {} s while others waited", REQUEST_STALL_MAX.as_secs())]
     RequestStalled,
+    #[error("answers kept a request that others waited for from its turn for {} s",
+        REQUEST_READ_MAX.as_secs())]
+    RequestBlocked,
     #[error("no byte of an answer was taken within {} s", RESPONSE_WRITE_MAX.as_secs())]
     AnswerNotTaken,
     #[error("idle for {} s", CONNECTION_IDLE_MAX.as_secs())]
@@ -46,10 +49,12 @@ pub(crate) enum Violation {
 pub(crate) struct Activity {
     /// Bytes of an incomplete frame are there, and more would be read.
     pub(crate) mid_frame: bool,
-    /// These bytes are more than a connection has for itself.
+    /// What it has received is more than a connection has for itself.
     pub(crate) holds_room: bool,
-    /// And others wait for the room that they take.
+    /// It is in the middle of a frame, and others wait for the room that this takes.
     pub(crate) room_wanted: bool,
+    /// A whole request, whose room others wait for, is not begun because answers are not taken.
+    pub(crate) blocked: bool,
     /// Answers wait for the peer to take them.
     pub(crate) unsent: bool,
     /// Requests are being worked on.
@@ -65,6 +70,7 @@ pub(crate) struct Session {
     established: bool,
     activity: Activity,
     mid_frame_since: Monotonic,
+    blocked_since: Monotonic,
     unsent_since: Monotonic,
     active_at: Monotonic,
     received_at: Monotonic,
@@ -82,6 +88,7 @@ impl Session {
             established: false,
             activity: Activity::default(),
             mid_frame_since: now,
+            blocked_since: now,
             unsent_since: now,
             active_at: now,
             received_at: now,
@@ -151,6 +158,9 @@ impl Session {
             // Nothing was read while it waited for room: that is no fault of the peer's.
             self.received_at = now;
         }
+        if activity.blocked && !before.blocked {
+            self.blocked_since = now;
+        }
         if activity.unsent && !before.unsent {
             self.unsent_since = now;
         }
@@ -162,6 +172,7 @@ impl Session {
     /// A frame was completed: the next one has its own time.
     pub(crate) fn handle_frame(&mut self) {
         self.activity.mid_frame = false;
+        self.activity.blocked = false;
     }
 
     /// The client is above its quota: it is left alone for a while.
@@ -195,7 +206,7 @@ impl Session {
 
     /// When [`Session::handle_timeout`] will fail, and why, unless something happens.
     fn first_deadline(&self) -> (Monotonic, Violation) {
-        let Activity { mid_frame, unsent, working, room_wanted, .. } = self.activity;
+        let Activity { mid_frame, unsent, working, room_wanted, blocked, .. } = self.activity;
         let idle = !unsent && !working;
         let deadlines = [
             (!self.established)
@@ -204,6 +215,7 @@ impl Session {
                 .then(|| (self.mid_frame_since.plus(REQUEST_READ_MAX), Violation::RequestLate)),
             room_wanted
                 .then(|| (self.received_at.plus(REQUEST_STALL_MAX), Violation::RequestStalled)),
+            blocked.then(|| (self.blocked_since.plus(REQUEST_READ_MAX), Violation::RequestBlocked)),
             unsent.then(|| (self.unsent_since.plus(RESPONSE_WRITE_MAX), Violation::AnswerNotTaken)),
             idle.then(|| (self.active_at.plus(CONNECTION_IDLE_MAX), Violation::Idle)),
             self.draining_since.map(|since| (since.plus(DRAIN_MAX), Violation::NotDrained)),

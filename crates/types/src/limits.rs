@@ -10,6 +10,9 @@ pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024 + 12;
 pub const BATCH_BYTES_MAX: usize = 15 * 1024 * 1024;
 /// The largest answer to one fetch, whatever the client asks (Kafka `fetch.max.bytes`).
 pub const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// How long a fetch waits at most whose request takes memory that others may wait for: one above
+/// [`CONNECTION_BYTES_FREE`].
+pub const FETCH_WAIT_LARGE_MAX: Duration = Duration::from_secs(1);
 /// How many answers one connection may have outstanding before it is not read any further.
 pub const REQUESTS_IN_FLIGHT_MAX: usize = 128;
 /// The largest frame before the first valid request of a connection.

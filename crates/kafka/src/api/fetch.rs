@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 use tramline_broker::{FetchItem, FetchRequest as Read, Fetched, Partition, QuotaKind, Topic};
-use tramline_types::limits::FETCH_BYTES_MAX;
+use tramline_types::limits::{CONNECTION_BYTES_FREE, FETCH_BYTES_MAX, FETCH_WAIT_LARGE_MAX};
 use tramline_wire::kafka::{
     Records, VersionRange,
     fetch::{FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData},
@@ -49,14 +49,19 @@ pub(super) async fn handle(cx: &Context, call: &Call, request: FetchRequest) -> 
         }
     }
     let refused = refusals.iter().any(Option::is_some);
+    // A partition in error is told at once.
+    let wait_max = if refused { Duration::ZERO } else { from_wire::millis(request.max_wait_ms) };
     let read = Read {
         items,
         bytes_min: from_wire::bytes(request.min_bytes),
         bytes_max: from_wire::bytes(request.max_bytes)
             .min(FETCH_BYTES_MAX)
             .min(quota::fetch_bytes_max(cx, call)),
-        // A partition in error is told at once.
-        wait_max: if refused { Duration::ZERO } else { from_wire::millis(request.max_wait_ms) },
+        wait_max: if call.bytes > CONNECTION_BYTES_FREE {
+            wait_max.min(FETCH_WAIT_LARGE_MAX)
+        } else {
+            wait_max
+        },
     };
     let mut results = cx.broker().fetch(read).await.into_iter();
     let mut refusals = refusals.into_iter();

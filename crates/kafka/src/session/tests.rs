@@ -76,6 +76,23 @@ fn a_request_that_waited_for_room_itself_has_not_stalled() {
 }
 
 #[test]
+fn a_request_that_others_wait_for_is_not_kept_from_its_turn_for_ever() {
+    let mut session = established();
+    let blocked = Activity { unsent: true, blocked: true, ..Activity::default() };
+    session.handle_activity(at(10), blocked);
+    // A byte now and then is no way to keep the room.
+    for second in 11..40 {
+        session.handle_taken(at(second));
+        session.handle_activity(at(second), blocked);
+        assert_eq!(session.handle_timeout(at(second)), Ok(()));
+    }
+    assert_eq!(session.handle_timeout(at(40)), Err(Violation::RequestBlocked));
+    session.handle_frame();
+    session.handle_activity(at(40), blocked);
+    assert_eq!(session.handle_timeout(at(69)), Ok(()), "the next one has its own time");
+}
+
+#[test]
 fn answers_must_be_taken_bit_by_bit_at_least() {
     let mut session = established();
     let unsent = Activity { unsent: true, ..Activity::default() };

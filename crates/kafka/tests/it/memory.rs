@@ -8,6 +8,7 @@ use tramline_broker::MemoryOptions;
 use tramline_store::MemoryStore;
 use tramline_testkit::FakeClock;
 use tramline_wire::kafka::{
+    alter_client_quotas::{AlterClientQuotasRequest, EntityData, EntryData, OpData},
     fetch::{FetchPartition, FetchRequest, FetchTopic},
     join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
     metadata::MetadataRequest,
@@ -103,20 +104,17 @@ async fn connection_that_goes_away_half_way_gives_its_room_back() {
     assert_eq!(client.produce(12, "t", megabyte()).await.error_code, 0);
 }
 
-#[tokio::test]
-async fn half_request_that_stands_still_makes_way_when_others_wait() {
+/// A node with so little room that a large request goes alone.
+async fn tight_node() -> (Node, FakeClock) {
     let memory = MemoryOptions { received_bytes: 1000, ..MemoryOptions::default() };
     let broker = tramline_broker::Options { memory, ..options() };
     let clock = FakeClock::new();
     let both = (broker, tramline_kafka::Options::default());
     let store = Arc::new(MemoryStore::new());
-    let node = Node::start_on(store, Arc::new(clock.clone()), both).await;
-    let mut client = node.client().await;
-    client.create("t", 1, &[]).await;
-    let mut half = node.client().await;
-    half.call(12, &MetadataRequest::default()).await;
-    let frame = half.frame(12, &produce("t", 0, Some(megabyte())));
-    within(half.stream.write_all(&frame[..500_000])).await.unwrap();
+    (Node::start_on(store, Arc::new(clock.clone()), both).await, clock)
+}
+
+async fn until_held(node: &Node) {
     let held = &node.broker.budgets().received;
     within(async {
         while held.used() == 0 {
@@ -124,6 +122,10 @@ async fn half_request_that_stands_still_makes_way_when_others_wait() {
         }
     })
     .await;
+}
+
+/// The time, on the moving clock, until a large request is answered.
+async fn time_of_a_large_request(client: &mut Client, clock: &FakeClock) -> Duration {
     let moving = async {
         loop {
             clock.advance(Duration::from_secs(1));
@@ -132,14 +134,68 @@ async fn half_request_that_stands_still_makes_way_when_others_wait() {
             pause.await.unwrap_err();
         }
     };
-    let began = tramline_types::Clock::monotonic(&clock);
+    let began = tramline_types::Clock::monotonic(clock);
     tokio::select! {
         answer = client.produce(12, "t", megabyte()) => assert_eq!(answer.error_code, 0),
         () = moving => {}
     }
-    let waited = tramline_types::Clock::monotonic(&clock).since(began);
+    tramline_types::Clock::monotonic(clock).since(began)
+}
+
+#[tokio::test]
+async fn half_request_that_stands_still_makes_way_when_others_wait() {
+    let (node, clock) = tight_node().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    let mut half = node.client().await;
+    half.call(12, &MetadataRequest::default()).await;
+    let frame = half.frame(12, &produce("t", 0, Some(megabyte())));
+    within(half.stream.write_all(&frame[..500_000])).await.unwrap();
+    until_held(&node).await;
+    let waited = time_of_a_large_request(&mut client, &clock).await;
     assert!(waited < Duration::from_secs(25), "{waited:?}: only the limit of 30 s ended it");
     half.expect_closed().await;
+}
+
+#[tokio::test]
+async fn large_fetch_that_finds_nothing_makes_way_when_others_wait() {
+    let (node, clock) = tight_node().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    let mut waiting = node.client().await;
+    waiting.call(12, &MetadataRequest::default()).await;
+    let partitions = vec![FetchPartition::default(); 4000];
+    let topics = vec![FetchTopic { topic: "t".into(), partitions, ..FetchTopic::default() }];
+    let hours = FetchRequest { topics, max_wait_ms: 7_200_000, min_bytes: 1, ..Default::default() };
+    waiting.send(12, &hours).await;
+    until_held(&node).await;
+    let waited = time_of_a_large_request(&mut client, &clock).await;
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    let (_, answer) = waiting.receive::<FetchRequest>(12).await;
+    assert_eq!(answer.responses[0].partitions.len(), 4000);
+}
+
+#[tokio::test]
+async fn client_above_its_quota_holds_no_room_that_others_wait_for() {
+    let (node, clock) = tight_node().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    let mut slow = node.client().await;
+    slow.name = "slow";
+    slow.call(12, &MetadataRequest::default()).await;
+    let entity =
+        vec![EntityData { entity_type: "client-id".into(), entity_name: Some("slow".into()) }];
+    let ops = vec![OpData { key: "producer_byte_rate".into(), value: 1000.0, remove: false }];
+    let entries = vec![EntryData { entity, ops }];
+    client.call(1, &AlterClientQuotasRequest { entries, validate_only: false }).await;
+    let answer = slow.produce(12, "t", megabyte()).await;
+    assert_eq!(answer.error_code, 0);
+    // For a quarter of an hour nothing of it is begun.
+    let frame = slow.frame(12, &produce("t", 0, Some(megabyte())));
+    let rest = tokio::spawn(async move { slow.stream.write_all(&frame).await.map(|()| slow) });
+    let waited = time_of_a_large_request(&mut client, &clock).await;
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+    drop(rest);
 }
 
 fn fetch_all() -> FetchRequest {

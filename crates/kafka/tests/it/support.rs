@@ -85,6 +85,8 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 /// One connection.
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
+    /// Its client id.
+    pub(crate) name: &'static str,
     correlation_id: i32,
 }
 
@@ -92,7 +94,7 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = within(TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, correlation_id: 0 }
+        Self { stream, name: "test", correlation_id: 0 }
     }
 
     /// Asks and waits for the answer.
@@ -113,7 +115,7 @@ impl Client {
     pub(crate) fn frame<R: Request>(&mut self, version: i16, request: &R) -> Vec<u8> {
         self.correlation_id += 1;
         let id = self.correlation_id;
-        encode_request(request, version, id, Some("test".into())).unwrap().concat()
+        encode_request(request, version, id, Some(self.name.into())).unwrap().concat()
     }
 
     pub(crate) async fn receive<R: Request>(&mut self, version: i16) -> (i32, R::Response) {
