@@ -168,6 +168,9 @@ impl Groups {
         let (answer, waiting) = oneshot::channel();
         let now = self.shared.clock.monotonic();
         let step = self.shared.step(&group, |cell| {
+            if !cell.held.fits(sync.held_bytes()) {
+                return Err(Error::Busy("the assignments of consumer groups".to_owned()));
+            }
             let step = cell.state.handle_sync(now, sync);
             if let Ok(Step::Wait(member)) = &step {
                 cell.syncs.insert(member.clone(), answer);

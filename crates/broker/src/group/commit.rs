@@ -49,7 +49,10 @@ impl Groups {
             bytes += ENTRY_BYTES + commit.topic.as_str().len() + commit.metadata.len();
             let place = (commit.topic.clone(), commit.partition);
             match commit.offset {
-                Some(offset) => entries.push((place, Committed::new(commit, offset, at))),
+                Some(offset) => {
+                    let committed = Committed::new(commit, offset, (at, request.retention));
+                    entries.push((place, committed));
+                }
                 None => forgotten.push(place),
             }
         }
@@ -291,13 +294,14 @@ impl Shared {
     /// Drops offsets that have been kept long enough, and groups that have nothing left.
     pub(super) async fn sweep(&self) {
         let retention = i64::try_from(self.options().offsets_retention.as_millis());
-        let limit = self.clock.steady().minus_millis(retention.unwrap_or(i64::MAX));
+        let now = self.clock.steady();
+        let limit = now.minus_millis(retention.unwrap_or(i64::MAX));
         for group in self.all() {
             let (expired, n_kept) = {
                 let mut cell = group.cell.lock();
                 group.settle(&mut cell);
                 let idle = cell.state.is_idle();
-                let expired = if idle { cell.offsets.expired(limit) } else { Vec::new() };
+                let expired = if idle { cell.offsets.expired(now, limit) } else { Vec::new() };
                 let n_kept = if idle { cell.offsets.len() - expired.len() } else { usize::MAX };
                 (expired, n_kept)
             };

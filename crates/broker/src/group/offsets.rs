@@ -11,16 +11,20 @@
 //! removed    | 2: u8 | (topic_len: u16, topic, partition: u32) ...        |
 //! occupancy  | 3: u8 | since: i64                                         |
 //! checkpoint | 4: u8 | since: i64 | entry ...                             |
+//! set        | 5: u8 | (entry, expires_at: i64) ...                       |
+//! checkpoint | 6: u8 | since: i64 | (entry, expires_at: i64) ...          |
 //! entry      | topic_len: u16 | topic | partition: u32 | offset: i64 | leader_epoch: i32,
 //!            | -1 none | committed_at: i64, ms | metadata_len: u16 | metadata             |
+//! expires_at when the entry goes, ms since 1970; -1: as all others. 1 and 4 where none has one
 //! since      when the group became empty, ms since 1970; -1 while it has members
 //! ```
 
 use super::request::{Committed, CommittedOffset, OffsetCommit};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 use tramline_store::RecoveredState;
 use tramline_types::{Offset, Timestamp, TopicName};
@@ -29,6 +33,8 @@ const SET: u8 = 1;
 const REMOVED: u8 = 2;
 const OCCUPANCY: u8 = 3;
 const CHECKPOINT: u8 = 4;
+const SET_EXPIRING: u8 = 5;
+const CHECKPOINT_EXPIRING: u8 = 6;
 
 /// Deltas may grow to this before the first checkpoint is due.
 const DELTA_BYTES_MAX: usize = 4096;
@@ -144,10 +150,14 @@ impl Offsets {
             all.apply(change.clone());
         }
         let mut buf = BytesMut::new();
-        buf.put_u8(CHECKPOINT);
+        let expiring = all.durable.values().any(|committed| committed.expires_at.is_some());
+        buf.put_u8(if expiring { CHECKPOINT_EXPIRING } else { CHECKPOINT });
         buf.put_i64(encode_occupancy(all.occupancy));
         for (place, committed) in &all.durable {
             encode_entry(&mut buf, place, committed);
+            if expiring {
+                encode_expiry(&mut buf, committed.expires_at);
+            }
         }
         if buf.len() > bytes_max {
             return None;
@@ -177,24 +187,33 @@ impl Offsets {
         self.durable.iter().map(show).collect()
     }
 
-    /// The kept partitions of one topic.
+    /// The partitions of one topic that are kept, or on the way.
     pub(crate) fn of_topic(&self, topic: &TopicName) -> Vec<Place> {
         let first = (topic.clone(), 0);
-        let places = self.durable.range(first..).map(|(place, _)| place);
-        places.take_while(|(name, _)| name == topic).cloned().collect()
+        let durable = self.durable.range(first..).map(|(place, _)| place);
+        let durable = durable.take_while(|(name, _)| name == topic);
+        let submitted = self.in_flight.iter().flat_map(|change| match change {
+            Change::Set(entries) => entries.as_slice(),
+            Change::Removed(_) | Change::Occupancy(_) => &[],
+        });
+        let submitted = submitted.map(|(place, _)| place).filter(|(name, _)| name == topic);
+        durable.chain(submitted).cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// What has been kept for as long as it has to be: nothing while the group has members,
-    /// else what was committed before `limit`, if the group has been empty since before then.
-    pub(crate) fn expired(&self, limit: Timestamp) -> Vec<Place> {
-        match self.occupancy {
-            Occupancy::Occupied => Vec::new(),
-            Occupancy::EmptySince(Some(since)) if since > limit => Vec::new(),
-            Occupancy::EmptySince(_) => {
-                let old = self.durable.iter().filter(|(_, committed)| committed.at <= limit);
-                old.map(|(place, _)| place.clone()).collect()
-            }
-        }
+    /// else what has its own time and is beyond it, and what was committed before `limit`, if the
+    /// group has been empty since before then.
+    pub(crate) fn expired(&self, now: Timestamp, limit: Timestamp) -> Vec<Place> {
+        let long_empty = match self.occupancy {
+            Occupancy::Occupied => return Vec::new(),
+            Occupancy::EmptySince(since) => since.is_none_or(|since| since <= limit),
+        };
+        let is_expired = |committed: &Committed| match committed.expires_at {
+            Some(at) => at <= now,
+            None => long_empty && committed.at <= limit,
+        };
+        let old = self.durable.iter().filter(|(_, committed)| is_expired(committed));
+        old.map(|(place, _)| place.clone()).collect()
     }
 
     /// Whether the group has members, as last submitted.
@@ -226,8 +245,16 @@ impl Offsets {
 
 impl Committed {
     /// What a commit keeps.
-    pub(crate) fn new(commit: &OffsetCommit, offset: Offset, at: Timestamp) -> Self {
-        Self { offset, leader_epoch: commit.leader_epoch, metadata: commit.metadata.clone(), at }
+    pub(crate) fn new(
+        commit: &OffsetCommit,
+        offset: Offset,
+        (at, retention): (Timestamp, Option<Duration>),
+    ) -> Self {
+        let expires_at = retention.map(|retention| {
+            at.plus_millis(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
+        });
+        let (leader_epoch, metadata) = (commit.leader_epoch, commit.metadata.clone());
+        Self { offset, leader_epoch, metadata, at, expires_at }
     }
 }
 
@@ -236,9 +263,13 @@ impl Change {
         let mut buf = BytesMut::new();
         match self {
             Self::Set(entries) => {
-                buf.put_u8(SET);
+                let expiring = entries.iter().any(|(_, committed)| committed.expires_at.is_some());
+                buf.put_u8(if expiring { SET_EXPIRING } else { SET });
                 for (place, committed) in entries {
                     encode_entry(&mut buf, place, committed);
+                    if expiring {
+                        encode_expiry(&mut buf, committed.expires_at);
+                    }
                 }
             }
             Self::Removed(places) => {
@@ -258,6 +289,7 @@ impl Change {
     fn decode(mut bytes: Bytes) -> Result<Self, DecodeError> {
         Ok(match bytes.try_get_u8().map_err(|_| DecodeError)? {
             SET => Self::Set(decode_all(&mut bytes, decode_entry)?),
+            SET_EXPIRING => Self::Set(decode_all(&mut bytes, decode_expiring)?),
             REMOVED => Self::Removed(decode_all(&mut bytes, decode_place)?),
             OCCUPANCY => {
                 Self::Occupancy(decode_occupancy(bytes.try_get_i64().map_err(|_| DecodeError)?))
@@ -285,11 +317,14 @@ const fn decode_occupancy(since: i64) -> Occupancy {
 fn decode_checkpoint(
     mut bytes: Bytes,
 ) -> Result<(Occupancy, Vec<(Place, Committed)>), DecodeError> {
-    if bytes.try_get_u8() != Ok(CHECKPOINT) {
-        return Err(DecodeError);
-    }
+    let kind = bytes.try_get_u8().map_err(|_| DecodeError)?;
     let since = bytes.try_get_i64().map_err(|_| DecodeError)?;
-    Ok((decode_occupancy(since), decode_all(&mut bytes, decode_entry)?))
+    let entries = match kind {
+        CHECKPOINT => decode_all(&mut bytes, decode_entry)?,
+        CHECKPOINT_EXPIRING => decode_all(&mut bytes, decode_expiring)?,
+        _ => return Err(DecodeError),
+    };
+    Ok((decode_occupancy(since), entries))
 }
 
 fn decode_all<T>(
@@ -345,7 +380,19 @@ fn decode_entry(bytes: &mut Bytes) -> Result<(Place, Committed), DecodeError> {
         leader_epoch: (leader_epoch >= 0).then_some(leader_epoch),
         metadata: decode_text(bytes)?,
         at: Timestamp::from_millis(at),
+        expires_at: None,
     };
+    Ok((place, committed))
+}
+
+fn encode_expiry(buf: &mut BytesMut, expires_at: Option<Timestamp>) {
+    buf.put_i64(expires_at.map_or(-1, Timestamp::as_millis));
+}
+
+fn decode_expiring(bytes: &mut Bytes) -> Result<(Place, Committed), DecodeError> {
+    let (place, mut committed) = decode_entry(bytes)?;
+    let at = bytes.try_get_i64().map_err(|_| DecodeError)?;
+    committed.expires_at = (at >= 0).then(|| Timestamp::from_millis(at));
     Ok((place, committed))
 }
 

@@ -97,11 +97,24 @@ pub struct Join {
     pub leader_return: LeaderReturn,
 }
 
+impl Sync {
+    /// What the assignments take in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.assignments.iter().map(|(_, assignment)| assignment.len()).sum()
+    }
+}
+
 impl Join {
     /// What the member takes in memory by what it says about itself.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum()
+        let protocols = self.protocols.iter().map(|(name, metadata)| name.len() + metadata.len());
+        protocols.sum::<usize>() + names_bytes(&self.client_id, self.member.instance_id.as_deref())
     }
+}
+
+/// What a member's names take in memory.
+pub(super) fn names_bytes(client_id: &str, instance_id: Option<&str>) -> usize {
+    client_id.len() + instance_id.map_or(0, str::len)
 }
 
 /// The generation that a join led to.
@@ -253,6 +266,8 @@ pub struct CommitOffsets {
     pub generation: i32,
     /// The positions.
     pub offsets: Vec<OffsetCommit>,
+    /// How long they are kept while the group has no members, where not as long as all others.
+    pub retention: Option<Duration>,
 }
 
 /// One position to be kept.
@@ -292,4 +307,6 @@ pub struct Committed {
     pub metadata: Arc<str>,
     /// When it was committed.
     pub at: Timestamp,
+    /// When it goes, if the group has no members then; as all others where it is `None`.
+    pub expires_at: Option<Timestamp>,
 }

@@ -39,6 +39,7 @@ impl Fixture {
             member: MemberRef::dynamic(""),
             generation: -1,
             offsets: vec![position(topic, offset)],
+            retention: None,
         };
         self.groups.commit_offsets(request).await?.remove(0)
     }
@@ -129,6 +130,43 @@ async fn timers_end_the_initial_delay_and_the_session() {
     fixture.pass(Duration::from_secs(11)).await;
     assert_eq!(fixture.groups.describe(&id("g")).phase, GroupPhase::Empty);
     assert_eq!(fixture.groups.heartbeat(&id("g"), &member, 1), Err(Error::UnknownMember));
+}
+
+#[tokio::test]
+async fn timers_fire_while_the_expiry_of_offsets_waits_for_the_store() {
+    let store = Arc::new(MemoryStore::stepped());
+    let fixture = open(store.clone(), FakeClock::new());
+    let step = async {
+        settle().await;
+        store.step_all();
+    };
+    let (committed, ()) = tokio::join!(fixture.commit("old", "t", 1), step);
+    committed.unwrap();
+    fixture.pass(Duration::from_secs(8 * 24 * 3600)).await;
+    assert!(fixture.groups.list().is_empty(), "its end is on its way");
+    let joined = tokio::time::timeout(Duration::from_secs(30), join_alone(&fixture)).await;
+    assert_eq!(joined.expect("the initial delay ends").generation, 1);
+}
+
+#[tokio::test]
+async fn assignments_that_do_not_fit_into_the_budget_are_refused() {
+    let fixture = start();
+    let joined = join_alone(&fixture).await;
+    let large = vec![(joined.member_id.clone(), Bytes::from(vec![0; 20_000]))];
+    let refused = fixture.groups.sync(Sync { assignments: large, ..sync(&joined) }).await;
+    assert!(matches!(refused, Err(Error::Busy(_))), "{refused:?}");
+    assert_eq!(fixture.groups.sync(sync(&joined)).await.unwrap().assignment, b"all"[..]);
+}
+
+#[tokio::test]
+async fn names_of_members_count_as_well() {
+    let fixture = start();
+    let join = |group, bytes: usize| Join { client_id: "x".repeat(bytes).into(), ..join(group) };
+    for (group, bytes, fits) in [("a", 6000, true), ("b", 6000, false), ("b", 2000, true)] {
+        let joined = fixture.groups.join(join(group, bytes));
+        let (joined, ()) = tokio::join!(joined, fixture.pass(Duration::from_secs(3)));
+        assert_eq!(joined.is_ok(), fits, "{joined:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The one task that wakes groups: rebalances, sessions, and the retention of offsets.
+//! The one task that wakes groups for rebalances and sessions, and beside it, since it waits for
+//! the store, the retention of offsets.
 
 use super::Shared;
 use parking_lot::Mutex;
@@ -10,11 +11,16 @@ use tramline_types::{GroupId, Monotonic};
 pub(super) struct Timers {
     queue: Mutex<BTreeSet<(Monotonic, GroupId)>>,
     changed: Notify,
+    options_changed: Notify,
 }
 
 impl Timers {
     pub(super) fn new() -> Self {
-        Self { queue: Mutex::new(BTreeSet::new()), changed: Notify::new() }
+        Self {
+            queue: Mutex::new(BTreeSet::new()),
+            changed: Notify::new(),
+            options_changed: Notify::new(),
+        }
     }
 
     pub(super) fn schedule(&self, at: Monotonic, group: GroupId) {
@@ -29,9 +35,9 @@ impl Timers {
         }
     }
 
-    /// Looks again when to wake.
+    /// Looks again when offsets are to be looked at.
     pub(super) fn wake(&self) {
-        self.changed.notify_one();
+        self.options_changed.notify_one();
     }
 
     fn first(&self) -> Option<Monotonic> {
@@ -46,23 +52,34 @@ impl Timers {
 }
 
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut swept_at = shared.clock.monotonic();
+    tokio::join!(fire_all(&shared), sweep_all(&shared));
+}
+
+async fn fire_all(shared: &Shared) {
     loop {
-        let sweep_at = swept_at.plus(shared.options().offsets_check_interval);
-        let deadline = shared.timers.first().map_or(sweep_at, |first| first.min(sweep_at));
         tokio::select! {
             biased; // What is due first, or a busy node would expire nobody.
-            () = shared.clock.sleep_until(Some(deadline)) => {
+            () = shared.clock.sleep_until(shared.timers.first()) => {
                 let now = shared.clock.monotonic();
                 while let Some((at, group)) = shared.timers.pop_due(now) {
                     shared.fire(&group, at);
                 }
-                if sweep_at <= now {
-                    swept_at = now;
-                    shared.sweep().await;
-                }
             }
             () = shared.timers.changed.notified() => {}
+        }
+    }
+}
+
+async fn sweep_all(shared: &Shared) {
+    let mut swept_at = shared.clock.monotonic();
+    loop {
+        let sweep_at = swept_at.plus(shared.options().offsets_check_interval);
+        tokio::select! {
+            () = shared.clock.sleep_until(Some(sweep_at)) => {
+                swept_at = shared.clock.monotonic();
+                shared.sweep().await;
+            }
+            () = shared.timers.options_changed.notified() => {}
         }
     }
 }

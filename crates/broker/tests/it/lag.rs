@@ -40,6 +40,7 @@ async fn commit(node: &Node, topic: &Topic, offset: u64) {
             leader_epoch: None,
             metadata: "".into(),
         }],
+        retention: None,
     };
     node.broker.groups().commit_offsets(commit).await.unwrap().remove(0).unwrap();
 }

@@ -195,6 +195,7 @@ async fn groups_commit_on_the_view_and_all_goes_with_the_topic() {
         member: MemberRef::dynamic(""),
         generation: -1,
         offsets: vec![commit(view(&topic).name()), commit(topic.name())],
+        retention: None,
     };
     node.broker.groups().commit_offsets(commit).await.unwrap();
     let kept = |node: &Node| node.broker.groups().fetch_offsets(&group, None).unwrap().len();

@@ -157,6 +157,7 @@ async fn commit(
         member: MemberRef::dynamic(""),
         generation: -1,
         offsets: moved.iter().map(offset).collect(),
+        retention: None,
     };
     for result in cx.broker.groups().commit_offsets(commit).await? {
         result?;

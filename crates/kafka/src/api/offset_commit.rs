@@ -1,6 +1,6 @@
 //! OffsetCommit (key 8, v2-10): positions to keep for a group. Durable when answered.
 //!
-//! v5 drops the retention time of its own (ignored here before that), v6 adds leader epochs, v7
+//! v2-4 may name a retention time of their own, v6 adds leader epochs, v7
 //! adds static members, v8 is flexible, v10 names topics by id.
 
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     error::ErrorCode,
     from_wire::{self, owned},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tramline_broker::{CommitOffsets, OffsetCommit, Topic};
 use tramline_types::Offset;
 use tramline_wire::kafka::{
@@ -93,7 +93,9 @@ async fn commit(
     };
     let member = from_wire::member(&request.member_id, request.group_instance_id.as_ref());
     let generation = request.generation_id_or_member_epoch;
-    let commit = CommitOffsets { group, member, generation, offsets };
+    // -1 is as long as all others.
+    let retention = u64::try_from(request.retention_time_ms).ok().map(Duration::from_millis);
+    let commit = CommitOffsets { group, member, generation, offsets, retention };
     match cx.broker().groups().commit_offsets(commit).await {
         Ok(results) => {
             let code = |result: Result<(), tramline_broker::Error>| {

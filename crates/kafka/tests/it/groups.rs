@@ -1,11 +1,12 @@
 //! Consumer groups over the wire: members, generations, offsets.
 
-use crate::support::{Client, Node, options, text};
+use crate::support::{Client, Node, options, text, within};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tramline_broker::SystemClock;
 use tramline_store::MemoryStore;
-use tramline_types::TopicName;
+use tramline_testkit::FakeClock;
+use tramline_types::{GroupId, TopicName};
 use tramline_wire::kafka::{
     delete_groups::DeleteGroupsRequest,
     describe_groups::DescribeGroupsRequest,
@@ -314,6 +315,32 @@ async fn negative_position_is_taken_as_none() {
         assert_eq!(commit_code(&mut client, 9, &commit("t", negative, "")).await, 0);
         assert_eq!(committed(&mut client, "t").await.0, -1);
     }
+}
+
+#[tokio::test]
+async fn commit_may_name_its_own_retention() {
+    let clock = FakeClock::new();
+    let both = (options(), tramline_kafka::Options::default());
+    let node = Node::start_on(Arc::new(MemoryStore::new()), Arc::new(clock.clone()), both).await;
+    let mut client = node.client().await;
+    client.create("t", 2, &[]).await;
+    let short = OffsetCommitRequest { retention_time_ms: 60_000, ..commit("t", 5, "") };
+    let mut others = commit("t", 6, "");
+    others.topics[0].partitions[0].partition_index = 1;
+    assert_eq!(commit_code(&mut client, 2, &others).await, 0);
+    for version in [2, 4] {
+        assert_eq!(commit_code(&mut client, version, &short).await, 0);
+        assert_eq!(committed(&mut client, "t").await.0, 5);
+        // Offsets are looked at every ten minutes; the connection must not be idle for so long.
+        clock.advance(Duration::from_secs(59));
+        assert_eq!(committed(&mut client, "t").await.0, 5);
+        clock.advance(Duration::from_secs(301));
+        committed(&mut client, "t").await;
+        clock.advance(Duration::from_secs(301));
+        within(async { while committed(&mut client, "t").await.0 != -1 {} }).await;
+    }
+    let kept = node.broker.groups().fetch_offsets(&GroupId::parse("g").unwrap(), None).unwrap();
+    assert_eq!(kept.len(), 1, "{kept:?}");
 }
 
 #[tokio::test]

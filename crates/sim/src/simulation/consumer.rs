@@ -201,6 +201,7 @@ impl Client {
                 leader_epoch: None,
                 metadata: "".into(),
             }],
+            retention: None,
         };
         let committed = session.call(session.broker.groups().commit_offsets(request)).await;
         match committed.map(|results| results.and_then(|mut r| r.pop().unwrap_or(Ok(())))) {

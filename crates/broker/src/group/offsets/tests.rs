@@ -12,7 +12,12 @@ fn committed(offset: u64, at: i64) -> Committed {
         leader_epoch: (offset > 5).then_some(3),
         metadata: "mé".into(),
         at: Timestamp::from_millis(at),
+        expires_at: None,
     }
+}
+
+fn expiring(offset: u64, at: i64, expires_at: i64) -> Committed {
+    Committed { expires_at: Some(Timestamp::from_millis(expires_at)), ..committed(offset, at) }
 }
 
 #[test]
@@ -29,7 +34,12 @@ fn deltas_and_checkpoints_bring_back_the_same_state() {
     let mut offsets = Offsets::new();
     let mut stored = RecoveredState::default();
     for n in 0..500 {
-        let entry = (place("t", n % 7), committed(u64::from(n), i64::from(n)));
+        let entry = if n % 3 == 0 {
+            expiring(u64::from(n), i64::from(n), i64::from(n) + 7)
+        } else {
+            committed(u64::from(n), i64::from(n))
+        };
+        let entry = (place("t", n % 7), entry);
         stored.deltas.push(offsets.handle_submit(Change::Set(vec![entry])));
         if n % 50 == 49 {
             let gone = Change::Removed(vec![place("t", 3)]);
@@ -55,6 +65,9 @@ fn stored_bytes_are_as_drawn() {
     let drawn =
         b"\x01\0\x02ab\0\0\0\x02\0\0\0\0\0\0\0\x07\0\0\0\x03\0\0\0\0\0\0\0\x09\0\x03m\xc3\xa9";
     assert_eq!(bytes[..], drawn[..]);
+    let bytes = offsets.handle_submit(Change::Set(vec![(place("ab", 2), expiring(7, 9, 11))]));
+    assert_eq!(bytes[0], 5);
+    assert_eq!(bytes[1..], [&drawn[1..], b"\0\0\0\0\0\0\0\x0b"].concat());
 }
 
 #[test]
@@ -76,13 +89,30 @@ fn offsets_expire_only_while_the_group_is_empty_for_long_enough() {
         (place("young", 0), committed(1, 90)),
     ]));
     offsets.settle(1);
-    let limit = Timestamp::from_millis(50);
+    let expired = |offsets: &Offsets| {
+        offsets.expired(Timestamp::from_millis(100), Timestamp::from_millis(50))
+    };
     offsets.note_occupancy(Occupancy::Occupied);
-    assert_eq!(offsets.expired(limit), []);
+    assert_eq!(expired(&offsets), []);
     offsets.note_occupancy(Occupancy::EmptySince(Some(Timestamp::from_millis(60))));
-    assert_eq!(offsets.expired(limit), []);
+    assert_eq!(expired(&offsets), []);
     offsets.note_occupancy(Occupancy::EmptySince(Some(Timestamp::from_millis(40))));
-    assert_eq!(offsets.expired(limit), [place("old", 0)]);
+    assert_eq!(expired(&offsets), [place("old", 0)]);
+}
+
+#[test]
+fn an_offset_with_a_time_of_its_own_goes_by_it_while_the_group_is_empty() {
+    let mut offsets = Offsets::new();
+    offsets.handle_submit(Change::Set(vec![
+        (place("kept", 0), expiring(1, 10, 101)),
+        (place("short", 0), expiring(1, 90, 100)),
+    ]));
+    offsets.settle(1);
+    let (now, limit) = (Timestamp::from_millis(100), Timestamp::from_millis(50));
+    offsets.note_occupancy(Occupancy::EmptySince(Some(Timestamp::from_millis(95))));
+    assert_eq!(offsets.expired(now, limit), [place("short", 0)]);
+    offsets.note_occupancy(Occupancy::Occupied);
+    assert_eq!(offsets.expired(now, limit), []);
 }
 
 #[test]
@@ -93,4 +123,8 @@ fn places_of_one_topic_are_found() {
     offsets.handle_submit(Change::Set(set.to_vec()));
     offsets.settle(1);
     assert_eq!(offsets.of_topic(&place("b", 0).0), [place("b", 0), place("b", 9)]);
+    // What is on its way is durable soon, and would stay behind.
+    offsets.handle_submit(Change::Set(vec![(place("b", 4), committed(1, 1))]));
+    let found = offsets.of_topic(&place("b", 0).0);
+    assert_eq!(found, [place("b", 0), place("b", 4), place("b", 9)]);
 }

@@ -3,7 +3,7 @@
 use super::{Answer, FIRST_JOIN_MAX, State};
 use crate::{
     Error,
-    group::request::{Join, JoinError, MemberId, MemberRef},
+    group::request::{Join, JoinError, MemberId, MemberRef, names_bytes},
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -55,6 +55,11 @@ impl Member {
         Self { assignment, is_new, ..Self::new(join) }
     }
 
+    /// What it takes in memory beside its protocols.
+    fn other_bytes(&self) -> usize {
+        self.assignment.len() + names_bytes(&self.client_id, self.instance_id.as_deref())
+    }
+
     pub(super) fn metadata(&self, protocol: &str) -> Option<Bytes> {
         self.protocols.iter().find(|(name, _)| &**name == protocol).map(|(_, bytes)| bytes.clone())
     }
@@ -95,7 +100,7 @@ impl State {
 
     pub(super) fn insert(&mut self, now: Monotonic, id: MemberId, mut member: Member) {
         self.count_protocols(&member.protocols, 1);
-        self.held_bytes += member.assignment.len();
+        self.held_bytes += member.other_bytes();
         if let Some(instance) = &member.instance_id {
             self.statics.insert(instance.clone(), id.clone());
         }
@@ -113,7 +118,7 @@ impl State {
     ) -> Option<Member> {
         let member = self.members.remove(id)?;
         self.count_protocols(&member.protocols, -1);
-        self.held_bytes -= member.assignment.len();
+        self.held_bytes -= member.other_bytes();
         self.expiries.remove(&(member.expires_at, id.clone()));
         self.unsynced.remove(id);
         if self.unsynced.is_empty() {
