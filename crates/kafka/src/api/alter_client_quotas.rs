@@ -3,6 +3,7 @@
 //!
 //! v1 is flexible. Addresses (`ip`) and `controller_mutation_rate` have no limits here.
 
+use super::incremental_alter_configs::{Refusal, invalid, told};
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
@@ -10,20 +11,15 @@ use crate::{
     to_wire,
 };
 use tramline_broker::{Mode, QuotaEntity, QuotaKind, QuotaName};
-use tramline_wire::{
-    KafkaStr,
-    kafka::{
-        VersionRange,
-        alter_client_quotas::{
-            AlterClientQuotasRequest, AlterClientQuotasResponse, EntityData, EntryData, OpData,
-            response,
-        },
+use tramline_wire::kafka::{
+    VersionRange,
+    alter_client_quotas::{
+        AlterClientQuotasRequest, AlterClientQuotasResponse, EntityData, EntryData, OpData,
+        response,
     },
 };
 
 pub(super) const VERSIONS: VersionRange = VersionRange::new(0, 1);
-
-type Refusal = (ErrorCode, Option<KafkaStr>);
 
 pub(super) async fn handle(
     cx: &Context,
@@ -33,10 +29,7 @@ pub(super) async fn handle(
     let mode = if request.validate_only { Mode::ValidateOnly } else { Mode::Apply };
     let mut entries = Vec::with_capacity(request.entries.len());
     for entry in request.entries {
-        let (error_code, error_message) = match alter(cx, &entry, mode).await {
-            Ok(()) => (ErrorCode::NONE, None),
-            Err((code, message)) => (cx.refuse(call.api, code), message),
-        };
+        let (error_code, error_message) = told(cx, call, alter(cx, &entry, mode).await);
         entries.push(response::EntryData { error_code, error_message, entity: entry.entity });
     }
     AlterClientQuotasResponse { throttle_time_ms: 0, entries }
@@ -86,8 +79,4 @@ fn change(op: &OpData) -> Result<(QuotaKind, Option<f64>), Refusal> {
         return Err(invalid("a limit of bytes must be a whole number"));
     }
     Ok((kind, Some(op.value)))
-}
-
-fn invalid(message: &'static str) -> Refusal {
-    (ErrorCode::INVALID_REQUEST, Some(KafkaStr::from_static(message)))
 }

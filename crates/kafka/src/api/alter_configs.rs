@@ -5,7 +5,7 @@
 
 use super::{
     describe_configs::{BROKER, TOPIC},
-    incremental_alter_configs::{Refusal, apply, invalid},
+    incremental_alter_configs::{Refusal, apply, invalid, told},
 };
 use crate::context::{Call, Context};
 use std::collections::HashSet;
@@ -30,10 +30,7 @@ pub(super) async fn handle(
     let mode = if request.validate_only { Mode::ValidateOnly } else { Mode::Apply };
     let mut responses = Vec::with_capacity(request.resources.len());
     for wanted in request.resources {
-        let (error_code, error_message) = match alter(cx, &wanted, mode).await {
-            Ok(()) => (0, None),
-            Err((code, message)) => (cx.refuse(call.api, code), message),
-        };
+        let (error_code, error_message) = told(cx, call, alter(cx, &wanted, mode).await);
         responses.push(AlterConfigsResourceResponse {
             error_code,
             error_message,

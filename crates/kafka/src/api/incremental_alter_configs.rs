@@ -35,10 +35,7 @@ pub(super) async fn handle(
     let mode = if request.validate_only { Mode::ValidateOnly } else { Mode::Apply };
     let mut responses = Vec::with_capacity(request.resources.len());
     for wanted in request.resources {
-        let (error_code, error_message) = match alter(cx, &wanted, mode).await {
-            Ok(()) => (ErrorCode::NONE, None),
-            Err((code, message)) => (cx.refuse(call.api, code), message),
-        };
+        let (error_code, error_message) = told(cx, call, alter(cx, &wanted, mode).await);
         responses.push(AlterConfigsResourceResponse {
             error_code,
             error_message,
@@ -56,6 +53,18 @@ async fn alter(cx: &Context, wanted: &AlterConfigsResource, mode: Mode) -> Resul
     }
     let changes = wanted.configs.iter().map(change).collect::<Result<_, _>>()?;
     apply(cx, (wanted.resource_type, &wanted.resource_name), (changes, mode)).await
+}
+
+/// What the answer says of one resource.
+pub(super) fn told(
+    cx: &Context,
+    call: &Call,
+    altered: Result<(), Refusal>,
+) -> (i16, Option<KafkaStr>) {
+    match altered {
+        Ok(()) => (ErrorCode::NONE, None),
+        Err((code, message)) => (cx.refuse(call.api, code), message),
+    }
 }
 
 /// Changes the settings of one resource, all or none.

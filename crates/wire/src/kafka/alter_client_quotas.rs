@@ -4,6 +4,7 @@
 
 use crate::KafkaStr;
 
+pub use super::describe_client_quotas::EntityData;
 use super::{ApiKey, KafkaMessage, VersionRange};
 
 /// The API of these messages.
@@ -23,14 +24,6 @@ pub struct AlterClientQuotasRequest {
 pub struct EntryData {
     pub entity: Vec<EntityData>,
     pub ops: Vec<OpData>,
-}
-
-#[derive(KafkaMessage, Clone, Debug, PartialEq)]
-#[kafka(versions = "0-1", flexible = "1+")]
-pub struct EntityData {
-    pub entity_type: KafkaStr,
-    #[kafka(nullable = "0+")]
-    pub entity_name: Option<KafkaStr>,
 }
 
 #[derive(KafkaMessage, Clone, Debug, PartialEq)]
