@@ -1,6 +1,7 @@
 //! What the broker says, as JSON: the only conversions in that direction.
 
 pub(crate) mod assignment;
+mod counted;
 mod message;
 
 use crate::error::{Error, ErrorBody};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use tramline_broker::{self as broker, Broker, SettingKind, SettingSource, Topic};
 use tramline_types::{Offset, TopicId};
 
+pub(crate) use counted::counted;
 pub(crate) use message::{Limit, Message, QueueMessage, messages};
 
 /// The answer of GET `/v1/topics`.

@@ -23,8 +23,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use positions::Positions;
 use serde::Deserialize;
-use std::{convert::Infallible, fmt::Write, sync::Arc};
+use std::{convert::Infallible, fmt::Write, sync::Arc, time::Duration};
 use tramline_broker::{self as broker, FetchItem, FetchRequest, Fetched, Position, Topic};
+use tramline_types::limits::CONNECTION_BYTES_FREE;
 
 /// Partitions that one tail may follow: each event's id names all of them.
 const PARTITIONS_MAX: usize = 1_000;
@@ -34,6 +35,8 @@ const ROUND_BYTES_MAX: usize = 1024 * 1024;
 const PARTITION_BYTES_MAX: usize = 256 * 1024;
 /// What the messages of one partition in a round may open to.
 const EVENTS_MAX: Limit = Limit { messages: 1_000, bytes: 256 * 1024 };
+/// While the answers of others take all the room there is.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// What a reader waits before it comes back.
 const RETRY_MILLIS: u64 = 1_000;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -136,6 +139,15 @@ impl Tail {
     }
 
     async fn follow(&mut self) -> Option<Bytes> {
+        let answers = Arc::clone(&self.cx.broker.budgets().answers);
+        if answers.is_used_up() {
+            let clock = self.cx.broker.clock();
+            let pause = clock.sleep_until(Some(clock.monotonic().plus(ROOM_PAUSE)));
+            tokio::select! {
+                () = pause => return Some(Bytes::from_static(b": waiting for memory\n\n")),
+                () = self.cx.stopping() => return None,
+            }
+        }
         for partition in wanted(&self.topic, self.only).unwrap_or_default() {
             if !self.positions.contains(partition) {
                 self.positions.set(partition, 0);
@@ -171,6 +183,11 @@ impl Tail {
         }
         if events.is_empty() {
             events.push_str(": nothing new\n\n");
+        }
+        let mut share = answers.share();
+        if events.len() > CONNECTION_BYTES_FREE {
+            share.charge(events.len());
+            return Some(share.hold(events.into()));
         }
         Some(events.into())
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::sync::Arc;
 use tramline_broker::{self as broker, Fetched};
-use tramline_record::{Batch, Record};
+use tramline_record::{Batch, Compression, Record};
 use tramline_types::{Header, limits::BATCH_BYTES_OPENED_MAX};
 
 /// A message with its place.
@@ -99,6 +99,7 @@ pub(crate) fn messages(
         let mut piece = piece.clone();
         while let Some(batch) = Batch::decode_first_trusted(&mut piece).map_err(damaged)? {
             let header = batch.header();
+            let opened = header.attributes.compression() != Ok(Compression::None);
             if !header.attributes.is_control() {
                 for record in records(&batch) {
                     let offset = header.base_offset + i64::from(record.offset_delta);
@@ -111,6 +112,7 @@ pub(crate) fn messages(
                         return Ok((messages, next));
                     }
                     next = offset + 1;
+                    let record = if opened { detached(record) } else { record };
                     messages.push(Message { partition, offset, record });
                 }
             }
@@ -128,6 +130,21 @@ fn records(batch: &Batch) -> Vec<Record> {
         tracing::debug!(offset, %error, "passed over a batch that cannot be opened");
         Vec::new()
     })
+}
+
+/// A copy: parts of it would keep in memory all that its batch was opened to.
+fn detached(record: Record) -> Record {
+    let copy = |bytes: Option<Bytes>| bytes.map(|bytes| Bytes::copy_from_slice(&bytes));
+    let header = |header: Header| Header {
+        name: Bytes::copy_from_slice(&header.name),
+        value: copy(header.value),
+    };
+    Record {
+        key: copy(record.key),
+        value: copy(record.value),
+        headers: record.headers.into_iter().map(header).collect(),
+        ..record
+    }
 }
 
 fn record_bytes(record: &Record) -> usize {

@@ -4,7 +4,7 @@ use crate::server::Server;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tramline_broker::Options as BrokerOptions;
+use tramline_broker::{MemoryOptions, Options as BrokerOptions};
 use tramline_http::Options;
 use tramline_record::{Batch, BatchBuilder, Compression, crc32c};
 use tramline_types::{Message, Timestamp};
@@ -234,4 +234,35 @@ fn a_batch_that_cannot_be_opened_is_passed_over() {
     server.publish("t", &json!([{ "value": "after" }]));
     let run = server.get("/v1/topics/t/messages?from=earliest").body;
     assert_eq!((values(&run), &run["next_offset"]), (vec!["before", "after"], &json!(3)));
+}
+
+#[test]
+fn large_answers_share_a_budget_and_get_smaller_where_there_is_no_room() {
+    let memory = MemoryOptions { answers_bytes: 4_000_000, ..MemoryOptions::default() };
+    let server = Server::start_with(
+        BrokerOptions { memory, ..BrokerOptions::default() },
+        Options::default(),
+    );
+    server.create("t", 1);
+    let mut builder = BatchBuilder::new(Compression::Zstd);
+    for bytes in [100, 100, 200_000, 2_000_000] {
+        let value = Some(Bytes::from(vec![b'x'; bytes]));
+        builder.push(&Message { value, ..Message::default() }, Timestamp::from_millis(0));
+    }
+    server.publish_batch("t", builder.build().unwrap());
+    let answers = &server.memory.broker.budgets().answers;
+    let lengths = |from: u32| {
+        let run = server.get(&format!("/v1/topics/t/messages?offset={from}"));
+        let messages = run.body["messages"].as_array().cloned().unwrap_or_default();
+        let lengths = messages.iter().map(|message| message["value"].as_str().unwrap().len());
+        (run.status, lengths.collect::<Vec<_>>())
+    };
+    assert_eq!(lengths(0), (200, vec![100, 100, 200_000, 2_000_000]));
+    assert_eq!(answers.used(), 0, "it goes with the answer");
+    let mut others = answers.share();
+    others.charge(3_900_000);
+    assert_eq!(lengths(0), (200, vec![100, 100]));
+    assert_eq!(lengths(2).0, 503);
+    drop(others);
+    assert_eq!(lengths(2), (200, vec![200_000, 2_000_000]));
 }

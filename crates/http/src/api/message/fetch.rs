@@ -8,7 +8,7 @@ use crate::{
     from_wire::{self, Start},
     to_wire::{self, Limit, MessageRun},
 };
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
 use std::time::Duration;
 use tramline_broker::{FetchItem, FetchRequest};
@@ -18,6 +18,8 @@ const MESSAGES_DEFAULT: usize = 100;
 const MESSAGES_MAX: usize = 10_000;
 /// Stored bytes that one answer is made from, and what it may grow to; one message at least.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What needs no room that others may have taken, as a rule.
+const LITTLE: Limit = Limit { messages: 100, bytes: 8 * 1024 };
 
 /// The query.
 #[derive(Deserialize)]
@@ -38,7 +40,7 @@ pub(crate) async fn handle(
     State(cx): State<Context>,
     Names(name): Names<String>,
     Params(query): Params<Query>,
-) -> Result<Json<MessageRun>, Error> {
+) -> Result<Response, Error> {
     from_wire::no_partition(query.ordered, query.partition)?;
     let topic = from_wire::topic_to_read(&cx, &name, query.ordered)?;
     let partition = from_wire::one_partition(&topic, query.partition)?;
@@ -59,13 +61,18 @@ pub(crate) async fn handle(
         () = cx.stopping() => cx.broker.fetch(request(Duration::ZERO)).await,
     };
     let fetched = results.into_iter().next().expect("one item has one result")?;
-    let (messages, next_offset) = to_wire::messages(&fetched, partition, offset, limit)?;
-    Ok(Json(MessageRun {
-        topic: topic.name().to_string(),
-        partition,
-        messages,
-        next_offset,
-        log_start: fetched.log_start.as_i64(),
-        high_watermark: fetched.high_watermark.as_i64(),
-    }))
+    let run = |limit: Limit| {
+        let (messages, next_offset) = to_wire::messages(&fetched, partition, offset, limit)?;
+        Ok::<_, Error>(MessageRun {
+            topic: topic.name().to_string(),
+            partition,
+            messages,
+            next_offset,
+            log_start: fetched.log_start.as_i64(),
+            high_watermark: fetched.high_watermark.as_i64(),
+        })
+    };
+    // While other answers take all the room, every reader goes on with little at a time.
+    let few = Limit { messages: messages.min(LITTLE.messages), ..LITTLE };
+    to_wire::counted(&cx, &run(limit)?).or_else(|_| to_wire::counted(&cx, &run(few)?))
 }
