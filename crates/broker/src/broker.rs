@@ -104,7 +104,7 @@ impl Broker {
         broker.metrics().register_foreign(|registry| {
             registry.register_collector(Box::new(GroupFigures::new(groups)));
         });
-        broker.groups().retain_topics(|name| broker.topic(name).is_ok()).await?;
+        broker.groups().retain_topics(|name| broker.is_stream(name)).await?;
         tokio::spawn(upkeep::run(broker.clone()));
         tokio::spawn(queue::run_timers(broker.clone()));
         tokio::spawn(broker.clone().run_removals());

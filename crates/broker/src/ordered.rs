@@ -39,6 +39,7 @@ impl Topic {
 
     /// Refuses where this is a view: it is read, and nothing else.
     pub(crate) fn check_writable(&self) -> Result<(), Error> {
+        self.check_no_queue()?;
         match self.view_of() {
             None => Ok(()),
             Some(topic) => {

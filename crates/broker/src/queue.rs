@@ -23,6 +23,7 @@ mod state;
 mod timer;
 mod transfer;
 mod unit;
+mod view;
 
 pub(crate) use context::Queues;
 pub(crate) use timer::run as run_timers;

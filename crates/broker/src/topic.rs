@@ -1,6 +1,6 @@
 //! Topics in memory: names, ids and partitions.
 
-use crate::{Error, ordered::ordered_settings};
+use crate::{Error, Queue, ordered::ordered_settings};
 use parking_lot::RwLock;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,6 +23,8 @@ pub struct Topic {
     pub(crate) view: Option<Arc<Self>>,
     /// The topic that this is the ordered view of.
     pub(crate) view_of: Option<TopicName>,
+    /// The queue that this shows.
+    pub(crate) queue: Option<Arc<Queue>>,
 }
 
 impl Topic {
@@ -41,6 +43,7 @@ impl Topic {
             partitions: RwLock::new(partitions.into()),
             view: None,
             view_of: None,
+            queue: None,
         }
     }
 

@@ -120,6 +120,20 @@ impl From<broker::Error> for ErrorCode {
     }
 }
 
+impl From<&broker::EnqueueError> for ErrorCode {
+    fn from(error: &broker::EnqueueError) -> Self {
+        use broker::EnqueueError as E;
+        Self(match error {
+            E::Deleted => 3,
+            E::TooLarge { .. } => 10,
+            // Final: the application is told at once, as a publisher with confirms is.
+            E::Overflow => 44,
+            // Retriable, as above.
+            E::StorageFull | E::Storage(_) => 56,
+        })
+    }
+}
+
 impl From<&tramline_record::Error> for ErrorCode {
     fn from(error: &tramline_record::Error) -> Self {
         use tramline_record::Error as E;

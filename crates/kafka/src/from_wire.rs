@@ -18,19 +18,24 @@ pub(crate) fn topic(cx: &Context, name: &str) -> Result<Arc<Topic>, Error> {
     cx.broker().topic(&TopicName::parse(name)?)
 }
 
-/// A topic by its id from the version on that has ids, by its name before.
+/// A topic, or a queue as one, by its id from the version on that has ids, by its name before.
 pub(crate) fn topic_by(
     cx: &Context,
     by_id: bool,
     name: &str,
     id: [u8; 16],
 ) -> Result<Arc<Topic>, Error> {
-    if by_id { cx.broker().topic_by_id(TopicId(id)) } else { existing(cx, name) }
+    if by_id { cx.broker().stream_by_id(TopicId(id)) } else { existing(cx, name) }
 }
 
-/// As [`topic`]; a name that cannot be is a topic that is not there.
+/// A topic, or a queue as one, by its name.
+pub(crate) fn stream(cx: &Context, name: &str) -> Result<Arc<Topic>, Error> {
+    cx.broker().stream(&TopicName::parse(name)?)
+}
+
+/// As [`stream`]; a name that cannot be is a topic that is not there.
 fn existing(cx: &Context, name: &str) -> Result<Arc<Topic>, Error> {
-    match topic(cx, name) {
+    match stream(cx, name) {
         Err(Error::InvalidTopicName(_)) => Err(Error::UnknownTopic(name.to_owned())),
         found => found,
     }

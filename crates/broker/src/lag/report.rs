@@ -117,7 +117,7 @@ impl Broker {
     }
 
     fn standing(&self, kept: CommittedOffset) -> Option<Standing> {
-        let owner = self.topic(&kept.topic).and_then(|topic| topic.partition(kept.partition)).ok();
+        let owner = self.stream(&kept.topic).and_then(|topic| topic.partition(kept.partition)).ok();
         Some(Standing {
             topic: kept.topic,
             partition: kept.partition,

@@ -1,6 +1,6 @@
 //! What all queues share.
 
-use super::{Queue, timer::Timers};
+use super::{Queue, timer::Timers, view::Views};
 use crate::Error;
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -21,6 +21,8 @@ pub(crate) struct Queues {
     pub(super) by_name: RwLock<BTreeMap<QueueName, Arc<Queue>>>,
     /// Exclusive queues.
     pub(super) owned: Mutex<BTreeMap<ConnectionId, Vec<Arc<Queue>>>>,
+    /// As topics.
+    pub(super) views: Views,
     pub(super) context: Arc<Context>,
 }
 
@@ -46,7 +48,8 @@ impl Queues {
             runtime: tokio::runtime::Handle::current(),
         };
         let by_name = RwLock::default();
-        let queues = Self { by_name, owned: Mutex::default(), context: Arc::new(context) };
+        let (owned, views, context) = (Mutex::default(), Views::default(), Arc::new(context));
+        let queues = Self { by_name, owned, views, context };
         queues.recover()?;
         Ok(queues)
     }

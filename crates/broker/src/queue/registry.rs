@@ -10,7 +10,7 @@ use std::{
 use tramline_catalog::{QueueDurability, QueueRecord, QueueSettings};
 use tramline_log::Partition;
 use tramline_store::{Commit, Op, Purpose};
-use tramline_types::{ConnectionId, LogId, QueueName, Timestamp, limits};
+use tramline_types::{ConnectionId, LogId, QueueName, Timestamp, TopicName, limits};
 
 /// Whether a declaration made something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +184,7 @@ impl Broker {
                 }
             }
         }
+        queues.views.remove(queue);
         let mut ops = queue.close();
         let reservation = self.store().reserve(Purpose::Upkeep, 0, ops.len() + 8).wait().await?;
         let durable = self.exchanges().remove_queue(&queue.name, |unbound| {
@@ -192,9 +193,11 @@ impl Broker {
         });
         let consumers = queue.consumers.lock().all();
         consumers.iter().for_each(|wake| wake.wake());
-        match durable {
-            Some(durable) => durable.await.map_err(|_| Error::Closed),
-            None => Ok(()),
+        let Some(durable) = durable else { return Ok(()) };
+        durable.await.map_err(|_| Error::Closed)?;
+        match TopicName::parse(queue.name.as_str()) {
+            Ok(topic) => self.groups().topic_deleted(&topic).await,
+            Err(_) => Ok(()),
         }
     }
 

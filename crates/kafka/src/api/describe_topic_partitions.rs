@@ -36,10 +36,10 @@ pub(super) async fn handle(
     };
     let named: BTreeSet<&str> = request.topics.iter().map(|topic| topic.name.as_str()).collect();
     let wanted: Vec<(KafkaStr, Result<Arc<Topic>, Error>)> = if named.is_empty() {
-        let all = cx.broker().topics().into_iter();
+        let all = cx.broker().streams().into_iter();
         all.map(|topic| (text(topic.name().as_str()), Ok(topic))).collect()
     } else {
-        named.iter().map(|name| (text(name), from_wire::topic(cx, name))).collect()
+        named.iter().map(|name| (text(name), from_wire::stream(cx, name))).collect()
     };
     let mut room =
         from_wire::bytes(request.response_partition_limit).clamp(1, PARTITIONS_PER_ANSWER_MAX);

@@ -44,7 +44,7 @@ pub(super) async fn handle(
     };
     let mut topics = Vec::new();
     if all {
-        for topic in cx.broker().topics() {
+        for topic in cx.broker().streams() {
             topics.push(describe(cx, &topic, operations));
         }
     } else {
@@ -87,10 +87,13 @@ async fn find(
     may_create: bool,
 ) -> Result<Arc<Topic>, Error> {
     if named.topic_id != TopicId::ZERO.0 {
-        return cx.broker().topic_by_id(TopicId(named.topic_id));
+        return cx.broker().stream_by_id(TopicId(named.topic_id));
     }
     let name = TopicName::parse(named.name.as_deref().unwrap_or(""))?;
-    if may_create { cx.broker().topic_or_create(&name).await } else { cx.broker().topic(&name) }
+    match cx.broker().stream(&name) {
+        Err(Error::UnknownTopic(_)) if may_create => cx.broker().topic_or_create(&name).await,
+        found => found,
+    }
 }
 
 fn describe(cx: &Context, topic: &Topic, operations: i32) -> MetadataResponseTopic {

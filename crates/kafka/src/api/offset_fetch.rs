@@ -96,7 +96,7 @@ fn all(cx: &Context, group: &GroupId) -> Result<Vec<OffsetFetchResponseTopics>, 
         by_topic.entry(entry.topic.clone()).or_default().push(respond(&entry));
     }
     let topic = |(name, partitions): (TopicName, Vec<_>)| OffsetFetchResponseTopics {
-        topic_id: cx.broker().topic(&name).map_or(TopicId::ZERO.0, |topic| topic.id().0),
+        topic_id: cx.broker().stream(&name).map_or(TopicId::ZERO.0, |topic| topic.id().0),
         name: to_wire::text(name.as_str()),
         partitions,
     };
@@ -111,7 +111,7 @@ fn of_topic(
 ) -> Result<OffsetFetchResponseTopics, ErrorCode> {
     let by_id = call.version >= TOPIC_ID_SINCE;
     let name = if by_id {
-        cx.broker().topic_by_id(TopicId(wanted.topic_id)).map(|topic| topic.name().clone())
+        cx.broker().stream_by_id(TopicId(wanted.topic_id)).map(|topic| topic.name().clone())
     } else {
         TopicName::parse(&wanted.name).map_err(Error::from)
     };

@@ -1,6 +1,8 @@
 //! Produce (key 0, v3-13): one batch per partition, passed on as it is unless a setting of
 //! the topic asks for more.
 //!
+//! What goes to a queue goes in message by message, each with the partition as its priority.
+//!
 //! v5 adds `log_start_offset`, v7 allows zstd, v8 adds error messages and names
 //! the records that are at fault, v9 is flexible, v13 names
 //! topics by id. acks=1 waits for durability like acks=all; acks=0 has no answer.
@@ -12,8 +14,12 @@ use crate::{
     from_wire, quota, to_wire,
 };
 use std::sync::Arc;
-use tramline_broker::{Error, PublishItem, Published, Publishing, QuotaKind, RecordRule, Topic};
+use tramline_broker::{
+    EnqueueError, Enqueuing, Error, PublishItem, Published, Publishing, Queue, QuotaKind,
+    RecordRule, Topic,
+};
 use tramline_record::{Batch, Compression};
+use tramline_types::limits::RECORD_ERRORS_MAX;
 use tramline_wire::{
     DecodeError, EncodeError, KafkaStr, Reader,
     kafka::{
@@ -90,7 +96,9 @@ pub(super) fn start(
         let of_bytes = quota::charge_bytes(&cx, &call, QuotaKind::ProducedBytes, bytes);
         let millis = quota::charge_time(&cx, &call, spent).max(of_bytes);
         let outcome = match acks {
-            0 if pending.refusals.iter().any(Option::is_some) => Outcome::Close,
+            0 if pending.fates.iter().any(|fate| matches!(fate, Fate::Refused(_))) => {
+                Outcome::Close
+            }
             0 => Outcome::Silent,
             _ => Outcome::Later(Box::pin(answer(cx, call, pending, millis))),
         };
@@ -101,8 +109,23 @@ pub(super) fn start(
 /// A request that has its offsets and is not yet durable.
 struct Pending {
     request: ProduceView,
-    refusals: Vec<Option<Refusal>>,
+    /// One per partition.
+    fates: Vec<Fate>,
+    /// One result per published partition.
     publishing: Publishing,
+}
+
+/// What becomes of one partition's records.
+enum Fate {
+    Refused(Refusal),
+    Published,
+    Enqueued(Enqueuing),
+}
+
+/// One partition's records on their way.
+enum Item {
+    Publish(PublishItem),
+    Enqueue(Arc<Queue>, u32, Batch),
 }
 
 async fn apply(cx: &Context, call: &Call, mut request: ProduceView) -> Pending {
@@ -115,23 +138,29 @@ async fn apply(cx: &Context, call: &Call, mut request: ProduceView) -> Pending {
         .collect();
     let whole = check_request(&request);
     let mut items = Vec::with_capacity(request.partitions.len());
-    let mut refusals = Vec::with_capacity(request.partitions.len());
+    let mut fates = Vec::with_capacity(request.partitions.len());
     for partition in &mut request.partitions {
         let item = match (&whole, &topics[partition.topic]) {
             (Some((code, message)), _) => Err(Refusal::new(*code, message)),
             (None, Err(error)) => Err(error.clone().into()),
             (None, Ok(topic)) => item(cx, call.version, topic, partition),
         };
-        match item {
-            Ok(item) => {
+        fates.push(match item {
+            Ok(Item::Publish(item)) => {
                 items.push(item);
-                refusals.push(None);
+                Fate::Published
             }
-            Err(refusal) => refusals.push(Some(refusal)),
-        }
+            Ok(Item::Enqueue(queue, level, batch)) => {
+                match cx.broker().enqueue_batch(&queue, level, &batch).await {
+                    Ok(enqueuing) => Fate::Enqueued(enqueuing),
+                    Err(error) => Fate::Refused(error.into()),
+                }
+            }
+            Err(refusal) => Fate::Refused(refusal),
+        });
     }
     let publishing = cx.broker().publish(items).await;
-    Pending { request, refusals, publishing }
+    Pending { request, fates, publishing }
 }
 
 fn check_request(request: &ProduceView) -> Option<(ErrorCode, &'static str)> {
@@ -150,7 +179,7 @@ fn item(
     version: i16,
     topic: &Arc<Topic>,
     partition: &mut PartitionView,
-) -> Result<PublishItem, Refusal> {
+) -> Result<Item, Refusal> {
     let index = from_wire::led_partition(cx, topic, partition.index)?;
     let records = partition.records.take().unwrap_or_default();
     if records.is_empty() {
@@ -171,32 +200,42 @@ fn item(
             "zstd needs Produce version 7",
         ));
     }
-    Ok(PublishItem { topic: Arc::clone(topic), partition: index, batch })
+    Ok(match topic.queue() {
+        Some(queue) => Item::Enqueue(Arc::clone(queue), index, batch),
+        None => Item::Publish(PublishItem { topic: Arc::clone(topic), partition: index, batch }),
+    })
 }
 
 async fn answer(
     cx: Arc<Context>,
     call: Call,
-    Pending { request, refusals, publishing }: Pending,
+    Pending { request, fates, publishing }: Pending,
     throttle_time_ms: i32,
 ) -> Result<Vec<bytes::Bytes>, EncodeError> {
     let mut published = publishing.await.into_iter();
-    let mut partitions = request.partitions.iter().zip(refusals);
+    let mut partitions = request.partitions.iter().zip(fates);
     let mut responses = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let of_topic = partitions.by_ref().take(topic.partition_count);
-        let partition_responses = of_topic
-            .map(|(partition, refusal)| {
-                let result = match refusal {
-                    Some(refusal) => Err(refusal),
-                    None => {
-                        let next = published.next();
-                        next.expect("there is one result per item").map_err(Refusal::from)
-                    }
-                };
-                respond(&cx, &call, partition.index, result)
-            })
-            .collect();
+        let mut partition_responses = Vec::with_capacity(topic.partition_count);
+        for (partition, fate) in partitions.by_ref().take(topic.partition_count) {
+            let index = partition.index;
+            let result = match fate {
+                Fate::Refused(refusal) => Err(refusal),
+                Fate::Published => {
+                    let next = published.next().expect("there is one result per item");
+                    next.map(|published| appended(index, &published)).map_err(Refusal::from)
+                }
+                Fate::Enqueued(enqueuing) => enqueued(index, enqueuing.await),
+            };
+            partition_responses.push(result.unwrap_or_else(|refusal| PartitionProduceResponse {
+                index,
+                error_code: cx.refuse(call.api, refusal.code),
+                base_offset: -1,
+                record_errors: refusal.records,
+                error_message: refusal.message,
+                ..PartitionProduceResponse::default()
+            }));
+        }
         responses.push(TopicProduceResponse {
             name: topic.name,
             topic_id: topic.topic_id,
@@ -207,27 +246,32 @@ async fn answer(
     encode(&call, &response)
 }
 
-fn respond(
-    cx: &Context,
-    call: &Call,
-    index: i32,
-    result: Result<Published, Refusal>,
-) -> PartitionProduceResponse {
-    match result {
-        Ok(published) => PartitionProduceResponse {
-            index,
-            base_offset: published.base_offset.as_i64(),
-            log_append_time_ms: published.log_append_time.map_or(-1, |time| time.as_millis()),
-            log_start_offset: published.log_start.as_i64(),
-            ..PartitionProduceResponse::default()
-        },
-        Err(refusal) => PartitionProduceResponse {
-            index,
-            error_code: cx.refuse(call.api, refusal.code),
-            base_offset: -1,
-            record_errors: refusal.records,
-            error_message: refusal.message,
-            ..PartitionProduceResponse::default()
-        },
+fn appended(index: i32, published: &Published) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        index,
+        base_offset: published.base_offset.as_i64(),
+        log_append_time_ms: published.log_append_time.map_or(-1, |time| time.as_millis()),
+        log_start_offset: published.log_start.as_i64(),
+        ..PartitionProduceResponse::default()
     }
+}
+
+/// In a queue each message has its own place, which is not told (-1).
+fn enqueued(
+    index: i32,
+    results: Vec<Result<(), EnqueueError>>,
+) -> Result<PartitionProduceResponse, Refusal> {
+    let failed = |(at, result): (i32, Result<(), EnqueueError>)| Some((at, result.err()?));
+    let mut failed = (0..).zip(results).filter_map(failed);
+    let Some((at, error)) = failed.next() else {
+        let accepted = PartitionProduceResponse { index, base_offset: -1, ..Default::default() };
+        return Ok(accepted);
+    };
+    let record = |at: i32, error: &EnqueueError| BatchIndexAndErrorMessage {
+        batch_index: at,
+        batch_index_error_message: to_wire::message(error),
+    };
+    let mut records = vec![record(at, &error)];
+    records.extend(failed.map(|(at, error)| record(at, &error)).take(RECORD_ERRORS_MAX - 1));
+    Err(Refusal { code: ErrorCode::from(&error), message: to_wire::message(&error), records })
 }

@@ -13,6 +13,7 @@ mod metadata;
 mod nodes;
 mod ordered;
 mod produce;
+mod queues;
 mod quotas;
 mod support;
 mod tools;
