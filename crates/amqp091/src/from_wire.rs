@@ -19,8 +19,8 @@ pub(crate) fn value(field: &Field) -> Value {
     match field {
         Field::Void => Value::Void,
         Field::Bool(value) => Value::Bool(*value),
-        Field::F32(value) => Value::Double((*value).into()),
-        Field::F64(value) => Value::Double(*value),
+        Field::F32(value) => double((*value).into()),
+        Field::F64(value) => double(*value),
         Field::Timestamp(seconds) => Value::Timestamp(*seconds),
         Field::Text(bytes) => match str::from_utf8(bytes) {
             Ok(text) => Value::Text(text.to_owned()),
@@ -40,6 +40,15 @@ pub(crate) fn value(field: &Field) -> Value {
             let bytes = writer.into_bytes();
             Value::Other(bytes[1], bytes[2..].to_vec())
         }
+    }
+}
+
+/// Finite numbers, with one zero; others are compared as bytes.
+fn double(number: f64) -> Value {
+    if number.is_finite() {
+        Value::Double(number + 0.0)
+    } else {
+        Value::Other(b'd', number.to_be_bytes().to_vec())
     }
 }
 

@@ -41,7 +41,8 @@ struct State {
 type Ops = SmallVec<[Op; 1]>;
 
 impl Exchanges {
-    /// Takes up what is stored.
+    /// Takes up what is stored. A binding is deleted in one commit with its exchange: one
+    /// without can only be what damage to the stored data left, and the rest is served.
     pub(crate) fn load(store: &dyn LogStore) -> Result<Self, Error> {
         let mut state = State { router: Router::default(), n_exchanges: 0, n_bindings: 0 };
         for (key, value) in store.scan(ExchangeRecord::prefix()) {
@@ -52,7 +53,9 @@ impl Exchanges {
             let binding = BindingRecord::decode(&key)?;
             match state.router.bind(&binding) {
                 Ok(_) => state.n_bindings += 1,
-                Err(error) => return Err(Error::DataDamaged(error.to_string())),
+                Err(error) => tracing::warn!(
+                    exchange = %binding.source, ?binding.destination, %error, "a stored binding is left out"
+                ),
             }
         }
         Ok(Self { state: RwLock::new(state), generation: AtomicU64::new(0) })

@@ -93,7 +93,8 @@ impl BindingRecord {
         };
         let text = std::str::from_utf8(&binding.key).ok().map(ToOwned::to_owned);
         let mut arguments = binding.arguments.0.clone();
-        arguments.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let json = |value: &Value| serde_json::to_string(value).unwrap_or_default();
+        arguments.sort_by_cached_key(|(name, value)| (name.clone(), json(value)));
         let record = Self {
             source: binding.source.to_string(),
             queue,

@@ -156,23 +156,20 @@ impl Router {
         self.exchanges.insert(exchange.name.clone(), Entry { exchange, table });
     }
 
-    /// Takes an exchange out, and with it every binding from and to it, which come back.
+    /// Takes an exchange out, and with it every binding from and to it, which come back: each
+    /// once, though one may lead from the exchange to itself.
     pub fn remove(&mut self, name: &ExchangeName) -> Vec<Binding> {
         let mut gone = self.bindings_from(name);
         gone.extend(self.bindings_to(&Destination::Exchange(name.clone())));
-        for binding in &gone {
-            self.unbind(binding);
-        }
+        gone.retain(|binding| self.unbind(binding));
         self.exchanges.remove(name);
         gone
     }
 
     /// Takes out every binding to a queue; they come back.
     pub fn remove_queue(&mut self, name: &QueueName) -> Vec<Binding> {
-        let gone = self.bindings_to(&Destination::Queue(name.clone()));
-        for binding in &gone {
-            self.unbind(binding);
-        }
+        let mut gone = self.bindings_to(&Destination::Queue(name.clone()));
+        gone.retain(|binding| self.unbind(binding));
         gone
     }
 
@@ -260,30 +257,33 @@ impl Router {
         let start = start.ok_or_else(|| Error::UnknownExchange(from.clone()))?;
         let mut queues = Found::default();
         let mut waiting = vec![start];
-        let mut passed: Vec<&ExchangeName> = vec![&start.exchange.name];
+        let mut passed = HashSet::from([&start.exchange.name]);
+        let mut pass = |name: &ExchangeName, waiting: &mut Vec<_>| {
+            // An alternate exchange may be named before it is declared.
+            if let Some((name, next)) = self.exchanges.get_key_value(name)
+                && passed.insert(name)
+            {
+                waiting.push(next);
+            }
+        };
         let mut matched = Vec::new();
         while let Some(entry) = waiting.pop() {
-            matched.clear();
-            for key in message.keys {
+            let mut is_matched = false;
+            // A kind that does not look at keys finds the same for each of them.
+            let n_keys = if entry.table.asks_keys() { message.keys.len() } else { 1 };
+            for key in message.keys.iter().take(n_keys) {
                 entry.table.matches(key, message.header, &mut matched);
-            }
-            let alternate = entry.exchange.settings.alternate.as_ref();
-            if let Some(alternate) = alternate.filter(|_| matched.is_empty()) {
-                matched.push(Destination::Exchange(alternate.clone()));
-            }
-            for destination in matched.drain(..) {
-                match destination {
-                    Destination::Queue(queue) => queues.add(queue),
-                    Destination::Exchange(name) => {
-                        // An alternate exchange may be named before it is declared.
-                        if let Some(next) = self.exchanges.get(&name)
-                            && !passed.contains(&&next.exchange.name)
-                        {
-                            passed.push(&next.exchange.name);
-                            waiting.push(next);
-                        }
+                is_matched |= !matched.is_empty();
+                for destination in matched.drain(..) {
+                    match destination {
+                        Destination::Queue(queue) => queues.add(queue),
+                        Destination::Exchange(name) => pass(&name, &mut waiting),
                     }
                 }
+            }
+            let alternate = entry.exchange.settings.alternate.as_ref();
+            if let Some(alternate) = alternate.filter(|_| !is_matched) {
+                pass(alternate, &mut waiting);
             }
         }
         Ok(queues.list)

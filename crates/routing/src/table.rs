@@ -105,6 +105,11 @@ impl Table {
         true
     }
 
+    /// Whether messages of different keys may match differently.
+    pub(crate) const fn asks_keys(&self) -> bool {
+        matches!(self.arranged, Arranged::Direct(_) | Arranged::Topic(_))
+    }
+
     /// Adds what a message matches; a destination may come more than once.
     pub(crate) fn matches(
         &self,

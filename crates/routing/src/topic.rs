@@ -2,10 +2,10 @@
 //! number of words, none included.
 //!
 //! A trie of words. Matching walks it with the set of nodes that the words so far can have led
-//! to, so its cost is bounded by words times nodes, whatever the patterns.
+//! to, each once, so its cost is bounded by words times nodes, whatever the patterns.
 
 use crate::{Destination, destinations::Destinations};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The root's index.
 const ROOT: usize = 0;
@@ -50,6 +50,21 @@ impl Node {
             && self.any.is_none()
             && self.many.is_none()
             && self.destinations.is_empty()
+    }
+}
+
+/// The nodes that words can have led to.
+#[derive(Default)]
+struct Reached {
+    nodes: Vec<usize>,
+    /// Those after `#`, which alone can be reached twice: by staying, and from before them.
+    many: HashSet<usize>,
+}
+
+impl Reached {
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.many.clear();
     }
 }
 
@@ -120,12 +135,11 @@ impl Patterns {
 
     /// Adds the destinations of every pattern that matches; one may come more than once.
     pub(crate) fn matches(&self, key: &[u8], found: &mut Vec<Destination>) {
-        let mut active = Vec::with_capacity(8);
-        let mut next = Vec::with_capacity(8);
+        let (mut active, mut next) = (Reached::default(), Reached::default());
         self.enter(ROOT, &mut active);
         for word in words(key) {
             next.clear();
-            for at in &active {
+            for at in &active.nodes {
                 let node = &self.nodes[*at];
                 if node.is_many {
                     self.enter(*at, &mut next);
@@ -139,20 +153,21 @@ impl Patterns {
             }
             std::mem::swap(&mut active, &mut next);
         }
-        for at in active {
+        for at in active.nodes {
             found.extend(self.nodes[at].destinations.iter().cloned());
         }
     }
 
     /// Adds a node, and the nodes that `#` leads to without a word.
-    fn enter(&self, node: usize, set: &mut Vec<usize>) {
+    fn enter(&self, node: usize, reached: &mut Reached) {
         let mut at = Some(node);
-        while let Some(node) = at {
-            if set.contains(&node) {
+        while let Some(index) = at {
+            let node = &self.nodes[index];
+            if node.is_many && !reached.many.insert(index) {
                 return;
             }
-            set.push(node);
-            at = self.nodes[node].many;
+            reached.nodes.push(index);
+            at = node.many;
         }
     }
 }

@@ -12,7 +12,7 @@ pub enum Value {
     Bool(bool),
     /// A whole number of any width.
     Int(i64),
-    /// A floating-point number.
+    /// A finite floating-point number: others equal nothing and have no stored form.
     Double(f64),
     /// A text. AMQP's long string may be any bytes; those that are no UTF-8 are [`Value::Other`].
     Text(String),
@@ -32,9 +32,14 @@ impl Arguments {
         self.0.iter().find(|(of, _)| of == name).map(|(_, value)| value)
     }
 
-    /// Whether both have the same values under the same names, in any order.
+    /// Whether both have the same values under the same names, in any order. A name that is
+    /// there twice counts twice.
     pub fn is_equivalent(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().all(|(name, value)| other.get(name) == Some(value))
+        let count = |of: &Self, wanted: &(String, Value)| {
+            of.0.iter().filter(|field| *field == wanted).count()
+        };
+        self.0 == other.0
+            || self.0.len() == other.0.len()
+                && self.0.iter().all(|field| count(self, field) == count(other, field))
     }
 }

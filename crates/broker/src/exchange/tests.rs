@@ -158,3 +158,31 @@ async fn internal_and_unknown_exchanges_take_no_message_of_a_client() {
     assert!(broker.route(&name(""), &message).unwrap().is_empty());
     assert!(broker.route_dead_letter(&name("none"), &message).is_empty());
 }
+
+#[tokio::test]
+async fn a_binding_whose_exchange_is_lost_keeps_nobody_from_starting() {
+    let (broker, store) = broker_on(MemoryStore::new()).await;
+    let fanout = ExchangeSettings::durable(ExchangeKind::Fanout);
+    broker.declare_exchange(&name("kept"), fanout.clone()).await.unwrap();
+    broker.bind(binding("amq.topic", "kept", "a")).await.unwrap();
+    let orphan = BindingRecord::key(&binding("lost", "kept", "b"));
+    broker.commit([Op::Put(orphan, Bytes::new())].into_iter().collect(), 64).await.unwrap();
+
+    let broker = restarted(broker, store).await;
+    assert_eq!(broker.bindings_to(&Destination::Exchange(name("kept"))).len(), 1);
+    broker.delete_exchange(&name("kept"), false).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_exchange_bound_to_itself_can_be_deleted() {
+    let (broker, store) = broker_on(MemoryStore::new()).await;
+    let topic = ExchangeSettings::durable(ExchangeKind::Topic);
+    broker.declare_exchange(&name("loop"), topic.clone()).await.unwrap();
+    broker.bind(binding("loop", "loop", "#")).await.unwrap();
+    broker.delete_exchange(&name("loop"), false).await.unwrap();
+    broker.declare_exchange(&name("loop"), topic).await.unwrap();
+    assert_eq!(broker.bindings_from(&name("loop")), []);
+
+    let broker = restarted(broker, store).await;
+    assert_eq!(broker.bindings_from(&name("loop")), []);
+}

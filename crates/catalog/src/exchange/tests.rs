@@ -47,6 +47,30 @@ fn the_order_of_arguments_does_not_make_another_binding() {
 }
 
 #[test]
+fn a_name_that_is_there_twice_makes_one_key_whatever_the_order() {
+    let binding = |values: [i64; 2]| Binding {
+        source: exchange("from"),
+        destination: Destination::Exchange(exchange("to")),
+        key: Bytes::new(),
+        arguments: Arguments(values.map(|n| ("a".to_owned(), Value::Int(n))).to_vec()),
+    };
+    assert_eq!(BindingRecord::key(&binding([1, 2])), BindingRecord::key(&binding([2, 1])));
+}
+
+#[test]
+fn numbers_come_back_to_the_last_bit() {
+    for number in [0.1, 1.0 / 3.0, 1e-308, f64::MAX, 71_476.218_530_000_01, 8.988_465_674e307] {
+        let binding = Binding {
+            source: exchange("from"),
+            destination: Destination::Exchange(exchange("to")),
+            key: Bytes::new(),
+            arguments: Arguments(vec![("a".to_owned(), Value::Double(number))]),
+        };
+        assert_eq!(BindingRecord::decode(&BindingRecord::key(&binding)).unwrap(), binding);
+    }
+}
+
+#[test]
 fn damaged_records_are_errors() {
     assert!(BindingRecord::decode(b"binding/{}").is_err());
     assert!(BindingRecord::decode(b"b").is_err());

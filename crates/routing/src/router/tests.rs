@@ -147,3 +147,34 @@ fn the_exchanges_of_the_specification_are_there() {
     assert!(router.exchanges().all(|exchange| exchange.predeclared));
     assert_eq!(router.exchange("amq.topic").unwrap().settings.kind, ExchangeKind::Topic);
 }
+
+#[test]
+fn an_exchange_bound_to_itself_loses_that_binding_once() {
+    let to_itself = binding("loop", Destination::Exchange(name("loop")), "k");
+    let mut router = router(&[("loop", ExchangeKind::Topic)], std::slice::from_ref(&to_itself));
+    assert_eq!(router.remove(&name("loop")), [to_itself]);
+}
+
+#[test]
+fn a_binding_with_a_name_twice_is_one_binding_and_goes_with_its_queue() {
+    let twice = |values: [i64; 2]| Binding {
+        arguments: Arguments(values.map(|n| ("a".to_owned(), Value::Int(n))).to_vec()),
+        ..binding("d", queue("q"), "k")
+    };
+    let mut router = router(&[("d", ExchangeKind::Direct)], &[twice([1, 2])]);
+    assert_eq!(router.bind(&twice([1, 2])), Ok(false));
+    assert_eq!(router.bind(&twice([2, 1])), Ok(false));
+    assert_eq!(router.bind(&twice([1, 1])), Ok(true));
+    assert_eq!(router.bind(&twice([2, 2])), Ok(true), "the same names, other values");
+    assert_eq!(router.remove_queue(&QueueName::parse("q").unwrap()).len(), 3);
+    assert!(router.is_unbound(&name("d")));
+    assert!(router.remove_queue(&QueueName::parse("q").unwrap()).is_empty());
+}
+
+#[test]
+fn further_keys_add_nothing_where_keys_are_not_looked_at() {
+    let router = router(&[("f", ExchangeKind::Fanout)], &[binding("f", queue("q"), "")]);
+    let keys = vec![&b"k"[..]; 1000];
+    let message = Message { keys: &keys, header: &|_| None };
+    assert_eq!(router.route(&name("f"), &message).unwrap().len(), 1);
+}

@@ -76,6 +76,20 @@ fn a_removed_pattern_leaves_nothing_behind() {
     assert_eq!(trie.free.len(), trie.nodes.len() - 1);
 }
 
+#[test]
+fn many_patterns_that_all_match_are_found_in_a_moment() {
+    let mut trie = Patterns::default();
+    for pattern in 0..1 << 14 {
+        let words = (0..14).map(|bit| if pattern >> bit & 1 == 0 { "a" } else { "*" });
+        let pattern = words.collect::<Vec<_>>().join(".");
+        trie.insert(pattern.as_bytes(), &queue("q"));
+    }
+    let mut found = Vec::new();
+    trie.matches(["a"; 14].join(".").as_bytes(), &mut found);
+    assert_eq!(found.len(), 1 << 14);
+    assert!(trie.nodes.len() < 1 << 15, "each is reached once");
+}
+
 fn word() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just("a"), Just("b"), Just("*"), Just("#"), Just("")]
 }
