@@ -8,6 +8,9 @@ use crate::{error::Refusal, from_wire::Content};
 use std::{collections::BTreeMap, sync::Arc};
 use tramline_broker::{Enqueue, Queue};
 
+/// The first [`Channel::queues_max`].
+pub(crate) const QUEUES_MAX_MIN: usize = 64;
+
 /// Whether methods are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -32,9 +35,12 @@ pub(crate) enum Mode {
 pub(crate) struct Transaction {
     pub(crate) publishes: Vec<Enqueue>,
     /// By delivery tag.
-    pub(crate) settles: Vec<(u64, Out, Ending)>,
+    pub(crate) settles: Vec<Settled>,
     pub(crate) bytes: usize,
 }
+
+/// A delivery's number, the delivery, and how it ends.
+pub(crate) type Settled = (u64, Out, Ending);
 
 /// How a client ends a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +63,14 @@ pub(crate) struct Channel {
     pub(crate) unacked: Unacked,
     /// The queues that deliveries of this channel came from.
     pub(crate) queues: Vec<Arc<Queue>>,
+    /// How many of them make it worth looking for those that nothing is out of.
+    pub(crate) queues_max: usize,
     /// The last delivery's number.
     pub(crate) delivery_tag: u64,
     /// Deliveries that may be out over all consumers; 0: any number.
     pub(crate) prefetch: usize,
+    /// How many of those that are out a consumer got, a settling that is not committed aside.
+    pub(crate) prefetched: usize,
     /// Deliveries that may be out for each consumer that is started from here on.
     pub(crate) prefetch_consumer: usize,
     /// Whether the client wants deliveries.
@@ -82,8 +92,10 @@ impl Channel {
             content: None,
             unacked: Unacked::default(),
             queues: Vec::new(),
+            queues_max: QUEUES_MAX_MIN,
             delivery_tag: 0,
             prefetch: 0,
+            prefetched: 0,
             prefetch_consumer: 0,
             flows: true,
             mode: Mode::Plain,
@@ -99,25 +111,24 @@ impl Channel {
         self.delivery_tag
     }
 
-    /// The place of a queue among those that deliveries came from.
-    pub(crate) fn queue_index(&mut self, queue: &Arc<Queue>) -> u32 {
-        let known = self.queues.iter().position(|of| Arc::ptr_eq(of, queue));
-        let index = known.unwrap_or_else(|| {
-            self.queues.push(Arc::clone(queue));
-            self.queues.len() - 1
-        });
-        u32::try_from(index).expect("fewer queues than a connection's memory has room for")
+    /// Whether the client wants deliveries, and may have them.
+    pub(crate) fn is_flowing(&self) -> bool {
+        self.flows && self.phase == Phase::Open
     }
 
-    /// How many more deliveries may go out over the channel.
+    /// How many more deliveries that are to be settled may go out over the channel.
     pub(crate) fn credit(&self) -> usize {
-        if !self.flows || self.phase != Phase::Open {
+        if !self.is_flowing() {
             return 0;
         }
-        let room = unacked::UNACKED_MAX.saturating_sub(self.unacked.len());
+        let uncommitted = match &self.mode {
+            Mode::Transaction(transaction) => transaction.settles.len(),
+            Mode::Plain | Mode::Confirm(_) => 0,
+        };
+        let room = unacked::UNACKED_MAX.saturating_sub(self.unacked.len() + uncommitted);
         match self.prefetch {
             0 => room,
-            prefetch => room.min(prefetch.saturating_sub(self.unacked.len())),
+            prefetch => room.min(prefetch.saturating_sub(self.prefetched)),
         }
     }
 

@@ -4,10 +4,12 @@
 //! is over no further frame is handled. Deliveries, confirms and heartbeats go on meanwhile.
 
 mod consume;
+mod holding;
 mod publish;
+mod queues;
 mod settle;
 
-pub(crate) use consume::{ConsumerKey, Subscriber, Subscribers, shown_deliveries};
+pub(crate) use consume::{ConsumerKey, Subscriber, Subscribers, shown};
 pub(crate) use publish::Publishes;
 pub(crate) use settle::{Settles, outcome};
 
@@ -18,6 +20,7 @@ use crate::{
     error::Refusal,
     outbox::Outbox,
     reply_to::Mailbox,
+    room::{Holding, Room},
     session::{Agreement, Phase, Session},
     wakes::Wakes,
 };
@@ -25,7 +28,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::{net::SocketAddr, sync::Arc, task::Poll};
 use tramline_broker::{Broker, Registration};
-use tramline_types::{ConnectionId, Monotonic};
+use tramline_types::{ConnectionId, Monotonic, limits::ANSWERS_UNSENT_BYTES_MAX};
 use tramline_wire_amqp091::{
     Frame, FrameKind, Method, ReplyCode,
     hot::{self, Hot},
@@ -103,6 +106,12 @@ pub(crate) struct Client {
     openings: u64,
     pub(crate) subscribers: Subscribers,
     pub(crate) publishes: Publishes,
+    /// Channels with a content that goes on in later frames.
+    unfinished: Vec<u16>,
+    /// What uncommitted transactions publish, in all channels.
+    pub(crate) uncommitted_bytes: usize,
+    holding: Holding,
+    room: Room,
     pub(crate) settles: Settles,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -127,7 +136,6 @@ impl Client {
             session: Session::new(now, offered),
             mailbox: Mailbox::new(&wakes),
             wakes,
-            cx,
             peer,
             outbox: Outbox::default(),
             user: String::new(),
@@ -136,10 +144,15 @@ impl Client {
             openings: 0,
             subscribers: Subscribers::default(),
             publishes: Publishes::default(),
+            unfinished: Vec::new(),
+            uncommitted_bytes: 0,
+            holding: Holding::default(),
+            room: Room::new(Arc::clone(&cx.broker.budgets().received)),
             settles: Settles::default(),
             current: None,
             now,
             blocked_until: None,
+            cx,
         }
     }
 
@@ -173,6 +186,11 @@ impl Client {
     /// Whether anything is waited for.
     pub(crate) const fn is_waiting(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// Whether the client leaves so much unread that nothing more is done for it.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.outbox.len() >= 2 * ANSWERS_UNSENT_BYTES_MAX
     }
 
     /// Handles one frame of `frames`.
@@ -306,6 +324,13 @@ impl Client {
         if let Some((_, address)) = channel.reply_consumer.take() {
             self.cx.reply_to.remove(&address);
         }
+        // What waited for a commit that never came is out still.
+        if let channel::Mode::Transaction(left) =
+            std::mem::replace(&mut channel.mode, channel::Mode::Plain)
+        {
+            self.uncommitted_bytes -= left.bytes;
+            channel.unacked.put_back(left.settles.into_iter().map(|(tag, out, _)| (tag, out)));
+        }
         for (_, index) in consumers {
             self.subscribers.remove(index);
         }
@@ -429,9 +454,13 @@ impl Client {
         closed
     }
 
-    /// What is waited for, to be ended without its client.
-    pub(crate) fn take_current(&mut self) -> Option<Wait> {
-        self.current.take().map(|current| current.wait)
+    /// Ends what is waited for, when the client is gone.
+    pub(crate) async fn finish_current(&mut self) {
+        let Some(current) = self.current.take() else { return };
+        let completion = current.wait.await;
+        // Whoever would be told of a refusal is gone.
+        drop(completion(self));
+        self.release();
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::{
     sync::watch,
 };
 use tramline_broker::Registration;
-use tramline_types::{Clock, Monotonic, limits::ANSWERS_UNSENT_BYTES_MAX};
+use tramline_types::{Clock, Monotonic};
 use tramline_wire_amqp091::{DecodeError, PROTOCOL_HEADER, ReplyCode, frame};
 
 /// Why a connection ends without the closing words of its protocol.
@@ -79,14 +79,14 @@ impl Connection {
     /// Serves the connection to its end.
     pub(crate) async fn run(mut self) -> Result<(), Error> {
         let result = poll_fn(|task| self.poll(task)).await;
-        self.client.release();
-        if let Some(wait) = self.client.take_current() {
-            // A half-done change must not be left: it ends without its client.
-            tokio::spawn(wait);
-        }
-        let broker = self.client.broker().clone();
-        let id = self.client.id;
-        drop(self);
+        let Self { stream, mut client, .. } = self;
+        drop(stream);
+        client.release();
+        // A half-done change ends without its client, and before what belongs to the connection
+        // goes: what it got or declared in that moment would be held for ever.
+        client.finish_current().await;
+        let (broker, id) = (client.broker().clone(), client.id);
+        drop(client);
         broker.connection_closed(id).await;
         result
     }
@@ -143,11 +143,17 @@ impl Connection {
             && !self.inbox.has_frames()
             && !self.client.is_waiting()
             && !self.client.publishes.is_full()
-            && self.client.outbox.len() < 2 * ANSWERS_UNSENT_BYTES_MAX
+            && !self.client.is_unread()
     }
 
     fn poll_read(&mut self, task: &mut Task<'_>, now: Monotonic) -> Result<bool, Error> {
         if !self.wants_bytes() {
+            self.client.leave_room();
+            self.client.session.handle_unread(now);
+            return Ok(false);
+        }
+        if self.client.poll_room(task).is_pending() {
+            self.client.session.handle_unread(now);
             return Ok(false);
         }
         let (received, room) = self.inbox.room();
@@ -192,6 +198,7 @@ impl Connection {
             self.client.flush_publishes();
         }
         self.client.flush_settles();
+        self.client.keep_unfinished();
         self.client.poll_current(task);
         handled
     }
@@ -199,7 +206,7 @@ impl Connection {
     fn handle_frames(&mut self, frame_max: usize) -> Result<bool, Error> {
         let (frames, mut at) = self.inbox.frames();
         let mut moved = false;
-        while at < frames.len() && !self.client.is_waiting() {
+        while at < frames.len() && !self.client.is_waiting() && !self.client.is_unread() {
             let frame = match frame::split(&frames[at..], frame_max) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
@@ -289,6 +296,7 @@ impl Connection {
         }
         let own = self.client.handle_timeout(now);
         polled = if own { Poll::Ready(()) } else { polled };
+        self.client.look_at_room(now);
         let deadlines = [self.client.session.poll_timeout(), self.client.poll_timeout()];
         let Some(deadline) = deadlines.into_iter().flatten().min() else { return Ok(polled) };
         if self.timer.as_ref().is_none_or(|(armed_for, _)| deadline < *armed_for) {

@@ -17,6 +17,7 @@ mod listener;
 mod metrics;
 mod outbox;
 mod reply_to;
+mod room;
 mod routes;
 mod session;
 mod to_wire;

@@ -105,14 +105,17 @@ impl ReplyTo {
     }
 
     /// Hands a reply over; says whether somebody gets it.
-    pub(crate) fn send(&self, routing_key: &Bytes, properties: Bytes, body: Bytes) -> bool {
+    pub(crate) fn send(&self, routing_key: &Bytes, properties: &Bytes, body: &Bytes) -> bool {
         let found = {
             let addresses = self.addresses.read();
             let address = str::from_utf8(routing_key).ok();
             address.and_then(|address| addresses.get(address).cloned())
         };
         let Some((mailbox, channel)) = found else { return false };
-        mailbox.put(Reply { channel, routing_key: routing_key.clone(), properties, body })
+        // Copied: a mailbox holds no more than it counts, and not the reads that replies came in.
+        let [routing_key, properties, body] =
+            [routing_key, properties, body].map(|bytes| Bytes::copy_from_slice(bytes));
+        mailbox.put(Reply { channel, routing_key, properties, body })
     }
 }
 
@@ -127,12 +130,12 @@ mod tests {
         let address = registry.register(&mailbox, 7);
         assert!(address.starts_with(PREFIX) && registry.exists(&address));
         let key = Bytes::from(address.clone());
-        assert!(registry.send(&key, Bytes::new(), Bytes::from_static(b"answer")));
+        assert!(registry.send(&key, &Bytes::new(), &Bytes::from_static(b"answer")));
         let reply = mailbox.take().unwrap();
         assert_eq!((reply.channel, &*reply.body), (7, &b"answer"[..]));
         assert!(mailbox.take().is_none());
         registry.remove(&address);
-        assert!(!registry.send(&key, Bytes::new(), Bytes::new()));
+        assert!(!registry.send(&key, &Bytes::new(), &Bytes::new()));
     }
 
     #[test]
@@ -141,9 +144,9 @@ mod tests {
         let mailbox = Mailbox::new(&Arc::new(Wakes::default()));
         let key = Bytes::from(registry.register(&mailbox, 1));
         let body = Bytes::from(vec![0; AMQP_MAILBOX_BYTES_MAX]);
-        assert!(registry.send(&key, Bytes::new(), body.clone()), "one always fits");
-        assert!(!registry.send(&key, Bytes::new(), body.clone()));
+        assert!(registry.send(&key, &Bytes::new(), &body), "one always fits");
+        assert!(!registry.send(&key, &Bytes::new(), &body));
         mailbox.take().unwrap();
-        assert!(registry.send(&key, Bytes::new(), body));
+        assert!(registry.send(&key, &Bytes::new(), &body));
     }
 }

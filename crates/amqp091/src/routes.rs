@@ -9,12 +9,16 @@ use tramline_types::ExchangeName;
 /// Routes that one connection remembers.
 const ROUTES_MAX: usize = 4096;
 
+/// Queues of all those routes together.
+const TARGETS_MAX: usize = 64 * 1024;
+
 /// Remembered routes.
 #[derive(Default)]
 pub(crate) struct Routes {
     generation: u64,
     /// By the exchange's length, the exchange, the routing key.
     found: HashMap<Vec<u8>, Targets>,
+    n_targets: usize,
     last: Vec<u8>,
     last_targets: Targets,
     has_last: bool,
@@ -36,8 +40,7 @@ impl Routes {
         let generation = broker.routing_generation();
         if generation != self.generation {
             self.generation = generation;
-            self.found.clear();
-            self.has_last = false;
+            self.forget();
         }
         let &[key] = by.keys else { return ask(broker, by).map(|(targets, _)| targets) };
         self.wanted.clear();
@@ -54,8 +57,10 @@ impl Routes {
                 if !by_key_alone {
                     return Ok(targets);
                 }
-                if self.found.len() >= ROUTES_MAX {
-                    self.found.clear();
+                self.n_targets += targets.len();
+                if self.found.len() >= ROUTES_MAX || self.n_targets > TARGETS_MAX {
+                    self.forget();
+                    self.n_targets = targets.len();
                 }
                 self.found.insert(self.wanted.clone(), targets.clone());
                 targets
@@ -65,6 +70,13 @@ impl Routes {
         self.last_targets.clone_from(&targets);
         self.has_last = true;
         Ok(targets)
+    }
+
+    fn forget(&mut self) {
+        self.found.clear();
+        self.n_targets = 0;
+        self.last_targets.clear();
+        self.has_last = false;
     }
 }
 

@@ -11,7 +11,10 @@
 use std::time::Duration;
 use tramline_types::{
     Monotonic,
-    limits::{AMQP_CLOSE_MAX, FIRST_REQUEST_BYTES_MAX, FIRST_REQUEST_MAX, RESPONSE_WRITE_MAX},
+    limits::{
+        AMQP_CLOSE_MAX, FIRST_REQUEST_BYTES_MAX, FIRST_REQUEST_MAX, REQUEST_READ_MAX,
+        REQUEST_STALL_MAX, RESPONSE_WRITE_MAX,
+    },
 };
 
 /// The smallest frame size that a client may ask for (AMQP 0-9-1 section 4.2.3).
@@ -45,6 +48,10 @@ pub(crate) enum Violation {
     NotTaken,
     #[error("missed heartbeats from the client")]
     HeartbeatMissed,
+    #[error("a message got no byte for {} s while others waited", REQUEST_STALL_MAX.as_secs())]
+    Stalled,
+    #[error("no room for a message within {} s", REQUEST_READ_MAX.as_secs())]
+    NoRoom,
     #[error("no answer to the close within {} s", AMQP_CLOSE_MAX.as_secs())]
     CloseNotAnswered,
 }
@@ -77,6 +84,12 @@ pub(crate) struct Session {
     /// Since when bytes wait that the peer does not take.
     unsent_since: Option<Monotonic>,
     closing_since: Option<Monotonic>,
+    /// It holds room for what it has not sent: when it was looked whether others wait for it.
+    looked_at: Option<Monotonic>,
+    /// Others wait for that room.
+    room_wanted: bool,
+    /// Since when it waits for room itself.
+    waits_since: Option<Monotonic>,
 }
 
 impl Session {
@@ -89,6 +102,9 @@ impl Session {
             sent_at: now,
             unsent_since: None,
             closing_since: None,
+            looked_at: None,
+            room_wanted: false,
+            waits_since: None,
         }
     }
 
@@ -157,6 +173,22 @@ impl Session {
         self.received_at = now;
     }
 
+    /// Nothing is read, which is not the peer's fault: it may say that it lives in what lies there.
+    pub(crate) const fn handle_unread(&mut self, now: Monotonic) {
+        self.received_at = now;
+    }
+
+    /// Whether it holds room for what it has yet to send, and whether others wait for that.
+    pub(crate) fn handle_room(&mut self, now: Monotonic, held: bool, wanted: bool) {
+        self.looked_at = held.then_some(now);
+        self.room_wanted = wanted;
+    }
+
+    /// Whether it waits for room itself.
+    pub(crate) fn handle_waiting(&mut self, now: Monotonic, waiting: bool) {
+        self.waits_since = if waiting { self.waits_since.or(Some(now)) } else { None };
+    }
+
     /// The peer took bytes; `left` says whether more wait.
     pub(crate) fn handle_sent(&mut self, now: Monotonic, left: bool) {
         self.sent_at = now;
@@ -177,6 +209,9 @@ impl Session {
                 .then(|| (self.opened_at.plus(FIRST_REQUEST_MAX), Violation::OpenLate)),
             self.unsent_since.map(|since| (since.plus(RESPONSE_WRITE_MAX), Violation::NotTaken)),
             beats.then(|| (self.received_at.plus(2 * heartbeat), Violation::HeartbeatMissed)),
+            self.room_wanted
+                .then(|| (self.received_at.plus(REQUEST_STALL_MAX), Violation::Stalled)),
+            self.waits_since.map(|since| (since.plus(REQUEST_READ_MAX), Violation::NoRoom)),
             self.closing_since
                 .map(|since| (since.plus(AMQP_CLOSE_MAX), Violation::CloseNotAnswered)),
         ];
@@ -194,7 +229,9 @@ impl Session {
     /// When [`Session::handle_timeout`] has something to say.
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
         let violation = self.first_violation().map(|(at, _)| at);
-        violation.into_iter().chain(self.next_heartbeat()).min()
+        // Nobody tells when others begin to wait: looking from time to time does.
+        let look = self.looked_at.map(|at| at.plus(REQUEST_STALL_MAX));
+        violation.into_iter().chain(self.next_heartbeat()).chain(look).min()
     }
 
     /// What is due; fails when a deadline has passed.

@@ -16,22 +16,37 @@ const DEAD_LETTER: &[u8] = b"dead-letter";
 /// A message as it goes out.
 pub(crate) struct Outgoing<'a> {
     exchange: Cow<'a, [u8]>,
-    routing_key: &'a [u8],
+    routing_key: Cow<'a, [u8]>,
     pub(crate) properties: Cow<'a, [u8]>,
 }
 
 impl Outgoing<'_> {
     /// Where it came from.
     pub(crate) fn origin(&self) -> Origin<'_> {
-        Origin { exchange: &self.exchange, routing_key: self.routing_key }
+        Origin { exchange: &self.exchange, routing_key: &self.routing_key }
     }
 }
 
-/// What is sent for a stored message. `deliveries` is shown where the queue shows it.
-pub(crate) fn outgoing(message: &Message, deliveries: Option<u32>) -> Outgoing<'_> {
-    let routing_key = message.key.as_deref().unwrap_or_default();
+/// What of a delivery its message does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown {
+    /// The count that the queue shows.
+    pub(crate) deliveries: Option<u32>,
+    /// Whether another protocol's client may have written the message.
+    pub(crate) is_foreign: bool,
+}
+
+/// What is sent for a stored message.
+pub(crate) fn outgoing(message: &Message, shown: Shown) -> Outgoing<'_> {
+    let Shown { deliveries, is_foreign } = shown;
+    let key = message.key.as_deref().unwrap_or_default();
+    let routing_key = if is_foreign { text_key(key) } else { Cow::Borrowed(key) };
     let deaths = message.headers.iter().find(|header| header.name == DEAD_LETTER);
-    let (exchange, properties) = match compact(message) {
+    // What is sent must be well-formed: a client that cannot read it would get it again and again.
+    let is_sound = |(exchange, properties): &(&[u8], &[u8])| {
+        !is_foreign || str::from_utf8(exchange).is_ok() && Properties::check(properties).is_ok()
+    };
+    let (exchange, properties) = match compact(message).filter(is_sound) {
         Some((exchange, properties)) => (exchange, Cow::Borrowed(properties)),
         None => (&[][..], Cow::Owned(from_text(message))),
     };
@@ -43,6 +58,17 @@ pub(crate) fn outgoing(message: &Message, deliveries: Option<u32>) -> Outgoing<'
     let exchange = to.map_or(Cow::Borrowed(exchange), |to| Cow::Owned(to.into_bytes()));
     let properties = added(&properties, deaths.as_deref(), deliveries);
     Outgoing { exchange, routing_key, properties: Cow::Owned(properties) }
+}
+
+/// A key of another protocol's, which may be any bytes, as a routing key.
+fn text_key(key: &[u8]) -> Cow<'_, [u8]> {
+    match str::from_utf8(key) {
+        Ok(text) => Cow::Borrowed(&text.as_bytes()[..text.floor_char_boundary(255)]),
+        Err(_) => {
+            let text = String::from_utf8_lossy(key);
+            Cow::Owned(text.as_bytes()[..text.floor_char_boundary(255)].to_vec())
+        }
+    }
 }
 
 /// The exchange and the properties as they came.

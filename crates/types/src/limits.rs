@@ -99,8 +99,11 @@ pub const AMQP_MESSAGE_BYTES_MAX: usize = 14 * 1024 * 1024;
 pub const AMQP_UNACKED_PER_CHANNEL_MAX: usize = 1_000_000;
 /// Published messages of one connection that are not durable, before it is not read any further.
 pub const AMQP_UNCONFIRMED_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// What one transaction may hold until its commit.
-pub const AMQP_TRANSACTION_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What one transaction may publish: it becomes one commit, as [`BATCH_BYTES_MAX`] says, with
+/// what its messages are stored with.
+pub const AMQP_TRANSACTION_BYTES_MAX: usize = 14 * 1024 * 1024;
+/// Further routing keys of one message, in its headers `CC` and `BCC`.
+pub const AMQP_FURTHER_KEYS_MAX: usize = 1000;
 /// Direct replies that wait for their connection.
 pub const AMQP_MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// From the broker's close of a connection to the client's answer.

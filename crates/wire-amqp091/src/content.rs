@@ -125,6 +125,11 @@ impl Properties<'_> {
         self.headers.map_or_else(|| Ok(Table::new()), Table::decode)
     }
 
+    /// Whether flags and values, headers included, are well-formed.
+    pub fn check(bytes: &[u8]) -> Result<(), DecodeError> {
+        Properties::decode(bytes)?.headers.map_or(Ok(()), Table::check)
+    }
+
     /// Flags and values in a buffer of their own.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::new();

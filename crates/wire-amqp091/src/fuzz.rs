@@ -50,7 +50,9 @@ fn fuzz_frame(frame: &Frame<'_>) {
 /// # Panics
 /// When the decoder panics, or when what it read does not survive being written and read again.
 pub fn fuzz_table(data: &[u8]) {
-    let Ok(table) = Table::decode(data) else { return };
+    let decoded = Table::decode(data);
+    assert_eq!(Table::check(data).err(), decoded.as_ref().err().copied());
+    let Ok(table) = decoded else { return };
     let mut writer = Writer::new();
     table.encode_into(&mut writer);
     let again = Table::decode(writer.as_slice()).expect("what was written is read");

@@ -156,6 +156,32 @@ impl Value {
     }
 }
 
+/// Checks one value without keeping it.
+fn check_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), DecodeError> {
+    let fixed = match reader.u8()? {
+        b'V' => 0,
+        b't' | b'b' | b'B' => 1,
+        b's' | b'u' => 2,
+        b'I' | b'i' | b'f' => 4,
+        b'D' => 5,
+        b'l' | b'L' | b'd' | b'T' => 8,
+        b'S' | b'x' => return reader.long_bytes().map(|_| ()),
+        b'F' => return Table::check_at(reader.long_bytes()?, depth + 1),
+        b'A' => {
+            let mut values = Reader::new(reader.long_bytes()?);
+            if depth >= DEPTH_MAX {
+                return Err(DecodeError::TooDeep);
+            }
+            while !values.rest().is_empty() {
+                check_value(&mut values, depth + 1)?;
+            }
+            return Ok(());
+        }
+        letter => return Err(DecodeError::UnknownFieldType(letter)),
+    };
+    reader.slice(fixed).map(|_| ())
+}
+
 fn decode_array(bytes: &[u8], depth: usize) -> Result<Vec<Value>, DecodeError> {
     if depth > DEPTH_MAX {
         return Err(DecodeError::TooDeep);
@@ -190,6 +216,23 @@ impl Table {
             fields.push((name, Value::decode(&mut reader, depth)?));
         }
         Ok(Self(fields))
+    }
+
+    /// Whether [`Table::decode`] would read it, told without keeping anything.
+    pub fn check(bytes: &[u8]) -> Result<(), DecodeError> {
+        Self::check_at(bytes, 0)
+    }
+
+    fn check_at(bytes: &[u8], depth: usize) -> Result<(), DecodeError> {
+        if depth > DEPTH_MAX {
+            return Err(DecodeError::TooDeep);
+        }
+        let mut reader = Reader::new(bytes);
+        while !reader.rest().is_empty() {
+            reader.short_str()?;
+            check_value(&mut reader, depth)?;
+        }
+        Ok(())
     }
 
     /// Writes it without its length.

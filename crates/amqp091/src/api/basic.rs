@@ -3,13 +3,13 @@
 use super::{generated, queue};
 use crate::{
     channel::Out,
-    client::{Client, Completion, Step, Subscriber, shown_deliveries},
+    client::{Client, Completion, Step, Subscriber, shown},
     error::Refusal,
     from_wire, reply_to, to_wire,
     wakes::ConsumerWake,
 };
 use std::{sync::Arc, time::Duration};
-use tramline_broker::{ConsumerOptions, Delivery, Lock, Queue, Receive};
+use tramline_broker::{ConsumerOptions, Delivery, Lock, Outcome, Queue, Receive};
 use tramline_types::limits::AMQP_CONSUMERS_MAX;
 use tramline_wire_amqp091::{
     ReplyCode,
@@ -78,11 +78,12 @@ pub(super) fn consume(
             return Err(error.into());
         }
     };
+    let queue = client.queue_index(number, &queue);
     let channel = client.channel(number)?;
     channel.consumers.insert(tag.clone(), slot);
     let mut subscriber = Subscriber::new(number, tag.clone(), source, consume.no_ack);
     subscriber.prefetch = channel.prefetch_consumer;
-    subscriber.queue = channel.queue_index(&queue);
+    subscriber.queue = queue;
     if !consume.nowait {
         client.send(number, basic::ConsumeOk { consumer_tag: tag });
     }
@@ -152,6 +153,10 @@ pub(super) fn get(client: &mut Client, number: u16, get: &basic::Get) -> Result<
         let completion: Completion = Box::new(move |client| {
             let delivery = received?.into_iter().next();
             if client.open_channel(number, opening).is_none() {
+                // Nobody is there to get it any more.
+                let back = Outcome::Released { count: false, delay_ms: None };
+                let settles = delivery.map(|delivery| (delivery.token, back));
+                drop(queue.settle(settles.as_slice()));
                 return Ok(());
             }
             match delivery {
@@ -166,15 +171,14 @@ pub(super) fn get(client: &mut Client, number: u16, get: &basic::Get) -> Result<
 
 fn got(client: &mut Client, number: u16, from: (&Arc<Queue>, bool), delivery: &Delivery) {
     let ((queue, no_ack), at) = (from, client.now);
+    let index = client.queue_index(number, queue);
     let Ok(channel) = client.channel(number) else { return };
     let delivery_tag = channel.next_delivery_tag();
     if !no_ack {
-        let queue = channel.queue_index(queue);
-        channel
-            .unacked
-            .push(delivery_tag, Out { queue, consumer: None, token: delivery.token, at });
+        let out = Out { queue: index, consumer: None, token: delivery.token, at };
+        channel.unacked.push(delivery_tag, out);
     }
-    let outgoing = to_wire::outgoing(&delivery.message, shown_deliveries(queue, delivery));
+    let outgoing = to_wire::outgoing(&delivery.message, shown(queue, delivery));
     let get_ok = GetOk {
         delivery_tag,
         redelivered: delivery.redelivered,
@@ -199,6 +203,7 @@ pub(super) fn recover(
     }
     client.requeue_all(number);
     client.flush_settles();
+    client.schedule_channel(number);
     if answer {
         client.send(number, basic::RecoverOk {});
     }

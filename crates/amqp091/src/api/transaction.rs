@@ -1,12 +1,12 @@
 //! The classes `confirm` and `tx`: what becomes of publishes.
 
 use crate::{
-    channel::{Mode, Transaction},
+    channel::{Mode, Settled, Transaction},
     client::{Client, Completion, Step, outcome},
     error::Refusal,
 };
 use std::sync::Arc;
-use tramline_broker::{Queue, Settle, Unit};
+use tramline_broker::{Outcome, Queue, Settle, Unit};
 use tramline_wire_amqp091::method::{confirm, tx};
 
 /// confirm.select: every publish from here on is confirmed.
@@ -40,20 +40,26 @@ pub(super) fn select(client: &mut Client, number: u16) -> Result<Step, Refusal> 
 
 fn take(client: &mut Client, number: u16) -> Result<Transaction, Refusal> {
     match &mut client.channel(number)?.mode {
-        Mode::Transaction(transaction) => Ok(std::mem::take(transaction)),
+        Mode::Transaction(transaction) => {
+            let taken = std::mem::take(&mut **transaction);
+            client.uncommitted_bytes -= taken.bytes;
+            Ok(taken)
+        }
         Mode::Plain | Mode::Confirm(_) => {
             Err(Refusal::precondition("channel is not transactional"))
         }
     }
 }
 
-/// Publishes and settles as one unit, and answers when that is durable.
-pub(super) fn commit(client: &mut Client, number: u16) -> Result<Step, Refusal> {
-    let Transaction { publishes, settles, .. } = take(client, number)?;
+/// What is settled, by queue. A queue that is deleted has nothing left to settle.
+type ByQueue = Vec<(Arc<Queue>, Vec<Settle>)>;
+
+fn by_queue(client: &mut Client, number: u16, settles: &[Settled]) -> Result<ByQueue, Refusal> {
+    let broker = client.broker().clone();
     let channel = client.channel(number)?;
-    let opening = channel.opening;
-    let mut by_queue: Vec<(Arc<Queue>, Vec<Settle>)> = Vec::new();
-    for (_, out, ending) in &settles {
+    let mut by_queue = ByQueue::new();
+    for (_, out, ending) in settles {
+        channel.prefetched -= usize::from(out.consumer.is_some());
         let queue = usize::try_from(out.queue).ok().and_then(|of| channel.queues.get(of));
         let Some(queue) = queue else { continue };
         let settle = (out.token, outcome(*ending));
@@ -62,18 +68,44 @@ pub(super) fn commit(client: &mut Client, number: u16) -> Result<Step, Refusal> 
             None => by_queue.push((Arc::clone(queue), vec![settle])),
         }
     }
-    for (_, out, _) in &settles {
+    let is_there = |queue: &Arc<Queue>| {
+        broker.queue(queue.name()).is_ok_and(|current| Arc::ptr_eq(&current, queue))
+    };
+    by_queue.retain(|(queue, _)| is_there(queue));
+    for (_, out, _) in settles {
         client.subscribers.handle_settled(out);
     }
+    client.schedule_channel(number);
+    Ok(by_queue)
+}
+
+/// A commit failed: what it would have settled is given back.
+fn give_back(settles: ByQueue) {
+    for (queue, mut settles) in settles {
+        for (_, outcome) in &mut settles {
+            *outcome = Outcome::Released { count: true, delay_ms: None };
+        }
+        drop(queue.settle(&settles));
+    }
+}
+
+/// Publishes and settles as one unit, and answers when that is durable.
+pub(super) fn commit(client: &mut Client, number: u16) -> Result<Step, Refusal> {
+    let Transaction { publishes, settles, bytes } = take(client, number)?;
+    let settles = by_queue(client, number, &settles)?;
+    let opening = client.channel(number)?.opening;
     let broker = client.broker().clone();
-    let unit = Unit { publishes, settles: by_queue, result: None };
+    let unit = Unit { publishes, settles: settles.clone(), result: None };
+    client.publishes.set_entering(bytes);
     Ok(Step::Wait(Box::pin(async move {
         let committed = match broker.commit_unit(unit).await {
             Ok(enqueuing) => Ok(enqueuing.await),
             Err(error) => Err(error),
         };
         let completion: Completion = Box::new(move |client| {
-            if let Some(Err(error)) = committed?.into_iter().find(Result::is_err) {
+            client.publishes.set_entering(0);
+            let results = committed.inspect_err(|_| give_back(settles))?;
+            if let Some(Err(error)) = results.into_iter().find(Result::is_err) {
                 return Err(Refusal::precondition(format!("partial tx completion: {error}")));
             }
             client.answer(number, opening, tx::CommitOk {});

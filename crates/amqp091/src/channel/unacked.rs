@@ -92,6 +92,11 @@ impl Unacked {
         Ok(())
     }
 
+    /// Everything that is out.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Out> {
+        self.slots.iter_mut().filter_map(|(_, out)| out.as_mut())
+    }
+
     /// Takes out everything, in order.
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = (u64, Out)> + use<> {
         self.n_out = 0;

@@ -1,9 +1,12 @@
 //! Consumers: pulled from their queues by credit and by the room of the outbox, in turn.
 
 use super::{Client, publish::send_content};
-use crate::{channel::Out, to_wire};
-use std::{collections::VecDeque, sync::Arc};
-use tramline_broker::{Consumer, Delivery, Queue, QueueKind};
+use crate::{
+    channel::Out,
+    to_wire::{self, Shown},
+};
+use std::collections::VecDeque;
+use tramline_broker::{Consumer, Delivery, Queue, QueueDurability, QueueKind};
 use tramline_types::limits::ANSWERS_UNSENT_BYTES_MAX;
 use tramline_wire_amqp091::{
     hot::{Deliver, Origin},
@@ -101,7 +104,7 @@ impl Subscribers {
         removed
     }
 
-    fn get(&mut self, index: usize) -> Option<&mut Subscriber> {
+    pub(super) fn get(&mut self, index: usize) -> Option<&mut Subscriber> {
         self.slots.get_mut(index)?.1.as_mut()
     }
 
@@ -170,10 +173,12 @@ impl Client {
         else {
             return false;
         };
-        let in_channel =
-            if subscriber.no_ack && channel.credit() > 0 { usize::MAX } else { channel.credit() };
-        let credit = if subscriber.no_ack { usize::MAX } else { subscriber.credit() };
-        let n_max = credit.min(in_channel).min(TURN_MAX);
+        let credit = match subscriber.no_ack {
+            true if channel.is_flowing() => usize::MAX,
+            true => 0,
+            false => subscriber.credit().min(channel.credit()),
+        };
+        let n_max = credit.min(TURN_MAX);
         let bytes_max = ANSWERS_UNSENT_BYTES_MAX.saturating_sub(self.outbox.len()).max(1);
         let received = subscriber.source.receive(n_max, bytes_max);
         let Ok(deliveries) = received else {
@@ -212,8 +217,9 @@ impl Client {
                 at: self.now,
             };
             channel.unacked.push(delivery_tag, out);
+            channel.prefetched += 1;
         }
-        let shown = shown_deliveries(subscriber.source.queue(), delivery);
+        let shown = shown(subscriber.source.queue(), delivery);
         let outgoing = to_wire::outgoing(&delivery.message, shown);
         let deliver = Deliver {
             consumer_tag: &subscriber.tag,
@@ -248,7 +254,10 @@ impl Client {
             moved = true;
             let frame_max = self.session.frame_max();
             let Ok(channel) = self.channel(reply.channel) else { continue };
-            let Some((consumer_tag, _)) = channel.reply_consumer.clone() else { continue };
+            let consumer = channel.reply_consumer.as_ref();
+            // An earlier consumer's replies are nobody's.
+            let consumer = consumer.filter(|(_, address)| address.as_bytes() == reply.routing_key);
+            let Some(consumer_tag) = consumer.map(|(tag, _)| tag.clone()) else { continue };
             let delivery_tag = channel.next_delivery_tag();
             let origin = Origin { exchange: b"", routing_key: &reply.routing_key };
             let deliver =
@@ -265,8 +274,13 @@ fn body_len(delivery: &Delivery) -> usize {
     delivery.message.value.as_ref().map_or(0, bytes::Bytes::len)
 }
 
-/// The count that quorum queues show from the first redelivery on.
-pub(crate) fn shown_deliveries(queue: &Arc<Queue>, delivery: &Delivery) -> Option<u32> {
-    let is_shown = queue.settings().kind == QueueKind::Quorum && delivery.deliveries > 0;
-    is_shown.then_some(delivery.deliveries)
+/// Quorum queues show the count from the first redelivery on. A queue that is not in memory alone
+/// can be written to by Kafka clients.
+pub(crate) fn shown(queue: &Queue, delivery: &Delivery) -> Shown {
+    let settings = queue.settings();
+    let is_counted = settings.kind == QueueKind::Quorum && delivery.deliveries > 0;
+    Shown {
+        deliveries: is_counted.then_some(delivery.deliveries),
+        is_foreign: settings.durability != QueueDurability::Transient,
+    }
 }

@@ -11,11 +11,18 @@ use crate::{
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
-use std::{collections::VecDeque, future::Future, pin::Pin, task::Poll, time::Duration};
+use std::{
+    cell::OnceCell,
+    collections::{HashMap, VecDeque},
+    future::Future,
+    pin::Pin,
+    task::Poll,
+    time::Duration,
+};
 use tramline_broker::{Broker, Enqueue, EnqueueError, Enqueuing, QueueDurability, Targets};
 use tramline_types::limits::{AMQP_TRANSACTION_BYTES_MAX, AMQP_UNCONFIRMED_BYTES_MAX};
 use tramline_wire_amqp091::{
-    ContentHeader, Properties, ReplyCode, Table, Writer, content,
+    ContentHeader, Properties, ReplyCode, Table, Value, Writer, content,
     hot::{How, Origin, Publish, Return, Settle},
     method::connection,
 };
@@ -79,6 +86,8 @@ pub(crate) struct Publishes {
     items: Vec<Enqueue>,
     confirms: Vec<Confirm>,
     bytes: usize,
+    /// What is on its way into its queues, or into a transaction's unit.
+    entering: usize,
     pending: VecDeque<Pending>,
     pending_bytes: usize,
     routes: Routes,
@@ -100,6 +109,16 @@ impl Publishes {
         self.pending_bytes >= AMQP_UNCONFIRMED_BYTES_MAX
     }
 
+    /// What waits for its way into its queues, or is on it.
+    pub(super) const fn entering_bytes(&self) -> usize {
+        self.bytes + self.entering
+    }
+
+    /// So much is on its way; nothing, when it is over.
+    pub(crate) const fn set_entering(&mut self, bytes: usize) {
+        self.entering = bytes;
+    }
+
     /// Puts everything into its queues.
     pub(super) fn flush(&mut self, broker: &Broker) -> Option<Wait> {
         if !self.is_unflushed() {
@@ -114,9 +133,11 @@ impl Publishes {
             return None;
         }
         let broker = broker.clone();
+        self.entering = bytes;
         Some(Box::pin(async move {
             let enqueuing = Some(broker.enqueue(items).await);
             let completion: Completion = Box::new(move |client| {
+                client.publishes.entering = 0;
                 client.publishes.pending.push_back(Pending { enqueuing, confirms, bytes });
                 Ok(())
             });
@@ -137,6 +158,9 @@ impl Client {
             return Err(Refusal::new(ReplyCode::NotImplemented, "immediate=true"));
         }
         self.channel(number)?.content = Some(Content::new(frames, publish));
+        if self.unfinished.last() != Some(&number) {
+            self.unfinished.push(number);
+        }
         Ok(())
     }
 
@@ -162,7 +186,7 @@ impl Client {
             let text = format!("message size {size} is larger than configured max size {limit}");
             return Err(Refusal::precondition(text));
         }
-        content.header = Some((frames.slice_ref(header.properties), size));
+        content.set_header(frames.slice_ref(header.properties), size);
         self.finish_content(number)
     }
 
@@ -213,7 +237,6 @@ impl Client {
             exchange: &complete.exchange,
             routing_key: &complete.key,
             raw: &complete.raw,
-            properties: &Properties::decode(&complete.raw)?,
             table: &complete.table,
             body: complete.body,
             with_text,
@@ -244,6 +267,7 @@ impl Client {
         match &mut channel.mode {
             Mode::Transaction(transaction) => {
                 transaction.bytes += size;
+                self.uncommitted_bytes += size;
                 if transaction.bytes > AMQP_TRANSACTION_BYTES_MAX {
                     let text =
                         format!("a transaction takes at most {AMQP_TRANSACTION_BYTES_MAX} bytes");
@@ -293,13 +317,14 @@ impl Client {
     fn route(&mut self, complete: &Complete) -> Result<(Targets, bool), Refusal> {
         let Complete { exchange, key, raw, body, table, .. } = complete;
         if exchange.is_empty() && key.starts_with(reply_to::PREFIX.as_bytes()) {
-            let replied = self.cx.reply_to.send(key, raw.clone(), body.clone());
+            let replied = self.cx.reply_to.send(key, raw, body);
             return Ok((Targets::new(), replied));
         }
         let mut keys: SmallVec<[&[u8]; 4]> = SmallVec::new();
         keys.push(key);
         keys.extend(complete.keys.more.iter().map(Vec::as_slice));
-        let header = |name: &str| table.get(name).map(value);
+        let index = OnceCell::new();
+        let header = |name: &str| find(table, &index, name).map(value);
         let exchange = str::from_utf8(exchange).unwrap_or_default();
         let routed = Routed { exchange, keys: &keys, header: &header };
         Ok((self.publishes.routes.route(&self.cx.broker, &routed)?, false))
@@ -385,6 +410,23 @@ impl Client {
             settle.encode_into(self.outbox.writer(), last.channel);
         }
     }
+}
+
+/// Tables up to this size are looked through.
+const SEARCHED_FIELDS_MAX: usize = 16;
+
+/// A field of a table that may have many, for who looks for many.
+fn find<'a>(
+    table: &'a Table,
+    index: &OnceCell<HashMap<&'a str, &'a Value>>,
+    name: &str,
+) -> Option<&'a Value> {
+    if table.0.len() <= SEARCHED_FIELDS_MAX {
+        return table.get(name);
+    }
+    // Backwards: the first of a name counts.
+    let fields = table.0.iter().rev().map(|(name, value)| (name.as_str(), value));
+    index.get_or_init(|| fields.collect()).get(name).copied()
 }
 
 /// A message's header and body frames.

@@ -44,7 +44,8 @@ impl Client {
         };
         let channel = self.channels.get_mut(usize::from(number)).and_then(Option::as_deref_mut);
         let channel = channel.ok_or_else(super::not_open)?;
-        let mut n_settled = 0;
+        let was_full = channel.credit() == 0;
+        let (mut n_settled, mut n_consumed) = (0, 0);
         let (queues, subscribers, settles) =
             (&channel.queues, &mut self.subscribers, &mut self.settles);
         let mode = &mut channel.mode;
@@ -54,12 +55,14 @@ impl Client {
                 transaction.settles.push((tag, out, ending));
                 return;
             }
+            n_consumed += usize::from(out.consumer.is_some());
             subscribers.handle_settled(&out);
             if let Some(queue) = usize::try_from(out.queue).ok().and_then(|of| queues.get(of)) {
                 settles.push(queue, out, ending);
             }
         })?;
-        if channel.prefetch > 0 {
+        channel.prefetched -= n_consumed;
+        if was_full {
             // The credit is everyone's.
             subscribers.schedule_all(channel.consumers.values());
         }
@@ -67,17 +70,13 @@ impl Client {
         Ok(())
     }
 
-    /// Gives everything that a channel has out back to its queues.
+    /// Gives everything that a channel has out back to its queues, what is settled and not
+    /// committed aside.
     pub(crate) fn requeue_all(&mut self, number: u16) {
         let channel = self.channels.get_mut(usize::from(number)).and_then(Option::as_deref_mut);
         let Some(channel) = channel else { return };
-        // What waited for a commit that never came is out still.
-        let uncommitted = match &mut channel.mode {
-            Mode::Transaction(transaction) => std::mem::take(&mut transaction.settles),
-            Mode::Plain | Mode::Confirm(_) => Vec::new(),
-        };
-        let uncommitted = uncommitted.into_iter().map(|(tag, out, _)| (tag, out));
-        for (_, out) in uncommitted.chain(channel.unacked.take_all()) {
+        for (_, out) in channel.unacked.take_all() {
+            channel.prefetched -= usize::from(out.consumer.is_some());
             self.subscribers.handle_settled(&out);
             let queue = usize::try_from(out.queue).ok().and_then(|of| channel.queues.get(of));
             if let Some(queue) = queue {

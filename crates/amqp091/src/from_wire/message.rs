@@ -7,7 +7,7 @@
 use crate::error::Refusal;
 use bytes::{BufMut, Bytes, BytesMut};
 use tramline_broker::EnqueueOptions;
-use tramline_types::{Header, Message};
+use tramline_types::{Header, Message, limits::AMQP_FURTHER_KEYS_MAX};
 use tramline_wire_amqp091::{Properties, ReplyCode, Table, Value, hot::Publish};
 
 /// The header that keeps what came.
@@ -38,6 +38,8 @@ pub(crate) struct Content {
     /// The header frame's: the properties and the whole body's size.
     pub(crate) header: Option<(Bytes, usize)>,
     body: Body,
+    /// Whether nothing is a slice of what was read.
+    is_detached: bool,
 }
 
 /// A body: a slice of what was read as long as it is in one frame.
@@ -56,7 +58,44 @@ impl Content {
             mandatory: publish.mandatory,
             header: None,
             body: Body::None,
+            is_detached: false,
         }
+    }
+
+    /// The properties, and the whole body's size.
+    pub(crate) fn set_header(&mut self, properties: Bytes, size: usize) {
+        self.header = Some((properties, size));
+        self.is_detached = false;
+    }
+
+    /// Lets go of the reads that it came in: they may be much larger than what is kept of them.
+    pub(crate) fn detach(&mut self) {
+        if std::mem::replace(&mut self.is_detached, true) {
+            return;
+        }
+        self.exchange = Bytes::copy_from_slice(&self.exchange);
+        self.routing_key = Bytes::copy_from_slice(&self.routing_key);
+        if let Some((properties, _)) = &mut self.header {
+            *properties = Bytes::copy_from_slice(properties);
+        }
+        if let Body::One(first) = &self.body {
+            self.body = Body::Many(BytesMut::from(&**first));
+        }
+    }
+
+    /// What it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let properties = self.header.as_ref().map_or(0, |(properties, _)| properties.len());
+        size_of::<Self>()
+            + self.exchange.len()
+            + self.routing_key.len()
+            + properties
+            + self.received()
+    }
+
+    /// What is announced and has not come.
+    pub(crate) fn missing(&self) -> usize {
+        self.header.as_ref().map_or(0, |(_, size)| size - self.received())
     }
 
     /// How much of the body is there.
@@ -82,7 +121,10 @@ impl Content {
             return Err(unexpected("a body is longer than its header says"));
         }
         self.body = match std::mem::replace(&mut self.body, Body::None) {
-            Body::None => Body::One(part),
+            Body::None => {
+                self.is_detached = false;
+                Body::One(part)
+            }
             Body::One(first) => {
                 // Grows as the body comes in: a size that is only announced takes no memory.
                 let mut all = BytesMut::with_capacity(first.len() + part.len());
@@ -130,6 +172,10 @@ pub(crate) fn keys(table: &Table) -> Result<Keys, Refusal> {
         keys.blind |= name == "BCC";
         let wrong = || Refusal::precondition(format!("unsupported type of '{name}' header"));
         let Value::Array(list) = value else { return Err(wrong()) };
+        if keys.more.len() + list.len() > AMQP_FURTHER_KEYS_MAX {
+            let text = format!("a message has at most {AMQP_FURTHER_KEYS_MAX} further keys");
+            return Err(Refusal::precondition(text));
+        }
         for key in list {
             let Value::Text(key) = key else { return Err(wrong()) };
             keys.more.push(key.clone());
@@ -144,7 +190,6 @@ pub(crate) struct Published<'a> {
     pub(crate) routing_key: &'a Bytes,
     /// Flags and values as they are to be stored.
     pub(crate) raw: &'a Bytes,
-    pub(crate) properties: &'a Properties<'a>,
     /// The application's headers, where anything looked into them.
     pub(crate) table: &'a Table,
     pub(crate) body: Bytes,
@@ -154,11 +199,12 @@ pub(crate) struct Published<'a> {
 
 /// The message as it is stored, and how it is to be treated.
 pub(crate) fn published(published: Published<'_>) -> Result<(Message, EnqueueOptions), Refusal> {
-    let Published { exchange, routing_key, raw, properties, .. } = published;
+    let kept = Kept::new(published.exchange, published.routing_key, published.raw, published.body);
+    let properties = Properties::decode(&kept.raw)?;
     let mut headers = Vec::with_capacity(if published.with_text { 4 } else { 1 });
-    headers.push(Header { name: Bytes::from_static(COMPACT), value: Some(compact(exchange, raw)) });
+    headers.push(Header { name: Bytes::from_static(COMPACT), value: Some(kept.compact) });
     if published.with_text {
-        text_headers(&published, &mut headers);
+        text_headers((&kept.raw, &properties), published.table, &mut headers);
     }
     let options = EnqueueOptions {
         // A transient message in a durable queue is stored and waited for as any other: clients
@@ -168,21 +214,43 @@ pub(crate) fn published(published: Published<'_>) -> Result<(Message, EnqueueOpt
         ttl_ms: properties.expiration.map(expiration).transpose()?,
         ..EnqueueOptions::default()
     };
-    let message = Message {
-        key: Some(routing_key.clone()),
-        value: Some(published.body),
-        headers,
-        timestamp: None,
-    };
+    let message =
+        Message { key: Some(kept.routing_key), value: Some(kept.body), headers, timestamp: None };
     Ok((message, options))
 }
 
-fn compact(exchange: &[u8], raw: &[u8]) -> Bytes {
-    let mut compact = Vec::with_capacity(1 + exchange.len() + raw.len());
-    compact.extend(u8::try_from(exchange.len()));
-    compact.extend_from_slice(exchange);
-    compact.extend_from_slice(raw);
-    compact.into()
+/// A body up to this size is copied, so that a message in a queue does not hold the whole read
+/// that it came in, which may be [`KEPT_BODY_MAX`] times sixteen.
+const KEPT_BODY_MAX: usize = 16 * 1024;
+
+/// What is kept of a publish, in one piece of memory: the compact header, the key, the body.
+struct Kept {
+    compact: Bytes,
+    /// The end of the compact header.
+    raw: Bytes,
+    routing_key: Bytes,
+    body: Bytes,
+}
+
+impl Kept {
+    fn new(exchange: &[u8], routing_key: &[u8], raw: &[u8], body: Bytes) -> Self {
+        let is_small = body.len() <= KEPT_BODY_MAX;
+        let compact_len = 1 + exchange.len() + raw.len();
+        let copied = if is_small { body.len() } else { 0 };
+        let mut all = Vec::with_capacity(compact_len + routing_key.len() + copied);
+        all.extend(u8::try_from(exchange.len()));
+        all.extend_from_slice(exchange);
+        all.extend_from_slice(raw);
+        all.extend_from_slice(routing_key);
+        if is_small {
+            all.extend_from_slice(&body);
+        }
+        let mut rest = Bytes::from(all);
+        let compact = rest.split_to(compact_len);
+        let routing_key = rest.split_to(routing_key.len());
+        let raw = compact.slice(1 + exchange.len()..);
+        Self { compact, raw, routing_key, body: if is_small { rest } else { body } }
+    }
 }
 
 /// A time to live: milliseconds as text.
@@ -194,8 +262,11 @@ fn expiration(text: &[u8]) -> Result<u64, Refusal> {
     })
 }
 
-fn text_headers(published: &Published<'_>, headers: &mut Vec<Header>) {
-    let properties = published.properties;
+fn text_headers(
+    (raw, properties): (&Bytes, &Properties<'_>),
+    table: &Table,
+    headers: &mut Vec<Header>,
+) {
     let texts = [
         ("content-type", properties.content_type),
         ("content-encoding", properties.content_encoding),
@@ -209,14 +280,14 @@ fn text_headers(published: &Published<'_>, headers: &mut Vec<Header>) {
     for (name, text) in texts {
         if let Some(text) = text.filter(|text| str::from_utf8(text).is_ok()) {
             let name = Bytes::from_static(name.as_bytes());
-            headers.push(Header { name, value: Some(published.raw.slice_ref(text)) });
+            headers.push(Header { name, value: Some(raw.slice_ref(text)) });
         }
     }
     if let Some(priority) = properties.priority {
         let name = Bytes::from_static(b"priority");
         headers.push(Header { name, value: Some(priority.to_string().into()) });
     }
-    for (name, value) in &published.table.0 {
+    for (name, value) in &table.0 {
         if RESERVED.contains(&name.as_str()) {
             continue;
         }

@@ -87,13 +87,11 @@ fn wrong_arguments_are_told_by_name() {
 fn publish(properties: &Properties<'_>, table: &Table) -> tramline_types::Message {
     let (exchange, routing_key) = (Bytes::from_static(b"ex"), Bytes::from_static(b"key"));
     let raw = Bytes::from(properties.to_bytes());
-    let properties = Properties::decode(&raw).unwrap();
     let body = Bytes::from_static(b"body");
     let (message, _) = published(Published {
         exchange: &exchange,
         routing_key: &routing_key,
         raw: &raw,
-        properties: &properties,
         table,
         body,
         with_text: true,
@@ -155,7 +153,7 @@ fn a_body_over_several_frames_is_joined_and_may_not_be_longer_than_announced() {
     let publish = Publish { exchange: "", routing_key: "", mandatory: false, immediate: false };
     let mut content = Content::new(&frames, &publish);
     assert!(content.push(Bytes::from_static(b"early")).is_err(), "before its header");
-    content.header = Some((Bytes::new(), 6));
+    content.set_header(Bytes::new(), 6);
     for part in ["ab", "cd"] {
         content.push(Bytes::from_static(part.as_bytes())).unwrap();
         assert!(!content.is_complete());
@@ -171,4 +169,60 @@ fn values_are_compared_by_what_they_mean() {
     assert_eq!(value(&Field::I8(5)), value(&Field::I64(5)));
     assert_eq!(value(&Field::Binary(vec![1])), Value::Other(b'x', vec![0, 0, 0, 1, 1]));
     assert_ne!(value(&Field::Bool(true)), value(&Field::I8(1)));
+}
+
+#[test]
+fn a_number_that_is_none_equals_itself_and_there_is_one_zero() {
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1.5] {
+        let table = |field| arguments(&Table(vec![("a".to_owned(), field)]));
+        assert!(table(Field::F64(number)).is_equivalent(&table(Field::F64(number))));
+    }
+    assert_eq!(value(&Field::F64(-0.0)), value(&Field::F32(0.0)));
+    assert_eq!(format!("{:?}", value(&Field::F64(-0.0))), "Double(0.0)");
+}
+
+#[test]
+fn more_further_keys_than_the_limit_are_refused() {
+    let list = |n| Field::Array(vec![Field::text("k"); n]);
+    let table = |n| Table(vec![("CC".to_owned(), list(n)), ("BCC".to_owned(), list(1))]);
+    assert_eq!(keys(&table(999)).unwrap().more.len(), 1000);
+    assert_eq!(keys(&table(1000)).unwrap_err().code, ReplyCode::PreconditionFailed);
+}
+
+#[test]
+fn a_message_does_not_hold_the_read_that_it_came_in() {
+    let read = Bytes::from(vec![0; 1024]);
+    let (raw, key, body) = (read.slice(..2), read.slice(2..9), read.slice(9..20));
+    let (message, _) = published(Published {
+        exchange: &Bytes::new(),
+        routing_key: &key,
+        raw: &raw,
+        table: &Table::new(),
+        body,
+        with_text: true,
+    })
+    .unwrap();
+    drop((raw, key));
+    assert!(read.is_unique());
+    assert_eq!((message.key.unwrap().len(), message.value.unwrap().len()), (7, 11));
+}
+
+#[test]
+fn a_content_that_goes_on_later_holds_its_own_bytes_alone() {
+    let read = Bytes::from(b"ex-key-properties-part".to_vec());
+    let (exchange, routing_key) =
+        (str::from_utf8(&read[..2]).unwrap(), str::from_utf8(&read[3..6]).unwrap());
+    let publish = Publish { exchange, routing_key, mandatory: false, immediate: false };
+    let mut content = Content::new(&read, &publish);
+    content.detach();
+    assert!(read.is_unique());
+    content.set_header(read.slice(7..17), 8);
+    content.push(read.slice(18..)).unwrap();
+    assert_eq!((content.missing(), read.is_unique()), (4, false));
+    content.detach();
+    assert!(read.is_unique());
+    content.push(read.slice(18..)).unwrap();
+    assert!(content.bytes() >= 2 + 3 + 10 + 8);
+    assert_eq!((&*content.exchange, &*content.routing_key), (&b"ex"[..], &b"key"[..]));
+    assert_eq!(content.finish(), (Bytes::from("properties"), Bytes::from("partpart")));
 }

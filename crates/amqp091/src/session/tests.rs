@@ -77,3 +77,38 @@ fn a_close_is_to_be_answered_in_time() {
     let deadline = at(5).plus(AMQP_CLOSE_MAX);
     assert_eq!(session.handle_timeout(deadline), Err(Violation::CloseNotAnswered));
 }
+
+#[test]
+fn a_client_is_not_silent_while_nothing_is_read_from_it() {
+    let mut session = open();
+    session.handle_sent(at(119), false);
+    session.handle_unread(at(119));
+    assert_eq!(session.handle_timeout(at(140)), Ok(Due::Nothing));
+    assert_eq!(session.handle_timeout(at(239)), Err(Violation::HeartbeatMissed));
+}
+
+#[test]
+fn who_keeps_others_waiting_for_room_gets_little_time() {
+    let mut session = open();
+    session.handle_received(at(10));
+    session.handle_room(at(10), true, false);
+    assert_eq!(session.poll_timeout(), Some(at(10).plus(REQUEST_STALL_MAX)));
+    session.handle_room(at(12), true, true);
+    session.handle_received(at(14));
+    let deadline = at(14).plus(REQUEST_STALL_MAX);
+    assert_eq!(session.handle_timeout(deadline), Err(Violation::Stalled));
+    session.handle_room(deadline, false, false);
+    assert_eq!(session.handle_timeout(deadline), Ok(Due::Nothing));
+}
+
+#[test]
+fn who_finds_no_room_is_told_to_come_again() {
+    let mut session = open();
+    session.handle_waiting(at(5), true);
+    session.handle_waiting(at(9), true);
+    session.handle_sent(at(20), false);
+    assert_eq!(session.handle_timeout(at(34)), Ok(Due::Nothing));
+    assert_eq!(session.handle_timeout(at(35)), Err(Violation::NoRoom));
+    session.handle_waiting(at(35), false);
+    assert_eq!(session.handle_timeout(at(35)), Ok(Due::Nothing));
+}

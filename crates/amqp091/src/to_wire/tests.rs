@@ -14,7 +14,7 @@ fn what_an_amqp_client_sent_goes_out_as_it_came() {
     let raw = Properties { delivery_mode: Some(2), ..Properties::default() }.to_bytes();
     let compact = [b"\x02ex".as_slice(), &raw].concat();
     let message = message(vec![header("amqp091", compact), header("text", "for others")]);
-    let outgoing = outgoing(&message, None);
+    let outgoing = outgoing(&message, Shown::default());
     assert_eq!(outgoing.origin(), Origin { exchange: b"ex", routing_key: b"key" });
     assert!(matches!(outgoing.properties, Cow::Borrowed(bytes) if bytes == raw));
 }
@@ -37,7 +37,7 @@ fn deaths_and_deliveries_join_the_headers() {
          "time":1700000000,"original-expiration":"10","first":true}
     ]"#;
     let message = message(vec![header("amqp091", compact), header("dead-letter", deaths)]);
-    let outgoing = outgoing(&message, Some(3));
+    let outgoing = outgoing(&message, Shown { deliveries: Some(3), is_foreign: true });
     assert_eq!(outgoing.origin().exchange, b"again");
     let properties = Properties::decode(&outgoing.properties).unwrap();
     assert_eq!(properties.expiration, None);
@@ -69,7 +69,7 @@ fn messages_of_other_protocols_get_properties_from_their_headers() {
         Header { name: Bytes::from_static(b"null"), value: None },
         Header { name: Bytes::from_static(b"\xff"), value: None },
     ]);
-    let outgoing = outgoing(&message, None);
+    let outgoing = outgoing(&message, Shown::default());
     let properties = Properties::decode(&outgoing.properties).unwrap();
     assert_eq!(properties.content_type, Some(&b"application/json"[..]));
     assert_eq!(properties.correlation_id, None, "longer than a short string");
@@ -83,7 +83,42 @@ fn messages_of_other_protocols_get_properties_from_their_headers() {
 fn a_damaged_compact_header_is_as_none() {
     for damaged in [&b""[..], b"\x05ex", b"\x00", b"\x00\x00"] {
         let message = message(vec![header("amqp091", Bytes::copy_from_slice(damaged))]);
-        let outgoing = outgoing(&message, None);
+        let outgoing = outgoing(&message, Shown::default());
         assert!(Properties::decode(&outgoing.properties).is_ok());
+    }
+}
+
+#[test]
+fn what_another_protocols_client_wrote_into_the_compact_header_is_checked() {
+    let sound = Properties { headers: Some(b"\x01aV"), ..Properties::default() }.to_bytes();
+    let cases: [(&[u8], &[u8], bool); 4] = [
+        (b"ex", &sound, true),
+        (b"\xff\xff", &sound, false),
+        (b"ex", b"\x20\x00\x00\x00\x00\x03\x01a?", false),
+        (b"ex", b"\x80\x00", false),
+    ];
+    for (exchange, properties, is_kept) in cases {
+        let compact = [b"\x02", exchange, properties].concat();
+        let message = message(vec![header("amqp091", compact)]);
+        let foreign = outgoing(&message, Shown { is_foreign: true, ..Shown::default() });
+        assert_eq!(foreign.origin().exchange == b"ex", is_kept);
+        assert_eq!(*foreign.properties == *properties, is_kept);
+        assert_eq!(Properties::check(&foreign.properties), Ok(()));
+        let own = outgoing(&message, Shown::default());
+        assert_eq!(*own.properties, *properties, "what this front-end wrote is not looked at");
+    }
+}
+
+#[test]
+fn a_key_of_any_bytes_becomes_a_text_that_fits() {
+    let long = format!("{}\u{e4}", "k".repeat(254));
+    for (key, expected) in [
+        (b"plain".to_vec(), "plain".to_owned()),
+        (b"a\xff".to_vec(), "a\u{fffd}".to_owned()),
+        (long.clone().into_bytes(), "k".repeat(254)),
+    ] {
+        let message = Message { key: Some(key.into()), ..Message::default() };
+        let outgoing = outgoing(&message, Shown { is_foreign: true, ..Shown::default() });
+        assert_eq!(outgoing.origin().routing_key, expected.as_bytes());
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
 use tramline_broker::{Broker, SystemClock};
 use tramline_store::MemoryStore;
 use tramline_wire_amqp091::{
-    ContentHeader, FrameKind, Method, PROTOCOL_HEADER, Properties, Writer, content,
+    ContentHeader, FrameKind, Method, PROTOCOL_HEADER, Properties, Table, Value, Writer, content,
     frame::{FRAME_END, split},
     method::{basic, channel, confirm, connection, queue},
 };
@@ -20,20 +20,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A listener and what stands behind it.
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
+    pub(crate) store: Arc<MemoryStore>,
     _stop: watch::Sender<bool>,
 }
 
 impl Node {
     pub(crate) async fn start() -> Self {
         let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock::new()));
-        let broker = Broker::start(store, clock, tramline_broker::Options::default());
+        let stored = Arc::<MemoryStore>::clone(&store);
+        let broker = Broker::start(stored, clock, tramline_broker::Options::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         let options = tramline_amqp091::Options::default();
         let broker = broker.await.unwrap();
         tokio::spawn(tramline_amqp091::serve(listener, broker, options, stopping));
-        Self { address, _stop: stop }
+        Self { address, store, _stop: stop }
     }
 
     /// A client with channel 1 open.
@@ -62,6 +64,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         let mut client = Self { stream, received: Vec::new() };
         client.send(&PROTOCOL_HEADER).await;
         client
@@ -69,7 +72,10 @@ impl Client {
 
     pub(crate) async fn open(&mut self) {
         assert!(matches!(self.method().await, Method::ConnectionStart(_)));
+        let blocked = ("connection.blocked".to_owned(), Value::Bool(true));
+        let capabilities = Value::Table(Table(vec![blocked]));
         let start_ok = connection::StartOk {
+            client_properties: Table(vec![("capabilities".to_owned(), capabilities)]),
             mechanism: "PLAIN".to_owned(),
             response: b"\0guest\0guest".to_vec(),
             ..connection::StartOk::default()
