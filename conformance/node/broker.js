@@ -22,6 +22,7 @@ class Broker {
   constructor() {
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'tramline-'))
     this.kafka = '127.0.0.1:0'
+    this.amqp = '127.0.0.1:0'
     // So that no broker is left behind where a test fails.
     process.on('exit', () => {
       if (this.isRunning()) this.process.kill('SIGKILL')
@@ -42,7 +43,7 @@ class Broker {
       `--data-dir=${path.join(this.directory, 'data')}`,
       `--listen-kafka=${this.kafka}`,
       '--listen-http=127.0.0.1:0',
-      '--listen-amqp=127.0.0.1:0',
+      `--listen-amqp=${this.amqp}`,
       `--ready-file=${ready}`,
     ]
     this.process = spawn(BINARY, args, { stdio: ['ignore', log, log] })
@@ -57,7 +58,8 @@ class Broker {
       }
       await sleep(10)
     }
-    this.kafka = JSON.parse(fs.readFileSync(ready, 'utf8')).kafka
+    const { kafka, amqp } = JSON.parse(fs.readFileSync(ready, 'utf8'))
+    Object.assign(this, { kafka, amqp })
   }
 
   /** A clean end; its exit code must be 0. */

@@ -20,9 +20,10 @@ const (
 	stopLimit  = 20 * time.Second
 )
 
-// Broker is one process at a time; Kafka is its address.
+// Broker is one process at a time; Kafka and AMQP are its addresses.
 type Broker struct {
 	Kafka     string
+	AMQP      string
 	directory string
 	command   *exec.Cmd
 	exited    chan error
@@ -34,7 +35,7 @@ func Shared(m *testing.M, shared **Broker) {
 	if err != nil {
 		panic(err)
 	}
-	*shared = &Broker{Kafka: "127.0.0.1:0", directory: directory}
+	*shared = &Broker{Kafka: "127.0.0.1:0", AMQP: "127.0.0.1:0", directory: directory}
 	if err := (*shared).start(); err != nil {
 		panic(err)
 	}
@@ -53,7 +54,7 @@ func Shared(m *testing.M, shared **Broker) {
 // Own is a broker of one test's own, which ends with it.
 func Own(t *testing.T) *Broker {
 	t.Helper()
-	broker := &Broker{Kafka: "127.0.0.1:0", directory: t.TempDir()}
+	broker := &Broker{Kafka: "127.0.0.1:0", AMQP: "127.0.0.1:0", directory: t.TempDir()}
 	broker.Start(t)
 	t.Cleanup(broker.Kill)
 	return broker
@@ -86,7 +87,7 @@ func (b *Broker) start() error {
 		"--data-dir="+filepath.Join(b.directory, "data"),
 		"--listen-kafka="+b.Kafka,
 		"--listen-http=127.0.0.1:0",
-		"--listen-amqp=127.0.0.1:0",
+		"--listen-amqp="+b.AMQP,
 		"--ready-file="+ready)
 	b.command.Stdout, b.command.Stderr = log, log
 	if err := b.command.Start(); err != nil {
@@ -97,11 +98,11 @@ func (b *Broker) start() error {
 	go func(command *exec.Cmd) { exited <- command.Wait() }(b.command)
 	for deadline := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
 		if bytes, err := os.ReadFile(ready); err == nil {
-			var addresses struct{ Kafka string }
+			var addresses struct{ Kafka, AMQP string }
 			if err := json.Unmarshal(bytes, &addresses); err != nil {
 				return err
 			}
-			b.Kafka = addresses.Kafka
+			b.Kafka, b.AMQP = addresses.Kafka, addresses.AMQP
 			return nil
 		}
 		select {

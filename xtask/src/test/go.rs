@@ -1,4 +1,4 @@
-//! The suites written in Go: franz-go and sarama, by `go test`.
+//! The suites written in Go: franz-go, sarama and amqp091-go, by `go test`.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The suites written in Java: Apache Kafka's own client and what is built on it, by Maven.
+//! The suites written in Java: Apache Kafka's own client and what is built on it, and RabbitMQ's,
+//! by Maven.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +23,9 @@ pub(super) struct Run {
 
 /// Apache Kafka's own client.
 pub(super) const CLIENTS: Run =
-    Run { report: "java-clients", tests: "*Test,!StreamsTest,!ConnectTest" };
+    Run { report: "java-clients", tests: "*Test,!StreamsTest,!ConnectTest,!Amqp*Test" };
+/// RabbitMQ's client.
+pub(super) const AMQP: Run = Run { report: "java-amqp", tests: "Amqp*Test" };
 /// Kafka Streams.
 pub(super) const STREAMS: Run = Run { report: "java-streams", tests: "StreamsTest" };
 /// Kafka Connect.

@@ -1,4 +1,4 @@
-//! The suite written in JavaScript: kafkajs, by npm and Node's own test runner.
+//! The suites written in JavaScript: kafkajs and amqplib, by npm and Node's own test runner.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,7 +9,18 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Context, SetUp, Tally, system};
 use crate::process;
 
-/// What the suite's `package.json` says.
+/// The tests of one client: the folder they are in, and their name.
+pub(super) struct Run {
+    folder: &'static str,
+    name: &'static str,
+}
+
+/// kafkajs.
+pub(super) const KAFKAJS: Run = Run { folder: "test/", name: "kafkajs" };
+/// amqplib.
+pub(super) const AMQPLIB: Run = Run { folder: "amqplib/", name: "amqplib" };
+
+/// What the suites' `package.json` says.
 const NODE_MIN: u32 = 20;
 const SET_UP_LIMIT: Duration = Duration::from_secs(10 * 60);
 const LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -33,28 +44,28 @@ pub(super) fn set_up(cx: &Context) -> Result<SetUp> {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(SetUp::Ready);
     }
-    println!("installing kafkajs");
+    println!("installing kafkajs and amqplib");
     for file in ["package.json", "package-lock.json"] {
         std::fs::copy(source.join(file), directory.join(file))?;
     }
     let mut install = Command::new("npm");
     install.current_dir(&directory).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
     if let Err(error) = process::run(&mut install, SET_UP_LIMIT) {
-        return Ok(SetUp::Missing(format!("kafkajs cannot be installed here: {error:#}")));
+        return Ok(SetUp::Missing(format!("npm cannot install them here: {error:#}")));
     }
     std::fs::write(&stamp, wanted)?;
     Ok(SetUp::Ready)
 }
 
-/// Runs every test file, two at a time; each has a broker of its own.
-pub(super) fn run(cx: &Context) -> Result<Tally> {
+/// Runs every test file of a client, two at a time; each has a broker of its own.
+pub(super) fn run(cx: &Context, run: &Run) -> Result<Tally> {
     let (source, directory) = directories(cx);
-    let report = cx.reports()?.join("kafkajs.tap");
+    let report = cx.reports()?.join(format!("{}.tap", run.name));
     let _ = std::fs::remove_file(&report);
     let mut command = Command::new("node");
     command.current_dir(source).args(["--test", "--test-concurrency=2"]);
     command.args(["--test-reporter=tap", "--test-reporter-destination"]).arg(&report);
-    command.args(["--test-reporter=spec", "--test-reporter-destination=stdout", "test/"]);
+    command.args(["--test-reporter=spec", "--test-reporter-destination=stdout", run.folder]);
     command.env("NODE_PATH", directory.join("node_modules")).env("TRAMLINE_BINARY", &cx.broker);
     let excluded: Vec<_> = cx.expected.excluded.keys().map(String::as_str).collect();
     command.env("TRAMLINE_EXCLUDED", excluded.join("\n"));

@@ -14,11 +14,12 @@ import java.util.regex.Pattern;
  * keeps when it is started again.
  */
 final class Broker implements AutoCloseable {
-    private static final Pattern KAFKA = Pattern.compile("\"kafka\":\\s*\"([^\"]+)\"");
+    private static final Pattern ADDRESS = Pattern.compile("\"(kafka|amqp)\":\\s*\"([^\"]+)\"");
     private static Broker shared;
 
     private final Path directory;
     private String kafka = "127.0.0.1:0";
+    private String amqp = "127.0.0.1:0";
     private Process process;
 
     private Broker(Path directory) {
@@ -52,6 +53,10 @@ final class Broker implements AutoCloseable {
         return kafka;
     }
 
+    String amqp() {
+        return amqp;
+    }
+
     void start() {
         try {
             Path ready = directory.resolve("ready");
@@ -65,7 +70,7 @@ final class Broker implements AutoCloseable {
                     "--data-dir=" + directory.resolve("data"),
                     "--listen-kafka=" + kafka,
                     "--listen-http=127.0.0.1:0",
-                    "--listen-amqp=127.0.0.1:0",
+                    "--listen-amqp=" + amqp,
                     "--ready-file=" + ready))
                     .redirectErrorStream(true)
                     .redirectOutput(ProcessBuilder.Redirect.appendTo(log))
@@ -78,11 +83,14 @@ final class Broker implements AutoCloseable {
                 }
                 Thread.sleep(10);
             }
-            Matcher matcher = KAFKA.matcher(Files.readString(ready));
-            if (!matcher.find()) {
-                throw new IllegalStateException("the ready file names no Kafka address");
+            Matcher matcher = ADDRESS.matcher(Files.readString(ready));
+            while (matcher.find()) {
+                if (matcher.group(1).equals("kafka")) {
+                    kafka = matcher.group(2);
+                } else {
+                    amqp = matcher.group(2);
+                }
             }
-            kafka = matcher.group(1);
         } catch (IOException | InterruptedException error) {
             throw new IllegalStateException(error);
         }
