@@ -18,12 +18,14 @@ final class Broker implements AutoCloseable {
     private static Broker shared;
 
     private final Path directory;
+    private final String settings;
     private String kafka = "127.0.0.1:0";
     private String amqp = "127.0.0.1:0";
     private Process process;
 
-    private Broker(Path directory) {
+    private Broker(Path directory, String settings) {
         this.directory = directory;
+        this.settings = settings;
         start();
     }
 
@@ -40,8 +42,13 @@ final class Broker implements AutoCloseable {
 
     /** A broker of one test's own. */
     static Broker own() {
+        return with("");
+    }
+
+    /** A broker of one test's own, with more settings as TOML. */
+    static Broker with(String settings) {
         try {
-            Broker broker = new Broker(Files.createTempDirectory("tramline-"));
+            Broker broker = new Broker(Files.createTempDirectory("tramline-"), settings);
             Runtime.getRuntime().addShutdownHook(new Thread(broker::close));
             return broker;
         } catch (IOException error) {
@@ -62,7 +69,7 @@ final class Broker implements AutoCloseable {
             Path ready = directory.resolve("ready");
             Files.deleteIfExists(ready);
             Path config = directory.resolve("tramline.toml");
-            Files.writeString(config, "[groups]\ninitial_rebalance_delay = \"0s\"\n");
+            Files.writeString(config, "[groups]\ninitial_rebalance_delay = \"0s\"\n" + settings);
             File log = directory.resolve("log").toFile();
             process = new ProcessBuilder(List.of(
                     System.getenv("TRAMLINE_BINARY"), "serve",
