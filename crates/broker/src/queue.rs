@@ -6,6 +6,7 @@
 //! append locks of partitions, one queue's state, its consumers or the store's intake.
 //! Completions on the committer's thread take no state: they move the high watermark and wake.
 
+mod alter;
 mod consumer;
 mod context;
 mod death;
@@ -38,7 +39,7 @@ pub use tramline_queue::Delivery;
 pub use unit::{Settle, Unit};
 
 use context::Context;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use state::State;
 use std::sync::{
     Arc, Weak,
@@ -55,7 +56,9 @@ pub struct Queue {
     name: QueueName,
     id: u64,
     created: Timestamp,
-    settings: Arc<QueueSettings>,
+    settings: RwLock<Arc<QueueSettings>>,
+    /// Messages live in memory; never changes.
+    transient: bool,
     context: Arc<Context>,
     state: Mutex<State>,
     consumers: Mutex<Consumers<Arc<dyn Wake>>>,
@@ -93,7 +96,8 @@ impl Queue {
             id,
             created,
             consumers: Mutex::new(Consumers::new(settings.single_active_consumer)),
-            settings: Arc::new(settings),
+            transient: settings.durability == QueueDurability::Transient,
+            settings: RwLock::new(Arc::new(settings)),
             context: Arc::clone(context),
             state: Mutex::new(state),
             used: AtomicI64::new(context.now().as_millis()),
@@ -119,9 +123,9 @@ impl Queue {
         self.created
     }
 
-    /// Its settings.
-    pub fn settings(&self) -> &QueueSettings {
-        &self.settings
+    /// Its settings in force.
+    pub fn settings(&self) -> Arc<QueueSettings> {
+        Arc::clone(&self.settings.read())
     }
 
     /// How many messages are in which state.
@@ -136,8 +140,8 @@ impl Queue {
         counts
     }
 
-    fn is_transient(&self) -> bool {
-        self.settings.durability == QueueDurability::Transient
+    const fn is_transient(&self) -> bool {
+        self.transient
     }
 
     /// Takes note that somebody uses it.

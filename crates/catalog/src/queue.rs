@@ -3,6 +3,7 @@
 use crate::Error;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tramline_types::{ExchangeName, QueueName};
 
 const PREFIX: &str = "queue/";
@@ -103,6 +104,10 @@ pub struct QueueSettings {
     /// Settled messages are kept so long, to be read again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_after_settle_ms: Option<u64>,
+    /// What front-ends keep with the queue, by their protocols' names. Not compared when the
+    /// queue is declared again.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// An exchange's name as text.

@@ -135,6 +135,14 @@ impl Engine {
         &self.state.rules
     }
 
+    /// Goes by other rules from here on. What lies in memory, is ordered by groups or was
+    /// deduplicated stays so.
+    pub fn set_rules(&mut self, rules: Rules) {
+        debug_assert_eq!(self.state.rules.transient, rules.transient);
+        debug_assert_eq!(self.state.rules.ordered_groups, rules.ordered_groups);
+        self.state.rules = rules;
+    }
+
     /// Adds a lane over a log that holds `start..next`; in a transient queue over memory.
     pub fn open_lane(&mut self, level: u16, start: u64, next: u64) {
         let at = self.lanes.partition_point(|lane| lane.level > level);

@@ -85,7 +85,7 @@ impl Drop for Consumer {
             next.wake();
         }
         self.queue.touch();
-        if last && self.queue.settings.auto_delete {
+        if last && self.queue.settings().auto_delete {
             self.queue.context.remove_later(&self.queue);
         }
     }

@@ -171,10 +171,11 @@ impl<'a> Plan<'a> {
         }
         let mut durable: SmallVec<[(Arc<Queue>, u16); 1]> = SmallVec::new();
         for queue in targets {
-            let level = u16::from(options.priority.min(queue.settings.priority_max));
+            let settings = queue.settings();
+            let level = u16::from(options.priority.min(settings.priority_max));
             if let Err(error) = self.check_room(&queue, bytes) {
                 self.results[index] = Err(error);
-                if queue.settings.overflow == Overflow::RejectPublishDeadLetter {
+                if settings.overflow == Overflow::RejectPublishDeadLetter {
                     self.refused.push((queue, arrival.loaded.clone()));
                 }
             } else if queue.is_transient() {
@@ -449,8 +450,9 @@ impl Queue {
 
     /// Whether publishes are refused at a bound.
     fn is_bounded(&self) -> bool {
-        self.settings.overflow != Overflow::DropHead
-            && (self.settings.length_max.is_some() || self.settings.bytes_max.is_some())
+        let settings = self.settings();
+        settings.overflow != Overflow::DropHead
+            && (settings.length_max.is_some() || settings.bytes_max.is_some())
     }
 
     /// Whether so many more messages and bytes are within the bounds.
@@ -463,8 +465,9 @@ impl Queue {
 
     /// A message as it arrives here: later, where the queue delays all.
     fn delayed(&self, mut arrival: Arrival, now: Timestamp) -> Arrival {
-        if self.settings.delay_ms > 0 {
-            let delay = i64::try_from(self.settings.delay_ms).unwrap_or(i64::MAX);
+        let delay_ms = self.settings().delay_ms;
+        if delay_ms > 0 {
+            let delay = i64::try_from(delay_ms).unwrap_or(i64::MAX);
             let at = Timestamp::from_millis(now.as_millis().saturating_add(delay));
             arrival.deliver_at = arrival.deliver_at.max(Some(at));
         }

@@ -175,7 +175,7 @@ impl Broker {
                 _ => return Ok(()),
             };
         }
-        if let Some(owner) = queue.settings.owner {
+        if let Some(owner) = queue.settings().owner {
             let mut owned = queues.owned.lock();
             if let Entry::Occupied(mut entry) = owned.entry(owner) {
                 entry.get_mut().retain(|of| of.id != queue.id);
@@ -330,7 +330,7 @@ impl Queue {
     }
 }
 
-fn checked(settings: QueueSettings) -> Result<QueueSettings, Error> {
+pub(super) fn checked(settings: QueueSettings) -> Result<QueueSettings, Error> {
     let refuse = |setting, detail: &str| {
         Err(QueueError::InvalidSetting { setting, detail: detail.to_owned() }.into())
     };

@@ -35,6 +35,19 @@ impl Queue {
         until.ok_or_else(|| QueueError::LockLost.into())
     }
 
+    /// Gives timed locks so long from now: done when this returns; what it returns resolves when
+    /// that is durable, to those whose lock is lost.
+    pub fn extend_all(self: &Arc<Self>, extends: &[(LockToken, Duration)]) -> Settling {
+        let waiter = Outstanding::new(1);
+        let lost = self.step(Some(&waiter), |engine, now| {
+            let is_lost = |(token, lock): &&(LockToken, Duration)| {
+                engine.handle_extend(*token, *lock, now).is_none()
+            };
+            extends.iter().filter(is_lost).map(|(token, _)| *token).collect()
+        });
+        Settling::new(waiter, lost)
+    }
+
     /// Gives back everything that a connection's deliveries hold; each counts as delivered.
     pub fn release_all(self: &Arc<Self>, connection: ConnectionId) {
         self.step(None, |engine, now| engine.handle_release(connection, now));

@@ -97,7 +97,7 @@ impl State {
     /// The engine, made if need be.
     pub(super) fn engine(&mut self, queue: &Queue) -> &mut Engine {
         self.engine.get_or_insert_with(|| {
-            Box::new(Engine::new(rules(&queue.settings), queue.context.epoch()))
+            Box::new(Engine::new(rules(&queue.settings()), queue.context.epoch()))
         })
     }
 
@@ -184,7 +184,7 @@ impl State {
             created_ms: queue.created.as_millis(),
             lanes: self.lanes.iter().map(|lane| (lane.level, lane.partition.log().0)).collect(),
             state: self.log.map(|log| log.0),
-            settings: (*queue.settings).clone(),
+            settings: (*queue.settings()).clone(),
         }
     }
 
@@ -361,7 +361,8 @@ pub(super) struct AfterStep {
     transfers: bool,
 }
 
-fn rules(settings: &QueueSettings) -> Rules {
+/// What an engine goes by.
+pub(super) fn rules(settings: &QueueSettings) -> Rules {
     Rules {
         transient: settings.durability == QueueDurability::Transient,
         message_ttl_ms: settings.message_ttl_ms,

@@ -61,7 +61,7 @@ pub(crate) async fn run(broker: Broker) {
 impl Queue {
     /// Has the queue looked at when it may have been unused for too long.
     pub(super) fn schedule_expiry(self: &Arc<Self>) {
-        if let Some(span) = self.settings.expires_ms {
+        if let Some(span) = self.settings().expires_ms {
             let span = i64::try_from(span).unwrap_or(i64::MAX);
             let used = self.used.load(Ordering::Relaxed);
             let at = Timestamp::from_millis(used.saturating_add(span));
@@ -72,7 +72,7 @@ impl Queue {
 
     /// Whether it was unused for too long.
     fn is_expired(&self) -> bool {
-        let Some(span) = self.settings.expires_ms else { return false };
+        let Some(span) = self.settings().expires_ms else { return false };
         let unused = self.context.now().as_millis() - self.used.load(Ordering::Relaxed);
         u64::try_from(unused).is_ok_and(|unused| unused >= span) && self.consumers.lock().is_empty()
     }
@@ -83,7 +83,7 @@ impl Queue {
             tracing::info!(queue = %self.name, "expired unused");
             return self.context.remove_later(self);
         }
-        if self.settings.expires_ms.is_some() && !self.consumers.lock().is_empty() {
+        if self.settings().expires_ms.is_some() && !self.consumers.lock().is_empty() {
             self.touch();
         }
         self.schedule_expiry();

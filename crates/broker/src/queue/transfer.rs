@@ -108,7 +108,7 @@ impl Broker {
     async fn transfer_some(&self, queue: &Arc<Queue>, transfers: Vec<Transfer>) -> Moved {
         queue.durable(&transfers).await;
         let read = queue.read_places(&transfers).await;
-        let must_arrive = queue.settings.dead_letter_at_least_once;
+        let must_arrive = queue.settings().dead_letter_at_least_once;
         let mut plan = Plan::new(&self.queues_map().context, transfers.len());
         let (mut done, mut later) = (Vec::new(), Vec::new());
         for (index, Transfer { place, reason }) in transfers.into_iter().enumerate() {
@@ -163,12 +163,13 @@ impl Broker {
 
     /// A dead message and where it goes; `None` when that is nowhere.
     fn dead(&self, queue: &Queue, loaded: &Loaded, reason: DeadReason) -> Option<Enqueue> {
-        let exchange = queue.settings.dead_letter_exchange.as_ref()?;
+        let settings = queue.settings();
+        let exchange = settings.dead_letter_exchange.as_ref()?;
         let now = self.queues_map().context.now();
         let (name, to) = (queue.name.as_str(), exchange.as_str());
         let dying = Dying { queue: name, reason, to, now };
         let (mut message, deaths) = death::add(&loaded.message, &dying);
-        if let Some(key) = &queue.settings.dead_letter_routing_key {
+        if let Some(key) = &settings.dead_letter_routing_key {
             message.key = Some(Bytes::from(key.clone()));
         }
         let targets = self.dead_letter_targets(exchange, &message, &deaths);

@@ -44,7 +44,7 @@ impl Queue {
     fn levels(&self, make: bool) -> Result<Option<Vec<Arc<Partition>>>, Error> {
         let mut state = self.state.lock();
         let mut partitions = Vec::new();
-        for level in 0..=u16::from(self.settings.priority_max) {
+        for level in 0..=u16::from(self.settings().priority_max) {
             if self.is_gone() {
                 return Ok(None);
             }
@@ -67,7 +67,7 @@ impl Queues {
         if let Some(topic) = self.views.get(queue.id) {
             return Ok(Some(topic));
         }
-        if queue.is_transient() || queue.settings.owner.is_some() {
+        if queue.is_transient() || queue.settings().owner.is_some() {
             return Ok(None);
         }
         let Ok(name) = TopicName::parse(queue.name.as_str()) else { return Ok(None) };

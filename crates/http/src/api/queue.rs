@@ -107,7 +107,7 @@ pub(crate) async fn describe(
     let bindings = cx.broker.bindings_to(&Destination::Queue(queue.name().clone()));
     Ok(Json(QueueDescription {
         queue: to_wire(&queue),
-        settings: queue.settings().clone(),
+        settings: (*queue.settings()).clone(),
         bindings: binding::sorted(bindings),
     }))
 }
