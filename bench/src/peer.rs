@@ -71,7 +71,7 @@ impl Peer {
                 let _none_at_first = fs::remove_file(&ready);
                 let config = config.iter().flat_map(|path| ["--config".as_ref(), path.as_os_str()]);
                 let child = Command::new(binary)
-                    .args(["serve", "--listen-amqp", "off"])
+                    .args(["serve", "--listen-amqp", "off", "--listen-sqs", "off"])
                     .args(["--listen-http", "127.0.0.1:0", "--listen-kafka"])
                     .arg("127.0.0.1:0")
                     .arg("--data-dir")

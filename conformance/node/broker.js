@@ -44,6 +44,7 @@ class Broker {
       `--listen-kafka=${this.kafka}`,
       '--listen-http=127.0.0.1:0',
       `--listen-amqp=${this.amqp}`,
+      '--listen-sqs=127.0.0.1:0',
       `--ready-file=${ready}`,
     ]
     this.process = spawn(BINARY, args, { stdio: ['ignore', log, log] })

@@ -26,6 +26,7 @@ class Broker:
         self.kafka = kafka
         self.http = "127.0.0.1:0"
         self.amqp = "127.0.0.1:0"
+        self.sqs = "127.0.0.1:0"
         self.prefix = prefix
         self.flags = flags
         self.process = None
@@ -47,6 +48,7 @@ class Broker:
                     f"--listen-kafka={self.kafka}",
                     f"--listen-http={self.http}",
                     f"--listen-amqp={self.amqp}",
+                    f"--listen-sqs={self.sqs}",
                     f"--ready-file={ready}",
                     *self.flags,
                 ],
@@ -65,6 +67,7 @@ class Broker:
         self.kafka = addresses["kafka"]
         self.http = addresses["http"]
         self.amqp = addresses["amqp"]
+        self.sqs = addresses["sqs"]
 
     def stop(self):
         """A clean end; its exit code must be 0."""

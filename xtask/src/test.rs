@@ -201,6 +201,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "pika", kind: Kind::Python(python::PIKA) },
     Suite { name: "aio-pika", kind: Kind::Python(python::AIO_PIKA) },
     Suite { name: "celery", kind: Kind::Python(python::CELERY) },
+    Suite { name: "boto3", kind: Kind::Python(python::BOTO3) },
+    Suite { name: "boto3-query", kind: Kind::Python(python::BOTO3_QUERY) },
     Suite { name: "kcat", kind: Kind::Python(python::KCAT) },
     Suite { name: "readme", kind: Kind::Python(python::README) },
     Suite { name: "network", kind: Kind::Python(python::NETWORK) },

@@ -160,7 +160,8 @@ fn tramline_command(binary: &Path, dir: &Path) -> Started {
     let _none_at_first = fs::remove_file(&ready);
     let mut command = Command::new(binary);
     command
-        .args(["serve", "--listen-http", "off", "--listen-kafka", "off", "--listen-amqp"])
+        .args(["serve", "--listen-http", "off", "--listen-kafka", "off", "--listen-sqs", "off"])
+        .arg("--listen-amqp")
         .arg("127.0.0.1:0")
         .arg("--data-dir")
         .arg(dir.join("data"))

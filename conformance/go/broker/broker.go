@@ -88,6 +88,7 @@ func (b *Broker) start() error {
 		"--listen-kafka="+b.Kafka,
 		"--listen-http=127.0.0.1:0",
 		"--listen-amqp="+b.AMQP,
+		"--listen-sqs=127.0.0.1:0",
 		"--ready-file="+ready)
 	b.command.Stdout, b.command.Stderr = log, log
 	if err := b.command.Start(); err != nil {

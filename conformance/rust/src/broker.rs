@@ -88,6 +88,7 @@ fn spawn(directory: PathBuf, kafka: &mut String) -> Child {
         .arg(format!("--data-dir={}", directory.join("data").display()))
         .arg(format!("--listen-kafka={kafka}"))
         .args(["--listen-http=127.0.0.1:0", "--listen-amqp=127.0.0.1:0"])
+        .args(["--listen-sqs=127.0.0.1:0"])
         .arg(format!("--ready-file={}", ready.display()))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))

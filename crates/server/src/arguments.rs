@@ -129,6 +129,9 @@ pub(crate) struct Local {
     /// The AMQP 0-9-1 address, or off [default: 127.0.0.1:5672]
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) listen_amqp: Option<Listen>,
+    /// The SQS address, or off [default: 127.0.0.1:9324]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) listen_sqs: Option<Listen>,
 }
 
 /// `tramline doctor`.

@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) kafka: Kafka,
     pub(crate) amqp: Amqp,
+    pub(crate) sqs: Sqs,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) store: Store,
@@ -92,6 +93,19 @@ pub(crate) struct Amqp {
     pub(crate) product_version: String,
 }
 
+/// The Amazon SQS protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sqs {
+    pub(crate) listen: Listen,
+    pub(crate) hosts_allowed: Vec<String>,
+    pub(crate) connections_max: usize,
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) deleted_window: Span,
+    pub(crate) purged_window: Span,
+}
+
 /// Topics.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -139,6 +153,7 @@ impl Default for Config {
             http: Http::default(),
             kafka: Kafka::default(),
             amqp: Amqp::default(),
+            sqs: Sqs::default(),
             topics: Topics::default(),
             groups: Groups::default(),
             store: Store::default(),
@@ -187,6 +202,21 @@ impl Default for Amqp {
             consumer_timeout: Span(options.consumer_timeout),
             product: options.product,
             product_version: options.product_version,
+        }
+    }
+}
+
+impl Default for Sqs {
+    fn default() -> Self {
+        let options = tramline_sqs::Options::default();
+        Self {
+            listen: Listen::At("127.0.0.1:9324".to_owned()),
+            hosts_allowed: options.hosts_allowed,
+            connections_max: options.connections_max,
+            account: options.account,
+            region: options.region,
+            deleted_window: Span(options.deleted_window),
+            purged_window: Span(options.purged_window),
         }
     }
 }
@@ -258,6 +288,10 @@ impl Config {
         if !(1..=limits::VIRTUAL_BROKERS_MAX).contains(&nodes) {
             let most = limits::VIRTUAL_BROKERS_MAX;
             bail!("`kafka.virtual_brokers` = {nodes}: 1 to {most} are possible");
+        }
+        let account = &config.sqs.account;
+        if account.len() != 12 || !account.bytes().all(|c| c.is_ascii_digit()) {
+            bail!("`sqs.account` = `{account}`: an account has 12 digits");
         }
         config.broker_options()?; // A wrong topic setting is told here, not at its first use.
         Ok(config)
@@ -359,6 +393,18 @@ impl Config {
             remote_guest: self.insecure,
             product: amqp.product.clone(),
             product_version: amqp.product_version.clone(),
+        }
+    }
+
+    /// The SQS front-end's part.
+    pub(crate) fn sqs_options(&self) -> tramline_sqs::Options {
+        tramline_sqs::Options {
+            hosts_allowed: self.sqs.hosts_allowed.clone(),
+            connections_max: self.sqs.connections_max,
+            account: self.sqs.account.clone(),
+            region: self.sqs.region.clone(),
+            deleted_window: self.sqs.deleted_window.0,
+            purged_window: self.sqs.purged_window.0,
         }
     }
 

@@ -38,6 +38,9 @@ impl Local {
         if let Some(listen) = &self.listen_amqp {
             config.amqp.listen.clone_from(listen);
         }
+        if let Some(listen) = &self.listen_sqs {
+            config.sqs.listen.clone_from(listen);
+        }
         Ok(config)
     }
 }
@@ -87,8 +90,9 @@ async fn serve(
     let http = listener::bind("http.listen", &config.http.listen, &config).await?;
     let kafka = listener::bind_kafka(&config).await?;
     let amqp = listener::bind("amqp.listen", &config.amqp.listen, &config).await?;
-    if http.is_none() && kafka.is_empty() && amqp.is_none() {
-        bail!("every listener is off: set `http.listen`, `kafka.listen` or `amqp.listen`");
+    let sqs = listener::bind("sqs.listen", &config.sqs.listen, &config).await?;
+    if http.is_none() && kafka.is_empty() && amqp.is_none() && sqs.is_none() {
+        bail!("every listener is off: set one of the `listen` settings, such as `http.listen`");
     }
     // What it says comes after the ports are had, so that a taken one stays one line.
     let shares = descriptors::Shares::take(&mut config);
@@ -101,6 +105,7 @@ async fn serve(
         http: http.as_ref().map(listener::local_addr).transpose()?,
         kafka: kafka.first().map(listener::local_addr).transpose()?,
         amqp: amqp.as_ref().map(listener::local_addr).transpose()?,
+        sqs: sqs.as_ref().map(listener::local_addr).transpose()?,
         took: clock.monotonic().since_origin(),
     };
     let (shutdown, stopping) = watch::channel(false);
@@ -116,6 +121,10 @@ async fn serve(
     if let Some(listener) = amqp {
         let options = config.amqp_options();
         fronts.spawn(tramline_amqp091::serve(listener, broker.clone(), options, stopping.clone()));
+    }
+    if let Some(listener) = sqs {
+        let options = config.sqs_options();
+        fronts.spawn(tramline_sqs::serve(listener, broker.clone(), options, stopping.clone()));
     }
     let ready_file = ready.announce(&config, arguments.ready_file.as_deref())?;
     let ended = tokio::select! {

@@ -108,6 +108,8 @@ pub const AMQP_FURTHER_KEYS_MAX: usize = 1000;
 pub const AMQP_MAILBOX_BYTES_MAX: usize = 1024 * 1024;
 /// From the broker's close of a connection to the client's answer.
 pub const AMQP_CLOSE_MAX: Duration = Duration::from_secs(5);
+/// The body of one SQS request: a batch of 1 MiB, spelt out as JSON or a form does.
+pub const SQS_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The largest body of a message in a queue: with its headers it must fit into one WAL file.
 pub const QUEUE_MESSAGE_BYTES_MAX: usize = 14 * 1024 * 1024;
 /// Queues of one node.

@@ -46,6 +46,11 @@ pub(super) const AIO_PIKA: Run = Run::new("newest", "amqp091/aio-pika-tests", "a
 /// A Celery worker, and with it kombu and py-amqp.
 pub(super) const CELERY: Run = Run::new("newest", "amqp091/celery-tests", "celery");
 
+/// boto3, the newest version: AWS JSON.
+pub(super) const BOTO3: Run = Run::new("sqs", "sqs", "boto3");
+/// boto3 of the last botocore that speaks the Query protocol.
+pub(super) const BOTO3_QUERY: Run = Run::new("sqs-query", "sqs", "boto3-query");
+
 /// A Python with the newest confluent-kafka, or why there is none.
 pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
     environment(cx.project.root(), "newest")

@@ -15,8 +15,9 @@ pub(crate) const COMPACT: &[u8] = b"amqp091";
 
 /// Headers that have a meaning of their own in a stored message: an application's header of such
 /// a name stands in [`COMPACT`] alone.
-pub(crate) const RESERVED: [&str; 12] = [
+pub(crate) const RESERVED: [&str; 13] = [
     "amqp091",
+    "sqs",
     "dead-letter",
     "expires-at",
     "content-type",

@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &Doctor) -> anyhow::Result<ExitCode> {
     checks.push(port("http port", "http.listen", &config.http.listen));
     checks.push(port("kafka port", "kafka.listen", &config.kafka.listen));
     checks.push(port("amqp port", "amqp.listen", &config.amqp.listen));
+    checks.push(port("sqs port", "sqs.listen", &config.sqs.listen));
     checks.push(open_files());
     let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
     let value = serde_json::json!({ "ok": !failed, "checks": checks });

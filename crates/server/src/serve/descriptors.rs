@@ -29,6 +29,7 @@ pub(super) struct Shares {
 struct Connections {
     kafka: usize,
     amqp: usize,
+    sqs: usize,
     http: usize,
 }
 
@@ -41,15 +42,20 @@ impl Shares {
         let wanted = Connections {
             kafka: config.kafka.connections_max,
             amqp: config.amqp.connections_max,
+            sqs: config.sqs.connections_max,
             http: config.http.connections_max,
         };
         let shares = Self::of(limit, wal_files, wanted);
-        let Connections { kafka, amqp, http } = shares.connections;
+        let Connections { kafka, amqp, sqs, http } = shares.connections;
         if shares.connections != wanted {
-            info!(limit, kafka, amqp, http, "the limit of open files allows fewer connections");
+            info!(
+                limit,
+                kafka, amqp, sqs, http, "the limit of open files allows fewer connections"
+            );
         }
         config.kafka.connections_max = kafka;
         config.amqp.connections_max = amqp;
+        config.sqs.connections_max = sqs;
         config.http.connections_max = http;
         shares
     }
@@ -63,8 +69,9 @@ impl Shares {
         // HTTP carries health checks and metrics: nobody can take its part.
         let http = wanted.http.min(count(left / 8));
         let amqp = wanted.amqp.min(count(left / 4));
-        let kafka = wanted.kafka.min(count(left) - http - amqp);
-        Self { segments: count(segments), connections: Connections { kafka, amqp, http } }
+        let sqs = wanted.sqs.min(count(left / 8));
+        let kafka = wanted.kafka.min(count(left) - http - amqp - sqs);
+        Self { segments: count(segments), connections: Connections { kafka, amqp, sqs, http } }
     }
 }
 
@@ -87,7 +94,7 @@ mod tests {
     use super::*;
 
     fn wanted(n: usize) -> Connections {
-        Connections { kafka: n, amqp: n, http: n }
+        Connections { kafka: n, amqp: n, sqs: n, http: n }
     }
 
     #[test]
@@ -100,17 +107,20 @@ mod tests {
     fn the_store_comes_first_and_connections_share_the_rest() {
         for limit in [192, 256, 1024, 20_000] {
             let Shares { segments, connections } = Shares::of(limit, 16, wanted(20_000));
-            let Connections { kafka, amqp, http } = connections;
-            let all = segments + 16 + 8 + 24 + 32 + kafka + amqp + http;
+            let Connections { kafka, amqp, sqs, http } = connections;
+            let all = segments + 16 + 8 + 24 + 32 + kafka + amqp + sqs + http;
             assert_eq!(u64::try_from(all).unwrap(), limit);
-            assert!(http > 0 && amqp > http && kafka > amqp);
+            assert!(http > 0 && sqs > 0 && amqp > http && kafka > amqp);
         }
     }
 
     #[test]
     fn a_tiny_limit_leaves_a_few_connections() {
         let Shares { segments, connections } = Shares::of(64, 64, wanted(100));
-        assert_eq!((segments, connections), (16, Connections { kafka: 10, amqp: 4, http: 2 }));
+        assert_eq!(
+            (segments, connections),
+            (16, Connections { kafka: 8, amqp: 4, sqs: 2, http: 2 })
+        );
         assert_eq!(Shares::of(0, 0, wanted(1)).connections, wanted(1));
         assert_eq!(Shares::of(u64::MAX, u64::MAX, wanted(9)).segments, 256);
     }

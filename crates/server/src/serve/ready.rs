@@ -15,6 +15,7 @@ pub(super) struct Ready {
     pub(super) http: Option<SocketAddr>,
     pub(super) kafka: Option<SocketAddr>,
     pub(super) amqp: Option<SocketAddr>,
+    pub(super) sqs: Option<SocketAddr>,
     pub(super) took: Duration,
 }
 
@@ -30,7 +31,7 @@ impl Drop for ReadyFile {
 }
 
 impl Ready {
-    /// Logs one line `ready http=… kafka=… amqp=… took_ms=…`, and writes the file where one is wanted.
+    /// Logs one line `ready http=… kafka=… amqp=… sqs=… took_ms=…`, and writes the file where one is wanted.
     pub(super) fn announce(
         &self,
         config: &Config,
@@ -44,6 +45,7 @@ impl Ready {
             http = text(self.http),
             kafka = text(self.kafka),
             amqp = text(self.amqp),
+            sqs = text(self.sqs),
             data_dir = %config.data_dir.display(),
             took_ms,
             "ready"
@@ -54,6 +56,7 @@ impl Ready {
             "http": self.http,
             "kafka": self.kafka,
             "amqp": self.amqp,
+            "sqs": self.sqs,
             "took_ms": took_ms,
         });
         // Whole or not there at all, for whoever waits for it.

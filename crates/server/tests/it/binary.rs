@@ -42,6 +42,7 @@ impl Broker {
     pub(crate) fn start_in(dir: TempDir, more: &[&str]) -> Self {
         let any = "127.0.0.1:0";
         let free = ["--listen-http", any, "--listen-kafka", any, "--listen-amqp", any];
+        let free = [&free[..], &["--listen-sqs", any]].concat();
         Self::start_at(dir, &[&free, more].concat())
     }
 

@@ -61,7 +61,11 @@ fn a_reader_comes_back_where_it_was_after_a_restart() {
         let dir: tempfile::TempDir = dir;
         Broker::start_at(
             dir,
-            &["--config", "c.toml", "--listen-kafka", "off", "--listen-amqp", "off"],
+            &[
+                ["--config", "c.toml", "--listen-kafka", "off"],
+                ["--listen-amqp", "off", "--listen-sqs", "off"],
+            ]
+            .concat(),
         )
     };
     let broker = start(dir);
@@ -199,6 +203,8 @@ fn doctor_tells_a_used_directory_and_a_taken_port_from_free_ones() {
         "127.0.0.1:0",
         "--listen-amqp",
         "127.0.0.1:0",
+        "--listen-sqs",
+        "127.0.0.1:0",
     ]);
     assert_eq!((code, &report["ok"]), (Some(0), &json!(true)));
     let detail = |check: &str| find(&report, check)["detail"].as_str().unwrap().to_owned();
@@ -206,6 +212,7 @@ fn doctor_tells_a_used_directory_and_a_taken_port_from_free_ones() {
     assert!(detail("http port").contains("a broker has it"));
     assert!(detail("kafka port").contains("free"));
     assert!(detail("amqp port").contains("free"));
+    assert!(detail("sqs port").contains("free"));
     assert!(detail("disk").contains("sync"));
     // A file where the directory should be.
     fs::write(broker.dir.path().join("file"), "").unwrap();

@@ -10,12 +10,28 @@ fn refused(dir: &Path, arguments: &[&str]) -> String {
     complaint(&output)
 }
 
-const FREE: [&str; 6] = [
+/// Every listener's flag, and its setting.
+const LISTENERS: [(&str, &str); 4] = [
+    ("--listen-http", "`http.listen`"),
+    ("--listen-kafka", "`kafka.listen`"),
+    ("--listen-amqp", "`amqp.listen`"),
+    ("--listen-sqs", "`sqs.listen`"),
+];
+
+/// Arguments that have this listener at an address, and the others off.
+fn only<'a>(flag: &str, address: &'a str) -> Vec<&'a str> {
+    let at = |of: &&'static str| if *of == flag { address } else { "off" };
+    LISTENERS.iter().flat_map(|(of, _)| [*of, at(of)]).collect()
+}
+
+const FREE: [&str; 8] = [
     "--listen-http",
     "127.0.0.1:0",
     "--listen-kafka",
     "127.0.0.1:0",
     "--listen-amqp",
+    "127.0.0.1:0",
+    "--listen-sqs",
     "127.0.0.1:0",
 ];
 
@@ -74,13 +90,8 @@ fn a_taken_port_is_one_error_that_names_port_and_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, port) =
         (taken.local_addr().unwrap().to_string(), taken.local_addr().unwrap().port());
-    for (flag, others, setting) in [
-        ("--listen-http", ["--listen-kafka", "--listen-amqp"], "`http.listen`"),
-        ("--listen-kafka", ["--listen-http", "--listen-amqp"], "`kafka.listen`"),
-        ("--listen-amqp", ["--listen-http", "--listen-kafka"], "`amqp.listen`"),
-    ] {
-        let arguments = [flag, &address, others[0], "off", others[1], "off"];
-        let error = refused(dir.path(), &arguments);
+    for (flag, setting) in LISTENERS {
+        let error = refused(dir.path(), &only(flag, &address));
         assert_eq!(error.lines().count(), 1, "{error}");
         assert!(error.contains(&format!("port {port} ")) && error.contains(setting), "{error}");
     }
@@ -101,19 +112,14 @@ fn a_second_broker_on_the_same_directory_is_refused() {
 #[test]
 fn addresses_that_others_reach_need_insecure() {
     let dir = tempfile::tempdir().unwrap();
-    for (flag, others, setting) in [
-        ("--listen-http", ["--listen-kafka", "--listen-amqp"], "http.listen"),
-        ("--listen-kafka", ["--listen-http", "--listen-amqp"], "kafka.listen"),
-        ("--listen-amqp", ["--listen-http", "--listen-kafka"], "amqp.listen"),
-    ] {
-        let arguments = [flag, "0.0.0.0:0", others[0], "off", others[1], "off"];
-        let error = refused(dir.path(), &arguments);
+    for (flag, setting) in LISTENERS {
+        let error = refused(dir.path(), &only(flag, "0.0.0.0:0"));
         assert!(error.contains(setting) && error.contains("--insecure"), "{error}");
     }
     fs::write(
         dir.path().join("c.toml"),
         "insecure = true\n[http]\nlisten = \"0.0.0.0:0\"\n[kafka]\nlisten = \"off\"\n\
-         [amqp]\nlisten = \"off\"\n",
+         [amqp]\nlisten = \"off\"\n[sqs]\nlisten = \"off\"\n",
     )
     .unwrap();
     let mut child = tramline(&["serve", "--ready-file", "ready", "--config", "c.toml"]);
@@ -133,16 +139,14 @@ fn a_wrong_configuration_is_told_before_anything_starts() {
         ("[topics.defaults]\n\"retention.sm\" = \"1\"\n", "retention.sm"),
         ("not toml", "c.toml"),
         ("[log]\nlevel = \"=loud=\"\n", "log.level"),
+        ("[sqs]\naccount = \"1\"\n", "sqs.account"),
     ] {
         fs::write(dir.path().join("c.toml"), text).unwrap();
         let error = refused(dir.path(), &["--config", "c.toml"]);
         assert!(error.contains(part), "{text}: {error}");
     }
     assert!(refused(dir.path(), &["--config", "missing.toml"]).contains("missing.toml"));
-    let error = refused(
-        dir.path(),
-        &["--listen-http", "off", "--listen-kafka", "off", "--listen-amqp", "off"],
-    );
+    let error = refused(dir.path(), &only("none", "off"));
     assert!(error.contains("every listener is off"), "{error}");
     assert!(!dir.path().join("tramline-data").exists());
 }

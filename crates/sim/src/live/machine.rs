@@ -143,7 +143,7 @@ impl Machine {
             .arg("--ready-file")
             .arg(&ready)
             .args(["--listen-kafka", &self.kafka, "--listen-http", &self.http])
-            .args(["--listen-amqp", "127.0.0.1:0"])
+            .args(["--listen-amqp", "127.0.0.1:0", "--listen-sqs", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

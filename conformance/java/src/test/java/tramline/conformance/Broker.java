@@ -78,6 +78,7 @@ final class Broker implements AutoCloseable {
                     "--listen-kafka=" + kafka,
                     "--listen-http=127.0.0.1:0",
                     "--listen-amqp=" + amqp,
+                    "--listen-sqs=127.0.0.1:0",
                     "--ready-file=" + ready))
                     .redirectErrorStream(true)
                     .redirectOutput(ProcessBuilder.Redirect.appendTo(log))

@@ -1,0 +1,114 @@
+//! One request: which protocol, which action, and the answer in the protocol's words.
+
+use crate::{
+    Context, api,
+    body::receive,
+    caller::Caller,
+    error::{Code, Error},
+    from_wire::{Input, query},
+    guard,
+    to_wire::{Output, Render},
+};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
+    response::Response,
+};
+use uuid::Uuid;
+
+const TARGET: &str = "x-amz-target";
+/// What `X-Amz-Target` says before the action.
+const TARGET_PREFIX: &str = "AmazonSQS.";
+
+/// Answers one request.
+pub(crate) async fn handle(State(cx): State<Context>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut render = Render::of(&parts.headers);
+    let id = Uuid::new_v4().to_string();
+    let (action, result) = match guard::check(&parts.headers, &cx) {
+        Ok(()) => run(&cx, &parts, body, &mut render).await,
+        Err(error) => (None, Err(error)),
+    };
+    let mut response = answer(render, action, result, &id);
+    cx.metrics.answered(action, response.status().as_u16());
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn run(
+    cx: &Context,
+    parts: &Parts,
+    body: Body,
+    render: &mut Render,
+) -> (Option<&'static str>, Result<Output, Error>) {
+    let received = match receive(body, cx).await {
+        Ok(received) => received,
+        Err(error) => return (None, Err(error)),
+    };
+    let (name, input) = match read(parts, &received.bytes) {
+        Ok(read) => read,
+        Err(error) => return (None, Err(error)),
+    };
+    let Some(action) = api::find(&name) else {
+        let message = format!("The action {name} is not valid for this endpoint.");
+        return (None, Err(Error::new(Code::UnknownOperation, message)));
+    };
+    if action == api::CALLER_IDENTITY {
+        *render = Render::Xml { namespace: "https://sts.amazonaws.com/doc/2011-06-15/" };
+    }
+    let caller = Caller::of(parts, &cx.options);
+    (Some(action), api::call(cx, &caller, (action, &input, *render)).await)
+}
+
+/// The action and what comes with it.
+fn read<'a>(parts: &Parts, body: &'a [u8]) -> Result<(String, Input<'a>), Error> {
+    if let Some(target) = parts.headers.get(TARGET) {
+        let target = target.to_str().unwrap_or_default();
+        let action = target.strip_prefix(TARGET_PREFIX).unwrap_or(target);
+        return Ok((action.to_owned(), Input::Json(body)));
+    }
+    if parts.method != Method::GET && parts.method != Method::POST {
+        let message = format!("The method {} is not valid for this endpoint.", parts.method);
+        return Err(Error::new(Code::UnknownOperation, message));
+    }
+    let form = if is_form(&parts.headers) { body } else { &[] };
+    let (action, tree) = query::read(parts.uri.path(), parts.uri.query(), form)?;
+    Ok((action, Input::Tree(tree)))
+}
+
+/// Whether the body holds parameters: clients that name no content type send nothing else.
+fn is_form(headers: &HeaderMap) -> bool {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
+    kind.to_str().is_ok_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
+}
+
+fn answer(
+    render: Render,
+    action: Option<&'static str>,
+    result: Result<Output, Error>,
+    id: &str,
+) -> Response {
+    let (status, body, told) = match result {
+        Ok(output) => (StatusCode::OK, render.output(action.unwrap_or_default(), output, id), None),
+        Err(error) => {
+            let spelling = error.code.spelling();
+            let fault = if error.code.is_senders() { "Sender" } else { "Receiver" };
+            let told = format!("{};{fault}", spelling.code);
+            (spelling.status, render.error(&error, id), Some(told))
+        }
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(render.content_type()));
+    if let Some(told) = told.and_then(|told| HeaderValue::from_str(&told).ok()) {
+        headers.insert("x-amzn-query-error", told);
+    }
+    response
+}
