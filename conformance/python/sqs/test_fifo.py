@@ -46,6 +46,18 @@ def test_a_group_is_blocked_while_one_of_it_is_in_flight(sqs, fifo):
     assert second["Body"] == "a2"
 
 
+def test_one_receive_gives_several_of_a_group(sqs, fifo):
+    for n in range(5):
+        send(sqs, fifo, str(n))
+    messages = receive(sqs, fifo)
+    assert [message["Body"] for message in messages] == [str(n) for n in range(5)]
+    send(sqs, fifo, "5")
+    delete(sqs, fifo, *messages[:4])
+    assert receive(sqs, fifo, wait=0) == []
+    delete(sqs, fifo, messages[4])
+    assert [message["Body"] for message in receive(sqs, fifo)] == ["5"]
+
+
 def test_a_message_that_comes_back_comes_first(sqs, fifo):
     send(sqs, fifo, "1")
     send(sqs, fifo, "2")

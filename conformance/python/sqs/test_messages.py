@@ -84,10 +84,10 @@ def test_system_attributes(sqs, queue):
     assert third["Attributes"][first] == attributes[first]
 
 
-@pytest.mark.skipif(OLD, reason="the member is newer than the Query protocol's last client")
 def test_system_attributes_by_their_newer_name(sqs, queue):
     sqs.send_message(QueueUrl=queue, MessageBody="b")
-    (message,) = receive(sqs, queue, MessageSystemAttributeNames=["SentTimestamp"])
+    name = "AttributeNames" if OLD else "MessageSystemAttributeNames"
+    (message,) = receive(sqs, queue, **{name: ["SentTimestamp"]})
     assert list(message["Attributes"]) == ["SentTimestamp"]
 
 
@@ -105,6 +105,15 @@ def test_a_received_message_is_hidden_until_its_time(sqs, queue):
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=second["ReceiptHandle"])
     assert attribute(sqs, queue, "ApproximateNumberOfMessagesNotVisible") == "0"
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=second["ReceiptHandle"])
+
+
+def test_the_last_handle_deletes_also_when_its_time_is_over(sqs, queue):
+    sqs.send_message(QueueUrl=queue, MessageBody="b")
+    (message,) = receive(sqs, queue, VisibilityTimeout=1)
+    wait_until(lambda: attribute(sqs, queue, "ApproximateNumberOfMessages") == "1")
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert attribute(sqs, queue, "ApproximateNumberOfMessages") == "0"
+    assert receive(sqs, queue, wait=0) == []
 
 
 def test_visibility_changes(sqs, queue):
@@ -261,8 +270,11 @@ def test_wrong_receives_are_refused(sqs, queue, options):
 def test_purge(sqs, queue):
     for n in range(3):
         sqs.send_message(QueueUrl=queue, MessageBody=str(n))
+    sqs.send_message(QueueUrl=queue, MessageBody="delayed", DelaySeconds=60)
+    receive(sqs, queue, n=1)
     sqs.purge_queue(QueueUrl=queue)
-    assert attribute(sqs, queue, "ApproximateNumberOfMessages") == "0"
+    for state in ("", "Delayed", "NotVisible"):
+        assert attribute(sqs, queue, "ApproximateNumberOfMessages" + state) == "0"
     assert receive(sqs, queue, wait=0) == []
 
 

@@ -3,6 +3,7 @@
 mod attribute;
 mod batch;
 mod identity;
+mod move_task;
 mod permission;
 mod queue;
 mod receive;
@@ -50,6 +51,7 @@ macro_rules! actions {
 
 actions! {
     "AddPermission" => permission::add;
+    "CancelMessageMoveTask" => move_task::cancel;
     "ChangeMessageVisibility" => settle::change;
     "ChangeMessageVisibilityBatch" => settle::change_batch;
     "CreateQueue" => queue::create;
@@ -60,6 +62,7 @@ actions! {
     "GetQueueAttributes" => attribute::get;
     "GetQueueUrl" => queue::url;
     "ListDeadLetterSourceQueues" => queue::list_sources;
+    "ListMessageMoveTasks" => move_task::list;
     "ListQueueTags" => tag::list;
     "ListQueues" => queue::list;
     "PurgeQueue" => queue::purge;
@@ -68,6 +71,7 @@ actions! {
     "SendMessage" => send::send;
     "SendMessageBatch" => send::send_batch;
     "SetQueueAttributes" => attribute::set;
+    "StartMessageMoveTask" => move_task::start;
     "TagQueue" => tag::add;
     "UntagQueue" => tag::remove;
 }

@@ -86,6 +86,8 @@ codes! {
         common!("RequestEntityTooLargeException"), "RequestEntityTooLarge", PAYLOAD_TOO_LARGE;
     RequestTimeout => common!("RequestTimeoutException"), "RequestTimeout", REQUEST_TIMEOUT;
     Serialization => common!("SerializationException"), "MalformedInput", BAD_REQUEST;
+    ResourceNotFound =>
+        own!("ResourceNotFoundException"), "ResourceNotFoundException", NOT_FOUND;
     ServiceUnavailable =>
         common!("ServiceUnavailableException"), "ServiceUnavailable", SERVICE_UNAVAILABLE;
     TooManyEntriesInBatchRequest =>

@@ -269,6 +269,6 @@ pub(crate) async fn purge(cx: &Context, caller: &Caller, request: OfQueue) -> Re
         }
         purged.insert(found.queue.id(), (), now);
     }
-    found.queue.purge().await?;
+    found.queue.purge_all().await?;
     Ok(())
 }

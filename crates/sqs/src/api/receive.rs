@@ -121,8 +121,14 @@ pub(crate) async fn receive(
         wait,
         connection: None,
     };
+    let receiving = async {
+        match found.profile.fifo {
+            Some(_) => found.queue.receive_runs(receive).await,
+            None => found.queue.receive(receive).await,
+        }
+    };
     let deliveries = tokio::select! {
-        deliveries = found.queue.receive(receive) => Arc::new(deliveries?),
+        deliveries = receiving => Arc::new(deliveries?),
         () = cx.stopping() => Arc::default(),
     };
     if let Some(attempt) = attempt {

@@ -21,9 +21,21 @@ pub(crate) struct Delete {
 pub(crate) async fn delete(cx: &Context, caller: &Caller, request: Delete) -> Result<(), Error> {
     let found = find_queue(cx, caller, request.queue_url)?;
     let handle = parse(&found, request.receipt_handle)?;
-    // A handle of an earlier delivery deletes nothing, and that is no error.
-    found.queue.settle(&[(handle.token, Outcome::Accepted)]).await;
+    accept(&found, &[handle.token]).await;
     Ok(())
+}
+
+/// Deletes messages. A handle of an earlier delivery deletes nothing, and that is no error; the
+/// last one does also when its time is over, as long as nobody else has received the message. In
+/// a FIFO queue it does not: the next of the group may be with somebody else.
+async fn accept(found: &Found, tokens: &[LockToken]) {
+    let settling = if found.profile.fifo.is_some() {
+        let settles: Vec<_> = tokens.iter().map(|token| (*token, Outcome::Accepted)).collect();
+        found.queue.settle(&settles)
+    } else {
+        found.queue.accept_late(tokens)
+    };
+    settling.await;
 }
 
 fn parse(found: &Found, handle: Option<String>) -> Result<Handle, Error> {
@@ -65,13 +77,13 @@ pub(crate) async fn delete_batch(
     request: DeleteBatch,
 ) -> Result<Results<Done>, Error> {
     let found = find_queue(cx, caller, request.queue_url)?;
-    let (mut results, mut settles) = (Vec::new(), Vec::new());
+    let (mut results, mut tokens) = (Vec::new(), Vec::new());
     for (id, entry) in batch::check(request.entries)? {
         let handle = parse(&found, entry.receipt_handle);
-        settles.extend(handle.as_ref().ok().map(|handle| (handle.token, Outcome::Accepted)));
+        tokens.extend(handle.as_ref().ok().map(|handle| handle.token));
         results.push((id.clone(), handle.map(|_| Done { id })));
     }
-    found.queue.settle(&settles).await;
+    accept(&found, &tokens).await;
     Ok(Results::of(results))
 }
 
