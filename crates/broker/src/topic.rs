@@ -47,6 +47,25 @@ impl Topic {
         }
     }
 
+    /// What shows a queue.
+    pub(crate) fn of_queue(
+        queue: Arc<Queue>,
+        (name, id): (TopicName, TopicId),
+        settings: Arc<TopicSettings>,
+        partitions: Vec<Arc<Partition>>,
+    ) -> Self {
+        Self {
+            name,
+            id,
+            created: queue.created(),
+            settings: RwLock::new(settings),
+            partitions: RwLock::new(partitions.into()),
+            view: None,
+            view_of: None,
+            queue: Some(queue),
+        }
+    }
+
     /// Its name.
     pub const fn name(&self) -> &TopicName {
         &self.name

@@ -68,7 +68,8 @@ def test_amqp_consumes_what_kafka_produces(channel, queue, clients):
 def test_every_codec_and_idempotence(channel, queue, clients, codec):
     producer = clients.producer(compression_type=codec, enable_idempotence=True, linger_ms=50)
     sent = [b"%d " % n * 100 for n in range(100)]
-    send(producer, queue, sent)
+    delivered = send(producer, queue, sent)
+    assert [message.offset() for message in delivered] == list(range(100))
     assert count(channel, queue) == 100
     assert Consumer(channel, queue, auto_ack=True).wait(100).bodies == sent
 

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use smallvec::smallvec;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use tramline_catalog::{TopicDefaults, TopicSettings};
 use tramline_log::Partition;
@@ -26,15 +26,27 @@ const ID_PREFIX: [u8; 8] = *b"\0queue\0\0";
 
 /// The topics that were asked for, by the queue's id.
 #[derive(Default)]
-pub(crate) struct Views(RwLock<HashMap<u64, Arc<Topic>>>);
+pub(crate) struct Views {
+    topics: RwLock<HashMap<u64, Arc<Topic>>>,
+    /// The settings of all of them: the defaults, which nothing goes by.
+    settings: OnceLock<Arc<TopicSettings>>,
+}
 
 impl Views {
     pub(super) fn remove(&self, queue: &Queue) {
-        self.0.write().remove(&queue.id);
+        self.topics.write().remove(&queue.id);
+    }
+
+    fn settings(&self) -> Result<Arc<TopicSettings>, Error> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(Arc::clone(settings));
+        }
+        let settings = TopicSettings::new(BTreeMap::new(), &TopicDefaults::default())?;
+        Ok(Arc::clone(self.settings.get_or_init(|| Arc::new(settings))))
     }
 
     fn get(&self, id: u64) -> Option<Arc<Topic>> {
-        let found = self.0.read().get(&id).cloned();
+        let found = self.topics.read().get(&id).cloned();
         found.filter(|topic| topic.queue().is_some_and(|queue| !queue.is_gone()))
     }
 }
@@ -75,10 +87,14 @@ impl Queues {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&ID_PREFIX);
         id[8..].copy_from_slice(&queue.id.to_be_bytes());
-        let settings = TopicSettings::new(BTreeMap::new(), &TopicDefaults::default())?;
-        let topic = Topic::new(name, TopicId(id), queue.created, settings, partitions);
-        let topic = Arc::new(topic.of_queue(Arc::clone(queue)));
-        self.views.0.write().insert(queue.id, Arc::clone(&topic));
+        let topic = Topic::of_queue(
+            Arc::clone(queue),
+            (name, TopicId(id)),
+            self.views.settings()?,
+            partitions,
+        );
+        let topic = Arc::new(topic);
+        self.views.topics.write().insert(queue.id, Arc::clone(&topic));
         if queue.is_gone() {
             self.views.remove(queue);
         }
@@ -159,6 +175,7 @@ impl Broker {
         let options = EnqueueOptions {
             persistent: true,
             priority: u8::try_from(level).unwrap_or(u8::MAX),
+            tell_place: true,
             ..EnqueueOptions::default()
         };
         let item = |record| Enqueue {
@@ -171,11 +188,6 @@ impl Broker {
 }
 
 impl Topic {
-    pub(super) fn of_queue(mut self, queue: Arc<Queue>) -> Self {
-        self.queue = Some(queue);
-        self
-    }
-
     /// The queue that this shows.
     pub const fn queue(&self) -> Option<&Arc<Queue>> {
         self.queue.as_ref()

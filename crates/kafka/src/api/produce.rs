@@ -15,7 +15,7 @@ use crate::{
 };
 use std::sync::Arc;
 use tramline_broker::{
-    EnqueueError, Enqueuing, Error, PublishItem, Published, Publishing, Queue, QuotaKind,
+    EnqueueError, Enqueuing, Error, Placed, PublishItem, Published, Publishing, Queue, QuotaKind,
     RecordRule, Topic,
 };
 use tramline_record::{Batch, Compression};
@@ -225,7 +225,10 @@ async fn answer(
                     let next = published.next().expect("there is one result per item");
                     next.map(|published| appended(index, &published)).map_err(Refusal::from)
                 }
-                Fate::Enqueued(enqueuing) => enqueued(index, enqueuing.await),
+                Fate::Enqueued(enqueuing) => {
+                    let base_offset = place_of(index, enqueuing.placed());
+                    enqueued((index, base_offset), enqueuing.await)
+                }
             };
             partition_responses.push(result.unwrap_or_else(|refusal| PartitionProduceResponse {
                 index,
@@ -256,15 +259,26 @@ fn appended(index: i32, published: &Published) -> PartitionProduceResponse {
     }
 }
 
-/// In a queue each message has its own place, which is not told (-1).
+/// The offset of the first message, where the others lie behind it; else -1: clients count from
+/// it.
+fn place_of(index: i32, placed: &[Placed]) -> i64 {
+    let offset = |placed: &Placed| i64::try_from(placed.place.offset).unwrap_or(-1);
+    let Some(first) = placed.first().map(offset) else { return -1 };
+    let in_a_row = (0_usize..).zip(first..).zip(placed).all(|((item, at), placed)| {
+        let here = i32::from(placed.place.lane) == index && offset(placed) == at;
+        placed.item == item && placed.first.is_none() && here
+    });
+    if in_a_row { first } else { -1 }
+}
+
 fn enqueued(
-    index: i32,
+    (index, base_offset): (i32, i64),
     results: Vec<Result<(), EnqueueError>>,
 ) -> Result<PartitionProduceResponse, Refusal> {
     let failed = |(at, result): (i32, Result<(), EnqueueError>)| Some((at, result.err()?));
     let mut failed = (0..).zip(results).filter_map(failed);
     let Some((at, error)) = failed.next() else {
-        let accepted = PartitionProduceResponse { index, base_offset: -1, ..Default::default() };
+        let accepted = PartitionProduceResponse { index, base_offset, ..Default::default() };
         return Ok(accepted);
     };
     let record = |at: i32, error: &EnqueueError| BatchIndexAndErrorMessage {

@@ -50,8 +50,9 @@ async fn what_is_produced_to_a_queue_is_a_message_and_is_read_back() {
     let described = describe(&mut client).await;
     assert_eq!((described.error_code, described.partitions.len()), (0, 1));
     let zipped = build(BatchBuilder::new(Compression::Gzip), &[message("a", 1), message("b", 2)]);
-    for batch in [zipped, batch(&[message("c", 3)])] {
-        assert_eq!(client.produce(12, "jobs", batch).await.error_code, 0);
+    for (batch, base) in [(zipped, 0), (batch(&[message("c", 3)]), 2)] {
+        let answer = client.produce(12, "jobs", batch).await;
+        assert_eq!((answer.error_code, answer.base_offset), (0, base));
     }
     assert_eq!(queue.counts().ready, 3);
     let expected = || vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];

@@ -209,6 +209,11 @@ final class Clients implements AutoCloseable {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds);
         while (!holds.getAsBoolean()) {
             assertTrue(System.nanoTime() < deadline, "it did not come to be in time");
+            try {
+                Thread.sleep(5); // What is waited for needs the processor, too.
+            } catch (InterruptedException error) {
+                throw new AssertionError(error);
+            }
         }
     }
 

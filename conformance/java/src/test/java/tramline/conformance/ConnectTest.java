@@ -13,6 +13,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.connect.cli.ConnectDistributed;
@@ -42,6 +43,7 @@ class ConnectTest {
     private Broker broker;
     private Clients clients;
     private Connect<?> worker;
+    private String answer = "none yet";
 
     @BeforeEach
     void open() {
@@ -106,11 +108,22 @@ class ConnectTest {
                     .method(method, HttpRequest.BodyPublishers.ofString(body))
                     .build();
             var response = http.send(request, HttpResponse.BodyHandlers.ofString());
+            answer = method + " " + path + ": " + response.statusCode() + " " + response.body();
             return response.statusCode() < 300 ? "ok " + response.body() : "";
         } catch (java.io.IOException error) {
+            answer = method + " " + path + ": " + error;
             return "";
         } catch (InterruptedException error) {
             throw new AssertionError(error);
+        }
+    }
+
+    /** As in `Clients`, and tells how the worker answered last. */
+    private void until(BooleanSupplier holds) {
+        try {
+            Clients.until(SECONDS, holds);
+        } catch (AssertionError error) {
+            throw new AssertionError("the worker's last answer: " + answer, error);
         }
     }
 
@@ -118,8 +131,8 @@ class ConnectTest {
         var body = """
                 {"connector.class": "FileStream%s", "tasks.max": "1", "%s": "%s", "file": "%s"}"""
                 .formatted(kind, kind.equals("Source") ? "topic" : "topics", topics, file);
-        Clients.until(SECONDS, () -> call("PUT", "/connectors/" + name + "/config", body).startsWith("ok"));
-        Clients.until(SECONDS, () -> isRunning(name));
+        until(() -> call("PUT", "/connectors/" + name + "/config", body).startsWith("ok"));
+        until(() -> isRunning(name));
     }
 
     private boolean isRunning(String name) {
@@ -133,7 +146,7 @@ class ConnectTest {
 
     @Test
     void itsTopicsAreCompacted() throws Exception {
-        Clients.until(SECONDS, () -> call("GET", "/connectors", "").startsWith("ok"));
+        until(() -> call("GET", "/connectors", "").startsWith("ok"));
         for (var topic : TOPICS) {
             var resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
             var config = Clients.get(clients.admin().describeConfigs(List.of(resource)).all()).get(resource);
@@ -148,13 +161,13 @@ class ConnectTest {
         var topic = clients.createTopic(1);
         write(file, 0, 100);
         create("source", "Source", topic, file);
-        Clients.until(SECONDS, () -> end(topic) == 100);
+        until(() -> end(topic) == 100);
         Thread.sleep(1000); // Its offsets are written every 300 ms.
         stopWorker();
         restart(how);
         write(file, 100, 150);
         worker = startWorker();
-        Clients.until(SECONDS, () -> isRunning("source")); // From its configuration in the topic.
+        until(() -> isRunning("source")); // From its configuration in the topic.
         assertEquals(Clients.numbers(0, 150), Clients.values(Clients.read(clients.reader(topic, 0), 150)));
     }
 
@@ -174,10 +187,10 @@ class ConnectTest {
         var topic = clients.createTopic(1);
         write(in, 0, 100);
         create("source", "Source", topic, in);
-        Clients.until(SECONDS, () -> end(topic) >= 100);
+        until(() -> end(topic) >= 100);
         restart("kill");
         write(in, 100, 150);
-        Clients.until(SECONDS, () -> end(topic) >= 150);
+        until(() -> end(topic) >= 150);
         var all = Clients.values(Clients.read(clients.reader(topic, 0), (int) end(topic)));
         assertTrue(all.containsAll(Clients.numbers(0, 150)), "a line is missing");
     }
@@ -189,8 +202,8 @@ class ConnectTest {
         var producer = clients.producer();
         Clients.sendEach(producer, 0, 100, n -> new ProducerRecord<>(topic, "" + n));
         create("sink", "Sink", topic, out);
-        Clients.until(SECONDS, () -> lines(out).equals(Clients.numbers(0, 100)));
-        Clients.until(SECONDS, () -> hasCommitted("connect-sink", topic, 100));
+        until(() -> lines(out).equals(Clients.numbers(0, 100)));
+        until(() -> hasCommitted("connect-sink", topic, 100));
     }
 
     private boolean hasCommitted(String group, String topic, long offset) {
@@ -216,11 +229,11 @@ class ConnectTest {
         var file = files.resolve("in");
         write(file, 0, 10);
         create("source", "Source", clients.createTopic(1), file);
-        Clients.until(SECONDS, () -> call("DELETE", "/connectors/source", "").startsWith("ok"));
+        until(() -> call("DELETE", "/connectors/source", "").startsWith("ok"));
         stopWorker();
         restart("kill");
         worker = startWorker();
-        Clients.until(SECONDS, () -> call("GET", "/connectors", "").equals("ok []"));
+        until(() -> call("GET", "/connectors", "").equals("ok []"));
         assertEquals("", call("GET", "/connectors/source/status", ""));
     }
 }
