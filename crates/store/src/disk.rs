@@ -6,6 +6,7 @@
 //! acknowledged: what readers see is durable. A failed write or sync ends the process.
 
 mod apply;
+mod beside;
 mod cache;
 mod codec;
 mod committer;

@@ -2,6 +2,7 @@
 //! one. One write, one sync, then the index, then the completions in commit order.
 
 use super::apply::Applier;
+use super::beside::Beside;
 use super::direct::{Direct, Failed};
 use super::ends::{END_BYTES, Ends};
 use super::frame::{self, Frame, FrameHeader, Pointer};
@@ -40,6 +41,7 @@ pub(super) struct Committer {
     frames: Vec<usize>,
     completions: Vec<Completion>,
     direct: Direct,
+    beside: Arc<Beside>,
     ends: Ends,
     /// Makes a file at once where none is ready: without threads.
     stepped: bool,
@@ -67,6 +69,7 @@ impl Committer {
             frames: Vec::new(),
             completions: Vec::new(),
             direct: Direct::default(),
+            beside: Arc::new(Beside::new()),
             ends,
             stepped,
         }
@@ -89,6 +92,7 @@ impl Committer {
         let (start, header) = (current.position, current.position < FIRST_GROUP);
         let wal = Arc::clone(&current.wal);
         let total = bytes;
+        let before = self.inner.options.clock.as_ref().map(|clock| clock.monotonic());
         let Ok(pointers) = self.extents(count, bytes) else { return false };
         let inline = pointers.iter().flatten().map(|pointer| {
             usize::try_from(pointer.length).unwrap_or(0).saturating_sub(POINTER_BYTES)
@@ -105,8 +109,11 @@ impl Committer {
         let reserved = self.encode(&mut buf, wal.sequence, count, pointers);
         self.tell_ends(&mut buf, room);
         buf.pad_to_block();
-        if !self.write(&wal, start, &buf) {
+        if !self.write(&wal, start, &buf) || !self.beside.finish(&self.inner) {
             return false;
+        }
+        if let (Some(clock), Some(before)) = (&self.inner.options.clock, before) {
+            self.inner.counters.sync(clock.monotonic().since(before));
         }
         self.link.end = (start + buf.len()) as u64;
         self.apply(&wal, start, buf);
@@ -134,12 +141,15 @@ impl Committer {
         (count, bytes)
     }
 
-    /// Writes what goes to segments directly.
+    /// Begins to write what goes to segments directly.
     fn extents(&mut self, count: usize, bytes: usize) -> Result<Vec<Option<Pointer>>, Failed> {
         if bytes < self.inner.options.direct_extent_bytes {
             return Ok(Vec::new());
         }
-        self.direct.write(&self.inner, self.backlog.iter().take(count), self.link.group + 1)
+        let commits = self.backlog.iter().take(count);
+        let (pointers, writes) = self.direct.prepare(&self.inner, commits, self.link.group + 1)?;
+        self.beside.begin(writes);
+        Ok(pointers)
     }
 
     /// Moves commits from the backlog into the buffer, one frame each. Returns what was set
@@ -189,12 +199,7 @@ impl Committer {
     }
 
     fn write(&self, wal: &WalFile, start: usize, buf: &AlignedBuf) -> bool {
-        let clock = self.inner.options.clock.as_ref();
-        let before = clock.map(|clock| clock.monotonic());
         let result = wal.file.write_sync_at(start as u64, buf);
-        if let (Some(clock), Some(before)) = (clock, before) {
-            self.inner.counters.sync(clock.monotonic().since(before));
-        }
         if let Err(e) = &result {
             self.inner.fail(&format!("write-ahead file {:x}: {e}", wal.sequence));
         }
@@ -255,6 +260,11 @@ impl Committer {
         None
     }
 
+    /// Where extents are written while the frames are.
+    pub(super) fn beside(&self) -> Arc<Beside> {
+        Arc::clone(&self.beside)
+    }
+
     /// Commits until the store is closed and nothing is left.
     pub(super) fn run(mut self) {
         while self.inner.intake.wait() || !self.backlog.is_empty() {
@@ -263,6 +273,7 @@ impl Committer {
                 break;
             }
         }
+        self.beside.close();
         self.inner.upkeep.stop();
     }
 }

@@ -2,6 +2,7 @@
 //! the write-ahead log carries a pointer with a checksum. Both are durable before anything is
 //! acknowledged.
 
+use super::beside::Write;
 use super::frame::{Pointer, stamp};
 use super::inner::Inner;
 use super::intake::Pending;
@@ -35,6 +36,7 @@ pub(super) struct Direct {
     members: HashMap<LogId, usize>,
     /// Per append of the group in order: which extent, and where in it.
     placed: Vec<Option<(usize, Placed)>>,
+    writes: Vec<Write>,
     used: u64,
 }
 
@@ -56,7 +58,7 @@ struct Extent {
     owner: Option<LogId>,
     bytes: usize,
     buf: AlignedBuf,
-    /// Where it was written; `None`: it goes inline.
+    /// Where it is written; `None`: it goes inline.
     home: Option<(u64, u64)>,
 }
 
@@ -70,32 +72,30 @@ impl Extent {
 pub(super) struct Failed;
 
 impl Direct {
-    /// Writes the extents of a group's heavy logs. The result gives, per append in order, its
-    /// pointer, if it has one.
-    pub(super) fn write<'a>(
+    /// Makes the extents of a group's heavy logs, to be written. The result gives, per append in
+    /// order, its pointer, if it has one.
+    pub(super) fn prepare<'a>(
         &mut self,
         inner: &Inner,
         commits: impl Iterator<Item = &'a Pending> + Clone,
         group: u64,
-    ) -> Result<Vec<Option<Pointer>>, Failed> {
+    ) -> Result<(Vec<Option<Pointer>>, Vec<Write>), Failed> {
         self.extents.clear();
         self.placed.clear();
         self.choose(inner, commits.clone());
         if self.extents.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         for extent in &mut self.extents {
             extent.buf = inner.pool.take(extent.bytes + BLOCK);
         }
         self.gather(commits);
         for index in 0..self.extents.len() {
-            self.write_extent(inner, index, group)?;
+            self.place_extent(inner, index, group)?;
         }
-        Ok(self
-            .placed
-            .iter()
-            .map(|placed| placed.and_then(|placed| self.pointer(placed)))
-            .collect())
+        let pointer = |placed: &Option<_>| placed.and_then(|placed| self.pointer(placed));
+        let pointers = self.placed.iter().map(pointer).collect();
+        Ok((pointers, std::mem::take(&mut self.writes)))
     }
 
     /// Decides what goes where: a few heavy logs each to a segment of its own, many together to
@@ -156,7 +156,8 @@ impl Direct {
         }
     }
 
-    fn write_extent(&mut self, inner: &Inner, index: usize, group: u64) -> Result<(), Failed> {
+    /// Finds a place for an extent. One that has none goes inline.
+    fn place_extent(&mut self, inner: &Inner, index: usize, group: u64) -> Result<(), Failed> {
         let (owner, mut buf) =
             (self.extents[index].owner, std::mem::take(&mut self.extents[index].buf));
         buf.pad_to_block();
@@ -167,16 +168,13 @@ impl Direct {
             Err(()) if inner.has_failed() => return Err(Failed),
             Ok(None) | Err(()) => return Ok(()),
         };
-        if let Err(e) = segment.file.write_sync_at(position, &buf) {
-            inner.fail(&format!("{}: {e}", inner.segments.path(segment.id).display()));
-            return Err(Failed);
-        }
         self.extents[index].home = Some((segment.id, position));
         let (capacity, bytes) = (buf.capacity(), inner.pool.share(buf));
         if let Ok(position) = u32::try_from(position) {
             // Found only through the index, which gets it when the group is durable.
-            inner.cache.insert(FileRef::segment(segment.id), position, bytes, capacity);
+            inner.cache.insert(FileRef::segment(segment.id), position, bytes.clone(), capacity);
         }
+        self.writes.push(Write { segment, position, bytes });
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use super::{DiskOptions, DiskStore, Recovery};
 use crate::Error;
 use crate::fs::{Files, OpenMode};
 use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -41,6 +42,8 @@ impl DiskStore {
     ) -> Result<Arc<Self>, Error> {
         let (inner, committer, recovery) = open(files, dir, options, true)?;
         let mut threads = Vec::new();
+        let (beside, writer) = (committer.beside(), Arc::clone(&inner));
+        threads.push(spawn("tramline-extent", move || beside.run(&writer))?);
         threads.push(spawn("tramline-commit", move || committer.run())?);
         let upkeep = Arc::clone(&inner);
         threads.push(spawn("tramline-upkeep", move || {
@@ -191,6 +194,7 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link, Ends), Error> {
         keep_damage(inner, &manifest)?;
     }
     inner.counters.applied_group.store(resumption.link.group, Relaxed);
+    sync_segments(inner, &last_segments)?;
     let link = resume(inner, resumption)?;
     Ok((report, link, ends))
 }
@@ -216,6 +220,17 @@ fn keep_damage(inner: &Inner, before: &Manifest) -> Result<(), Error> {
 fn refused(stop: Stop) -> Error {
     let (Stop::Later(error) | Stop::Failed(error)) = stop;
     error
+}
+
+/// The last group's extents were read, which does not say that they are durable: they are written
+/// beside their pointers, and the process may have ended before both were.
+fn sync_segments(inner: &Inner, segments: &BTreeSet<u64>) -> Result<(), Error> {
+    for id in segments {
+        let path = inner.segments.path(*id);
+        let synced = inner.files.open(&path, OpenMode::Direct).and_then(|file| file.sync());
+        synced.map_err(io_error("sync", &path))?;
+    }
+    Ok(())
 }
 
 /// Makes what was read durable, and a file ready to write to.
