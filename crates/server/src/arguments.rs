@@ -13,7 +13,7 @@ pub(crate) use group::{GroupCommand, GroupReset};
 pub(crate) use message::{Pub, Sub, SubOutput};
 pub(crate) use queue::{
     Asking, Binding, BindingCommand, ConnectionCommand, ExchangeCommand, QueueCommand, QueueGet,
-    QueuePut,
+    QueuePut, QueueRedrive,
 };
 pub(crate) use topic::{Order, TopicAlter, TopicCommand, TopicCreate};
 

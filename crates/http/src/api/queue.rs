@@ -1,6 +1,8 @@
 //! `/v1/queues`: declares, lists, describes, purges and deletes queues.
 
 pub(crate) mod message;
+pub(crate) mod peek;
+pub(crate) mod redrive;
 
 use crate::{
     Context,
@@ -35,6 +37,8 @@ pub(crate) struct Queue {
     locked: u64,
     delayed: u64,
     deferred: u64,
+    /// Kept, because their log is damaged there.
+    unreadable: u64,
     bytes_ready: u64,
     consumers: u64,
     /// The time of the oldest message that is not done, where it is known.
@@ -71,6 +75,7 @@ fn to_wire(queue: &broker::Queue) -> Queue {
         locked: counts.locked,
         delayed: counts.delayed,
         deferred: counts.deferred,
+        unreadable: counts.unreadable,
         bytes_ready: counts.bytes_ready,
         consumers: counts.consumers,
         oldest: counts.oldest.map(tramline_types::Timestamp::as_millis),

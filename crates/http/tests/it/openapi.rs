@@ -177,6 +177,23 @@ fn queues(checked: &mut Checked<'_>) {
     assert_eq!(answer.body["messages"][0]["redelivered"], true);
     assert_eq!(answer.body["messages"][0]["token"], Value::Null);
     checked.call(("POST", messages, "/v1/queues/jobs%2Fa/messages"), &enqueue, 200);
+    let page = checked.server.get("/v1/queues/jobs%2Fa/messages?limit=1");
+    checked.check(("GET", messages), &page, 200);
+    assert_eq!(page.body["messages"][0]["value"], "one");
+    let next = page.body["next"].as_str().unwrap();
+    let page = checked.server.get(&format!("/v1/queues/jobs%2Fa/messages?from={next}"));
+    checked.check(("GET", messages), &page, 200);
+    let states: Vec<&Value> =
+        page.body["messages"].as_array().unwrap().iter().map(|it| &it["state"]).collect();
+    assert_eq!(states, ["delayed", "delayed", "ready"]);
+    checked.call(("GET", messages, "/v1/queues/jobs%2Fa/messages?from=x"), &none, 400);
+    let redrives = "/v1/queues/{queue}/redrives";
+    let start = json!({ "per_second": 1000 });
+    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &start, 202);
+    let itself = json!({ "to": "jobs/a" });
+    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &itself, 400);
+    checked.call(("DELETE", redrives, "/v1/queues/jobs%2Fa/redrives"), &none, 200);
+    checked.call(("GET", redrives, "/v1/queues/jobs%2Fa/redrives"), &none, 200);
     checked.call(("POST", "/v1/queues/{queue}/purge", "/v1/queues/jobs%2Fa/purge"), &none, 200);
     checked.call(("DELETE", queue, "/v1/queues/jobs%2Fa?if_unused=true"), &none, 200);
     checked.call(("GET", queue, "/v1/queues/jobs%2Fa"), &none, 404);

@@ -64,6 +64,31 @@ Examples:
   tramline queue get jobs --count 10 --wait-ms 5000 --output json
   tramline queue get jobs --release              look at it and put it back, counted as a delivery")]
     Get(QueueGet),
+    /// Look at messages in any state without taking them
+    #[command(after_help = "\
+Examples:
+  tramline queue peek jobs
+  tramline queue peek jobs --count 100 --output json")]
+    Peek {
+        /// The queue
+        queue: String,
+        /// Messages at most
+        #[arg(long, short, default_value_t = 10)]
+        count: usize,
+        /// Start at this place, which a page before told
+        #[arg(long)]
+        from: Option<String>,
+        #[command(flatten)]
+        asking: Asking,
+    },
+    /// Move dead messages back to where they died, or to another queue
+    #[command(after_help = "\
+Examples:
+  tramline queue redrive jobs-dead
+  tramline queue redrive jobs-dead --to jobs-again --per-second 50
+  tramline queue redrive jobs-dead --status
+  tramline queue redrive jobs-dead --cancel")]
+    Redrive(QueueRedrive),
     /// Drop the messages that are ready
     #[command(after_help = "\
 Example:
@@ -144,6 +169,30 @@ pub(crate) struct QueueGet {
     /// Put them back after printing
     #[arg(long)]
     pub(crate) release: bool,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `tramline queue redrive`.
+#[derive(Args)]
+pub(crate) struct QueueRedrive {
+    /// The queue to empty
+    pub(crate) queue: String,
+    /// The queue that gets the messages, instead of the one where each died last
+    #[arg(long, value_name = "QUEUE")]
+    pub(crate) to: Option<String>,
+    /// Messages per second at most
+    #[arg(long)]
+    pub(crate) per_second: Option<u32>,
+    /// Do not wait for the end
+    #[arg(long, conflicts_with_all = ["status", "cancel"])]
+    pub(crate) detach: bool,
+    /// Only show the last ones
+    #[arg(long, conflicts_with_all = ["to", "per_second"])]
+    pub(crate) status: bool,
+    /// End the one that runs
+    #[arg(long, conflicts_with_all = ["to", "per_second", "status"])]
+    pub(crate) cancel: bool,
     #[command(flatten)]
     pub(crate) asking: Asking,
 }

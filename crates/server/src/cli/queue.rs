@@ -1,4 +1,4 @@
-//! `tramline queue`: declare, list, describe, put, get, purge, delete.
+//! `tramline queue`: declare, list, describe, put, get, peek, redrive, purge, delete.
 
 use super::{
     client::{Client, escape},
@@ -6,10 +6,14 @@ use super::{
     table::{Table, cell, list, show},
     time,
 };
-use crate::arguments::{Asking, QueueCommand, QueueGet, QueuePut};
-use anyhow::bail;
+use crate::arguments::{Asking, QueueCommand, QueueGet, QueuePut, QueueRedrive};
+use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use ureq::http::Method;
+
+/// How often the progress of a redrive is looked at.
+const POLL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(command: QueueCommand) -> anyhow::Result<()> {
     match command {
@@ -28,6 +32,12 @@ pub(crate) fn run(command: QueueCommand) -> anyhow::Result<()> {
         }
         QueueCommand::Put(arguments) => put(&arguments),
         QueueCommand::Get(arguments) => get(&arguments),
+        QueueCommand::Peek { queue, count, from, asking } => {
+            let from = from.map_or_else(String::new, |from| format!("&from={}", escape(&from)));
+            let path = path(&queue, &format!("/messages?limit={count}{from}"));
+            show(asking.output, &ask(&asking)?.get(&path)?, peek_table)
+        }
+        QueueCommand::Redrive(arguments) => redrive(&arguments),
         QueueCommand::Purge { queue, yes, asking } => {
             confirm(&format!("drop every ready message of queue {queue}?"), yes)?;
             let answer = ask(&asking)?.json(Method::POST, &path(&queue, "/purge"), None)?;
@@ -138,28 +148,82 @@ fn put(arguments: &QueuePut) -> anyhow::Result<()> {
     show(asking.output, &answer, |_| format!("put {count} messages into queue {queue}\n"))
 }
 
+/// Prints messages under their locks: what could not be printed comes again.
 fn get(arguments: &QueueGet) -> anyhow::Result<()> {
     let asking = &arguments.asking;
     let client = ask(asking)?;
-    let request = json!({
-        "limit": arguments.count,
-        "wait_ms": arguments.wait_ms,
-        "accept": !arguments.release,
-    });
+    let request = json!({ "limit": arguments.count, "wait_ms": arguments.wait_ms });
     let receive = path(&arguments.queue, "/receive");
     let answer = client.json(Method::POST, &receive, Some(&request))?;
     let messages = list(&answer, "messages");
     if messages.is_empty() {
         bail!("nothing is ready in queue {}", arguments.queue);
     }
-    show(asking.output, &answer, |_| messages.iter().map(message_text).collect())?;
-    if arguments.release {
-        let release = |message: &Value| json!({ "token": message["token"], "outcome": "release" });
-        let settles: Vec<Value> = messages.iter().map(release).collect();
-        let body = json!({ "settles": settles });
-        client.json(Method::POST, &path(&arguments.queue, "/settle"), Some(&body))?;
+    let shown = show(asking.output, &answer, |_| messages.iter().map(message_text).collect());
+    let outcome = if arguments.release || shown.is_err() { "release" } else { "accept" };
+    let settle = |message: &Value| json!({ "token": message["token"], "outcome": outcome });
+    let body = json!({ "settles": messages.iter().map(settle).collect::<Vec<Value>>() });
+    client.json(Method::POST, &path(&arguments.queue, "/settle"), Some(&body))?;
+    shown
+}
+
+fn peek_table(page: &Value) -> String {
+    let mut table = Table::new(["place", "state", "deliveries", "enqueued", "value"]);
+    for message in list(page, "messages") {
+        let [place, state, deliveries] =
+            ["place", "state", "deliveries"].map(|name| cell(&message[name]));
+        let enqueued = message["enqueued_at"].as_i64().map_or_else(String::new, time::format);
+        table.row([
+            place,
+            state,
+            deliveries,
+            enqueued,
+            message_text(message).trim_end().to_owned(),
+        ]);
+    }
+    let next = match &page["next"] {
+        Value::Null => String::new(),
+        next => format!("more from {}\n", cell(next)),
+    };
+    format!("{}{next}", table.render())
+}
+
+fn redrive(arguments: &QueueRedrive) -> anyhow::Result<()> {
+    let asking = &arguments.asking;
+    let client = ask(asking)?;
+    let path = path(&arguments.queue, "/redrives");
+    if arguments.status || arguments.cancel {
+        let method = if arguments.cancel { Method::DELETE } else { Method::GET };
+        return show(asking.output, &client.json(method, &path, None)?, redrive_table);
+    }
+    let body = json!({ "to": arguments.to, "per_second": arguments.per_second });
+    let mut redrive = client.json(Method::POST, &path, Some(&body))?;
+    while !arguments.detach && matches!(redrive["state"].as_str(), Some("running" | "cancelling")) {
+        #[expect(clippy::disallowed_methods, reason = "the command line waits in real time")]
+        std::thread::sleep(POLL);
+        let answer = client.get(&path)?;
+        let id = redrive["id"].clone();
+        let same = list(&answer, "redrives").iter().find(|other| other["id"] == id);
+        redrive = same
+            .context("the broker has started again: what has not moved is there still")?
+            .clone();
+    }
+    let redrives = json!({ "redrives": [redrive] });
+    show(asking.output, &redrives, redrive_table)?;
+    let redrive = &redrives["redrives"][0];
+    if redrive["state"] == "failed" {
+        bail!("{}", cell(&redrive["error"]));
     }
     Ok(())
+}
+
+fn redrive_table(redrives: &Value) -> String {
+    let columns = ["state", "moved", "total", "left_behind", "to"];
+    let mut table = Table::new(["state", "moved", "of", "left behind", "to"]);
+    for redrive in list(redrives, "redrives") {
+        table.row(columns.map(|name| cell(&redrive[name])));
+    }
+    table.render()
 }
 
 fn message_text(message: &Value) -> String {

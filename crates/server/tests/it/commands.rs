@@ -227,3 +227,37 @@ fn completions_are_printed_for_every_shell() {
         assert!(output.status.success() && text(&output.stdout).contains("tramline"), "{shell}");
     }
 }
+
+#[test]
+fn dead_messages_are_looked_at_and_moved_back() {
+    let broker = Broker::start();
+    let dead = ["dead_letter_exchange=", "dead_letter_routing_key=dead"];
+    broker.run(&["queue", "declare", "jobs", "--set", dead[0], "--set", dead[1]]);
+    broker.run(&["queue", "declare", "dead"]);
+    broker.run(&["queue", "put", "jobs", "a", "b", "--ttl-ms", "1"]);
+    let mut page = String::new();
+    let moved = within(Duration::from_secs(20), || {
+        while page.matches("ready").count() < 2 {
+            page = broker.run(&["queue", "peek", "dead"]);
+        }
+        page
+    });
+    let page = moved.expect("they die and move");
+    assert!(page.contains("0-0") && page.contains("0-1"), "{page}");
+    let first = broker.run(&["queue", "peek", "dead", "--count", "1"]);
+    assert!(first.ends_with("more from 0-1\n"), "{first}");
+    let redriven = broker.run(&["queue", "redrive", "dead", "--output", "json"]);
+    let redrive = &json(&redriven)["redrives"][0];
+    assert_eq!((&redrive["state"], &redrive["moved"]), (&json!("completed"), &json!(2)));
+    assert!(broker.run(&["queue", "redrive", "dead", "--status"]).contains("completed"));
+    let got = broker.run(&["queue", "get", "jobs", "--count", "2", "--output", "json"]);
+    let got = json(&got);
+    assert_eq!(
+        (&got["messages"][0]["value"], &got["messages"][1]["value"]),
+        (&json!("a"), &json!("b"))
+    );
+    let queues = json(&broker.run(&["queue", "list", "--output", "json"]));
+    for queue in queues["queues"].as_array().unwrap() {
+        assert_eq!((&queue["ready"], &queue["locked"]), (&json!(0), &json!(0)), "{queue}");
+    }
+}

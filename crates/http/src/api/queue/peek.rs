@@ -1,0 +1,104 @@
+//! GET `/v1/queues/{queue}/messages`: looks at messages in any state, a page at a time. Nothing
+//! changes by it.
+
+use super::find;
+use crate::{
+    Context,
+    error::Error,
+    extract::{Names, Params},
+    to_wire::QueueMessage,
+};
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use tramline_broker::{MessageState, Peek, PeekedMessage, Place};
+use tramline_types::Timestamp;
+
+const LIMIT_DEFAULT: usize = 10;
+const LIMIT_MAX: usize = 1_000;
+/// Bytes of one answer; one message at least.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The query.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Query {
+    from: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The answer.
+#[derive(Serialize)]
+pub(crate) struct Page {
+    messages: Vec<Peeked>,
+    /// `from` of the next page.
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Peeked {
+    /// The priority level and the offset.
+    place: String,
+    state: &'static str,
+    /// Why it is dead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// How often it was delivered, a delivery that is out included.
+    deliveries: u32,
+    /// Until when it is locked or delayed, in milliseconds since the Unix epoch.
+    until: Option<i64>,
+    enqueued_at: Option<i64>,
+    #[serde(flatten)]
+    message: Option<QueueMessage>,
+}
+
+/// GET `/v1/queues/{queue}/messages`.
+pub(crate) async fn handle(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+    Params(query): Params<Query>,
+) -> Result<Json<Page>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    queue.check_owner(None)?;
+    let from = query.from.as_deref().map(place).transpose()?;
+    let n_max = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
+    let peeked = queue.peek(Peek { from, n_max, bytes_max: BYTES_MAX }).await?;
+    Ok(Json(Page {
+        messages: peeked.messages.into_iter().map(to_wire).collect(),
+        next: peeked.next.map(place_text),
+    }))
+}
+
+fn to_wire(peeked: PeekedMessage) -> Peeked {
+    let look = peeked.look;
+    let (state, reason) = match look.state {
+        MessageState::Ready => ("ready", None),
+        MessageState::Locked => ("locked", None),
+        MessageState::Delayed => ("delayed", None),
+        MessageState::Deferred => ("deferred", None),
+        MessageState::Transferring(reason) => ("transferring", Some(reason.as_str())),
+        MessageState::Unreadable => ("unreadable", None),
+    };
+    Peeked {
+        place: place_text(look.place),
+        state,
+        reason,
+        deliveries: look.deliveries,
+        until: look.until.map(Timestamp::as_millis),
+        enqueued_at: peeked.enqueued_at.map(Timestamp::as_millis),
+        message: peeked.message.map(QueueMessage),
+    }
+}
+
+fn place_text(place: Place) -> String {
+    format!("{}-{}", place.lane, place.offset)
+}
+
+fn place(text: &str) -> Result<Place, Error> {
+    let numbers = text.split_once('-');
+    let place = numbers.and_then(|(lane, offset)| {
+        Some(Place { lane: lane.parse().ok()?, offset: offset.parse().ok()? })
+    });
+    place.ok_or_else(|| {
+        Error::malformed(format!("`{text}` is no place"), "use `next` of the page before")
+    })
+}

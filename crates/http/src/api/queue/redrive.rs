@@ -1,0 +1,101 @@
+//! `/v1/queues/{queue}/redrives`: moves dead messages back, and tells how far that is.
+
+use super::find;
+use crate::{
+    Context,
+    error::Error,
+    extract::{Json as Body, Names},
+    from_wire::queue_name,
+};
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use tramline_broker::{self as broker, RedriveState};
+
+/// The body of POST `/v1/queues/{queue}/redrives`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StartRedrive {
+    to: Option<String>,
+    per_second: Option<u32>,
+}
+
+/// One redrive.
+#[derive(Serialize)]
+pub(crate) struct Redrive {
+    id: u64,
+    state: &'static str,
+    /// Why it could not go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// `null`: each message goes to the queue where it died last.
+    to: Option<String>,
+    per_second: Option<u32>,
+    total: u64,
+    moved: u64,
+    left_behind: u64,
+    /// Milliseconds since the Unix epoch.
+    started: i64,
+}
+
+/// The answer of GET `/v1/queues/{queue}/redrives`.
+#[derive(Serialize)]
+pub(crate) struct RedriveList {
+    redrives: Vec<Redrive>,
+}
+
+fn to_wire(status: broker::RedriveStatus) -> Redrive {
+    let (state, error) = match status.state {
+        RedriveState::Running => ("running", None),
+        RedriveState::Completed => ("completed", None),
+        RedriveState::Cancelling => ("cancelling", None),
+        RedriveState::Cancelled => ("cancelled", None),
+        RedriveState::Failed(error) => ("failed", Some(error)),
+    };
+    Redrive {
+        id: status.id,
+        state,
+        error,
+        to: status.to.map(|to| to.to_string()),
+        per_second: status.per_second,
+        total: status.total,
+        moved: status.moved,
+        left_behind: status.left_behind,
+        started: status.started.as_millis(),
+    }
+}
+
+/// POST `/v1/queues/{queue}/redrives`: begins, and answers at once.
+pub(crate) async fn start(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+    Body(request): Body<StartRedrive>,
+) -> Result<(StatusCode, Json<Redrive>), Error> {
+    let queue = find(&cx.broker, &name)?;
+    queue.check_owner(None)?;
+    let to = request.to.as_deref().map(queue_name).transpose()?;
+    let redrive = broker::Redrive { to, per_second: request.per_second };
+    let status = cx.broker.start_redrive(&queue, redrive)?;
+    Ok((StatusCode::ACCEPTED, Json(to_wire(status))))
+}
+
+/// GET `/v1/queues/{queue}/redrives`: the last ones since the start, the newest first.
+pub(crate) async fn list(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+) -> Result<Json<RedriveList>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    let redrives = cx.broker.redrives(&queue).into_iter().map(to_wire).collect();
+    Ok(Json(RedriveList { redrives }))
+}
+
+/// DELETE `/v1/queues/{queue}/redrives`: ends the one that runs, after what it has in hand.
+pub(crate) async fn cancel(
+    State(cx): State<Context>,
+    Names(name): Names<String>,
+) -> Result<Json<RedriveList>, Error> {
+    let queue = find(&cx.broker, &name)?;
+    queue.check_owner(None)?;
+    let redrives = cx.broker.redrives(&queue);
+    let cancelled = redrives.iter().filter_map(|it| cx.broker.cancel_redrive(&queue, it.id));
+    Ok(Json(RedriveList { redrives: cancelled.map(to_wire).collect() }))
+}
