@@ -41,14 +41,20 @@ pub use unit::{Settle, Unit};
 use context::Context;
 use parking_lot::{Mutex, RwLock};
 use state::State;
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::sync::Notify;
 use tramline_catalog::{QueueDurability, QueueSettings};
 use tramline_queue::{Consumers, Counts, Engine};
 use tramline_types::{QueueName, Timestamp};
+
+/// How long a timed lock holds where nobody says.
+const LOCK_DURATION: Duration = Duration::from_secs(30);
 
 /// A queue. What it does is in the methods of this handle's parts: [`Queue::attach`],
 /// [`Queue::receive`], [`Queue::settle`].
@@ -138,6 +144,14 @@ impl Queue {
         let consumers = self.consumers.lock().len();
         counts.consumers = u64::try_from(consumers).unwrap_or(u64::MAX);
         counts
+    }
+
+    /// How long a timed lock holds where the receiver does not say.
+    pub fn lock_duration(&self) -> Duration {
+        match self.settings().lock_duration_ms {
+            0 => LOCK_DURATION,
+            millis => Duration::from_millis(millis),
+        }
     }
 
     const fn is_transient(&self) -> bool {

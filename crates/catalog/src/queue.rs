@@ -89,7 +89,7 @@ pub struct QueueSettings {
     pub single_active_consumer: bool,
     /// How long a timed lock holds where the receiver does not say; 0: 30 seconds.
     pub lock_duration_ms: u64,
-    /// A connection's lock that is older ends its consumer; 0: the broker's default.
+    /// A connection's lock ends after so long, and its message is ready again; 0: never.
     pub consumer_timeout_ms: u64,
     /// Every message waits so long before its first delivery.
     pub delay_ms: u64,
@@ -101,7 +101,7 @@ pub struct QueueSettings {
     pub deduplication_ms: Option<u64>,
     /// Messages of one group are delivered one at a time, in order.
     pub ordered_groups: bool,
-    /// Settled messages are kept so long, to be read again.
+    /// Settled messages are kept so long, to be read again: refused, there is no such thing yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_after_settle_ms: Option<u64>,
     /// What front-ends keep with the queue, by their protocols' names. Not compared when the

@@ -45,12 +45,19 @@ pub(crate) type OffsetMap<T> = HashMap<u64, T, BuildHasherDefault<OffsetHasher>>
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) sequence: u64,
-    pub(crate) consumer: u64,
     pub(crate) connection: Option<ConnectionId>,
-    pub(crate) since: Timestamp,
     /// When a timed lock ends.
     pub(crate) until: Option<Timestamp>,
+    /// When a connection's lock has lasted for too long.
+    pub(crate) overdue: Option<Timestamp>,
     pub(crate) bytes: u32,
+}
+
+impl Held {
+    /// When it ends by itself.
+    pub(crate) fn end(&self) -> Option<Timestamp> {
+        self.until.or(self.overdue)
+    }
 }
 
 pub(crate) struct Lane {

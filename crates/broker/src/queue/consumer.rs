@@ -65,7 +65,7 @@ impl Consumer {
     /// # Errors
     /// [`QueueError::Deleted`] when the queue is gone.
     pub fn receive(&self, n_max: usize, bytes_max: usize) -> Result<Vec<Delivery>, Error> {
-        let take = Take { n_max, bytes_max, lock: self.lock, consumer: self.id.0, run: None };
+        let take = Take { n_max, bytes_max, lock: self.lock, run: None };
         self.queue.take(take, Some(self.id))
     }
 
@@ -141,7 +141,7 @@ impl Queue {
         self.check_owner(request.connection)?;
         self.touch();
         let Receive { n_max, bytes_max, lock, wait, .. } = request;
-        let take = Take { n_max, bytes_max, lock, consumer: 0, run };
+        let take = Take { n_max, bytes_max, lock, run };
         let deadline = self.context.clock.monotonic().plus(wait);
         let waiting = Arc::new(Waiting::default());
         let consumer = {

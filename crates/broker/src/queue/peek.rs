@@ -104,7 +104,7 @@ impl Queue {
     ) -> Result<Vec<Delivery>, Error> {
         self.touch();
         let (mut near, mut out) = (Vec::new(), Vec::new());
-        let take = Take { n_max: 1, bytes_max: usize::MAX, lock, consumer: 0, run: None };
+        let take = Take { n_max: 1, bytes_max: usize::MAX, lock, run: None };
         for place in places {
             let deferred = {
                 let state = self.state.lock();

@@ -338,6 +338,9 @@ pub(super) fn checked(settings: QueueSettings) -> Result<QueueSettings, Error> {
         // It ends with its connection, and therefore with the process.
         return checked(QueueSettings { durability: QueueDurability::Transient, ..settings });
     }
+    if settings.retention_after_settle_ms.is_some() {
+        return refuse("retention_after_settle_ms", "settled messages are not kept");
+    }
     if settings.expires_ms == Some(0) {
         return refuse("expires", "0 is no time to live for a queue");
     }

@@ -226,8 +226,8 @@ impl Engine {
             if !lane.outstanding.contains(place.offset) || lane.parked.contains(place.offset) {
                 continue;
             }
-            let (since, connection, consumer) = (until, None, 0);
-            let held = Held { sequence, consumer, connection, since, until: Some(until), bytes: 0 };
+            let (connection, overdue, bytes) = (None, None, 0);
+            let held = Held { sequence, connection, until: Some(until), overdue, bytes };
             lane.locks.insert(place.offset, held);
             self.state.expiries.insert((until, place));
         }

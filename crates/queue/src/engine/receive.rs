@@ -20,8 +20,6 @@ pub struct Take {
     pub bytes_max: usize,
     /// What holds them.
     pub lock: Lock,
-    /// Who gets them.
-    pub consumer: u64,
     /// Of an ordered group, a run of messages may go out by what has this number; else one.
     pub run: Option<u64>,
 }
@@ -401,19 +399,15 @@ impl State {
             Lock::Connection(connection) => (Some(connection), None),
             Lock::Timed(span) => (None, Some(plus(now, millis(span)))),
         };
+        let timeout = self.rules.consumer_timeout_ms.filter(|_| connection.is_some());
+        let overdue = timeout.map(|timeout| plus(now, timeout));
         if take.lock != Lock::None {
-            let held = Held {
-                sequence: self.sequence,
-                consumer: take.consumer,
-                connection,
-                since: now,
-                until,
-                bytes: loaded.bytes,
-            };
+            let (sequence, bytes) = (self.sequence, loaded.bytes);
+            let held = Held { sequence, connection, until, overdue, bytes };
             lane.locks.insert(offset, held);
         }
-        if let Some(until) = until {
-            self.expiries.insert((until, place));
+        if let Some(end) = until.or(overdue) {
+            self.expiries.insert((end, place));
         }
         if !self.ended.is_empty() {
             self.ended.remove(&place);

@@ -183,14 +183,8 @@ impl Engine {
         }
         let place = lane.place(offset);
         let until = Timestamp::from_millis(until);
-        let held = Held {
-            sequence,
-            consumer: 0,
-            connection: None,
-            since: until,
-            until: Some(until),
-            bytes: 0,
-        };
+        let (connection, overdue, bytes) = (None, None, 0);
+        let held = Held { sequence, connection, until: Some(until), overdue, bytes };
         lane.locks.insert(offset, held);
         self.state.expiries.insert((until, place));
     }

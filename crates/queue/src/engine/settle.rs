@@ -77,8 +77,8 @@ impl Engine {
             return None;
         }
         let held = locks.remove(&token.place.offset)?;
-        if let Some(until) = held.until {
-            self.state.expiries.remove(&(until, token.place));
+        if let Some(end) = held.end() {
+            self.state.expiries.remove(&(end, token.place));
         }
         Some((at, held))
     }
@@ -110,6 +110,9 @@ impl Engine {
             offsets.sort_unstable();
             for offset in offsets {
                 if let Some(held) = lane.locks.remove(&offset) {
+                    if let Some(end) = held.end() {
+                        self.state.expiries.remove(&(end, lane.place(offset)));
+                    }
                     released += 1;
                     self.state.log_release(lane, offset, true);
                     self.state.give_back(lane, (offset, held.bytes), None, now);
@@ -117,18 +120,6 @@ impl Engine {
             }
         }
         released
-    }
-
-    /// The consumers whose connection-bound deliveries are older than this.
-    pub fn overdue(&self, older_than: Timestamp) -> Vec<u64> {
-        let locks = self.lanes.iter().flat_map(|lane| lane.locks.values());
-        let mut consumers: Vec<u64> = locks
-            .filter(|held| held.connection.is_some() && held.since < older_than)
-            .map(|held| held.consumer)
-            .collect();
-        consumers.sort_unstable();
-        consumers.dedup();
-        consumers
     }
 
     /// Gives a timed lock this long from now; tells when it ends, or `None` when it is lost.

@@ -167,7 +167,7 @@ impl World {
         ][lock];
         let mut out = Vec::new();
         for _ in 0..1000 {
-            let take = Take { n_max: n - out.len(), bytes_max: 1 << 20, lock, consumer: 1, run };
+            let take = Take { n_max: n - out.len(), bytes_max: 1 << 20, lock, run };
             match self.engine.handle_receive(&take, at(self.now), &mut out) {
                 Taking::Load(load) => {
                     let (records, next) = self.model.read(load.lane, load.from);
@@ -281,7 +281,7 @@ proptest! {
         let counts = engine.counts();
         prop_assert!(counts.ready + counts.locked <= end);
         let mut out = Vec::new();
-        let take = Take { n_max: 9, bytes_max: 99, lock: Lock::None, consumer: 0, run: None };
+        let take = Take { n_max: 9, bytes_max: 99, lock: Lock::None, run: None };
         engine.handle_receive(&take, at(i64::MAX), &mut out);
     }
 }
@@ -295,7 +295,7 @@ fn plain(id: Option<u128>) -> Arrival {
 
 fn take(engine: &mut Engine, n_max: usize, lock: Lock, now: i64) -> Vec<Delivery> {
     let mut out = Vec::new();
-    let take = Take { n_max, bytes_max: 99, lock, consumer: 0, run: None };
+    let take = Take { n_max, bytes_max: 99, lock, run: None };
     engine.handle_receive(&take, at(now), &mut out);
     out
 }
@@ -409,6 +409,25 @@ fn a_late_accept_counts_until_the_message_is_delivered_again() {
 }
 
 #[test]
+fn a_delivery_that_is_out_for_too_long_comes_back() {
+    let rules = Rules { consumer_timeout_ms: Some(100), ..roomy() };
+    let mut engine = Engine::new(rules, 1);
+    engine.handle_enqueued((0, 0), [plain(None), plain(None)], at(0), |_, _| ());
+    engine.set_end(0, 2);
+    let got = take(&mut engine, 2, HELD, 0);
+    engine.handle_settle(&[(got[0].token, Outcome::Accepted)], at(99), &mut Vec::new());
+    assert_eq!(engine.poll_timeout(), Some(at(100)));
+    engine.handle_timeout(at(100));
+    let counts = engine.counts();
+    assert_eq!((counts.ready, counts.locked), (1, 0));
+    let mut lost = Vec::new();
+    engine.handle_settle(&[(got[1].token, Outcome::Accepted)], at(101), &mut lost);
+    assert_eq!(lost, [got[1].token]);
+    assert_eq!(engine.handle_release(ConnectionId(1), at(101)), 0);
+    assert_eq!(engine.poll_timeout(), None);
+}
+
+#[test]
 fn a_deferred_message_comes_when_it_is_asked_for() {
     let mut engine = Engine::new(roomy(), 1);
     engine.handle_enqueued((0, 0), [plain(None), plain(None)], at(0), |_, _| ());
@@ -421,7 +440,7 @@ fn a_deferred_message_comes_when_it_is_asked_for() {
     assert_eq!(states, [(0, MessageState::Deferred), (1, MessageState::Ready)]);
     let mut out = Vec::new();
     let lock = Lock::Timed(Duration::from_millis(10));
-    let wish = Take { n_max: 1, bytes_max: 9, lock, consumer: 0, run: None };
+    let wish = Take { n_max: 1, bytes_max: 9, lock, run: None };
     assert!(engine.handle_recall((place, plain(None).loaded), &wish, at(1), &mut out));
     assert!(!engine.handle_recall((place, plain(None).loaded), &wish, at(1), &mut out));
     assert_eq!((out[0].place, out[0].deliveries, out[0].redelivered), (place, 1, true));

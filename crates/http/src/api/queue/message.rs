@@ -18,7 +18,6 @@ use tramline_broker::{self as broker, Enqueue, Lock, LockToken, Outcome, Receive
 const MESSAGES_MAX: usize = 10_000;
 /// Bytes of one answer; one message at least.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-const LOCK_DEFAULT: Duration = Duration::from_secs(30);
 /// As long as SQS allows.
 const LOCK_MAX: Duration = Duration::from_secs(12 * 3600);
 
@@ -105,7 +104,8 @@ pub(crate) async fn receive(
     Body(request): Body<ReceiveRequest>,
 ) -> Result<Json<Received>, Error> {
     let queue = find(&cx.broker, &name)?;
-    let lock = request.lock_ms.map_or(LOCK_DEFAULT, Duration::from_millis).min(LOCK_MAX);
+    let lock = request.lock_ms.map_or_else(|| queue.lock_duration(), Duration::from_millis);
+    let lock = lock.min(LOCK_MAX);
     let wait = Duration::from_millis(request.wait_ms.unwrap_or(0)).min(cx.options.wait_max);
     let receive = Receive {
         n_max: request.limit.unwrap_or(1).clamp(1, MESSAGES_MAX),
@@ -192,7 +192,8 @@ pub(crate) async fn settle(
                 Outcome::Rejected { dead_letter: true, reason: settle.reason.clone() }
             }
             OutcomeName::Extend => {
-                let lock = settle.delay_ms.map_or(LOCK_DEFAULT, Duration::from_millis);
+                let lock = settle.delay_ms.map(Duration::from_millis);
+                let lock = lock.unwrap_or_else(|| queue.lock_duration());
                 let extended = queue.extend(token, lock.min(LOCK_MAX));
                 results.push(match extended {
                     Ok(until) => SettleResult::Extended { locked_until: until.as_millis() },

@@ -6,9 +6,9 @@ use crate::{
     Context,
     error::Error,
     extract::{Names, Params},
-    to_wire::QueueMessage,
+    to_wire::{self, QueueMessage},
 };
-use axum::{Json, extract::State};
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use tramline_broker::{MessageState, Peek, PeekedMessage, Place};
 use tramline_types::Timestamp;
@@ -56,19 +56,17 @@ pub(crate) async fn handle(
     State(cx): State<Context>,
     Names(name): Names<String>,
     Params(query): Params<Query>,
-) -> Result<Json<Page>, Error> {
+) -> Result<Response, Error> {
     let queue = find(&cx.broker, &name)?;
     queue.check_owner(None)?;
     let from = query.from.as_deref().map(place).transpose()?;
     let n_max = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     let peeked = queue.peek(Peek { from, n_max, bytes_max: BYTES_MAX }).await?;
-    Ok(Json(Page {
-        messages: peeked.messages.into_iter().map(to_wire).collect(),
-        next: peeked.next.map(place_text),
-    }))
+    let messages = peeked.messages.into_iter().map(page_entry).collect();
+    to_wire::counted(&cx, &Page { messages, next: peeked.next.map(place_text) })
 }
 
-fn to_wire(peeked: PeekedMessage) -> Peeked {
+fn page_entry(peeked: PeekedMessage) -> Peeked {
     let look = peeked.look;
     let (state, reason) = match look.state {
         MessageState::Ready => ("ready", None),
