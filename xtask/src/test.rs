@@ -137,7 +137,8 @@ enum Kind {
     Python(python::Run),
     Java(java::Run),
     Node(node::Run),
-    Rdkafka,
+    /// A client written in Rust.
+    RustClient(rust::Run),
     /// A package of the Go module.
     Go(&'static str),
 }
@@ -159,7 +160,7 @@ impl Kind {
             Self::Python(run) => python::set_up(cx, run),
             Self::Java(_) => java::set_up(cx),
             Self::Node(_) => node::set_up(cx),
-            Self::Rdkafka => rust::set_up_rdkafka(cx),
+            Self::RustClient(run) => rust::set_up_client(cx, run),
             Self::Go(package) => go::set_up(cx, package),
         }
     }
@@ -172,7 +173,7 @@ impl Kind {
             Self::Python(run) => python::run(cx, run),
             Self::Java(run) => java::run(cx, run),
             Self::Node(run) => node::run(cx, run),
-            Self::Rdkafka => rust::rdkafka(cx),
+            Self::RustClient(run) => rust::client(cx, run),
             Self::Go(package) => go::run(cx, package),
         }
     }
@@ -188,7 +189,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "kafka-connect", kind: Kind::Java(java::CONNECT) },
     Suite { name: "confluent-kafka", kind: Kind::Python(python::NEWEST) },
     Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
-    Suite { name: "rdkafka", kind: Kind::Rdkafka },
+    Suite { name: "rdkafka", kind: Kind::RustClient(rust::RDKAFKA) },
+    Suite { name: "lapin", kind: Kind::RustClient(rust::LAPIN) },
     Suite { name: "amqp-client", kind: Kind::Java(java::AMQP) },
     Suite { name: "kafkajs", kind: Kind::Node(node::KAFKAJS) },
     Suite { name: "amqplib", kind: Kind::Node(node::AMQPLIB) },

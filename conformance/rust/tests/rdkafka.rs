@@ -19,7 +19,7 @@ use tramline_conformance_rust::{
 const BASE: i64 = 1_700_000_000_000;
 
 fn clients() -> Clients {
-    Clients(Broker::shared().to_owned())
+    Clients(Broker::shared().kafka.clone())
 }
 
 fn code(error: &KafkaError) -> Code {
@@ -365,7 +365,7 @@ async fn offset_out_of_range_is_reset_or_an_error() {
 
 async fn idempotent_producer_goes_on(how: &str) {
     let mut broker = Broker::start();
-    let clients = Clients(broker.kafka().to_owned());
+    let clients = Clients(broker.addresses().kafka.clone());
     let topic = clients.create_topic(1, &[]).await;
     let producer = clients.producer(&[("enable.idempotence", "true")]);
     for from in [0, 100, 200] {
@@ -389,7 +389,7 @@ async fn idempotent_producer_goes_on_over_kill_9() {
 
 async fn successor_resumes(how: &str) {
     let mut broker = Broker::start();
-    let clients = Clients(broker.kafka().to_owned());
+    let clients = Clients(broker.addresses().kafka.clone());
     let (topic, group) = (clients.create_topic(1, &[]).await, unique());
     let producer = clients.producer(&[]);
     send(&producer, &topic, &numbers(0, 10)).await.unwrap();

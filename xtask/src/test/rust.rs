@@ -1,4 +1,5 @@
-//! The workspace's own tests, by cargo, and the crash tests, which need the release binary.
+//! The workspace's own tests, by cargo, the crash tests, which need the release binary, and the
+//! suites of clients written in Rust.
 
 use std::process::Command;
 use std::time::Duration;
@@ -63,20 +64,32 @@ pub(super) fn crash(cx: &Context) -> Result<Tally> {
     counted(&mut command)
 }
 
-/// Builds the rdkafka crate's tests, librdkafka with them: a workspace of its own.
-pub(super) fn set_up_rdkafka(cx: &Context) -> Result<SetUp> {
-    for program in ["make", "g++"] {
+/// The tests of one client, in a workspace of their own.
+pub(super) struct Run {
+    package: &'static str,
+    /// Whether it comes with C++ to be built.
+    is_native: bool,
+}
+
+/// The rdkafka crate, and librdkafka with it.
+pub(super) const RDKAFKA: Run = Run { package: "tramline-conformance-rust", is_native: true };
+/// lapin.
+pub(super) const LAPIN: Run = Run { package: "tramline-conformance-lapin", is_native: false };
+
+/// Builds a client's tests.
+pub(super) fn set_up_client(cx: &Context, run: &Run) -> Result<SetUp> {
+    for program in ["make", "g++"].into_iter().filter(|_| run.is_native) {
         if let Some(reason) = system::need(program, "--version", program) {
             return Ok(SetUp::Missing(reason));
         }
     }
-    process::run(rdkafka_tests(cx)?.arg("--no-run"), Duration::from_secs(20 * 60))?;
+    process::run(client_tests(cx, run)?.arg("--no-run"), Duration::from_secs(20 * 60))?;
     Ok(SetUp::Ready)
 }
 
-/// Runs the rdkafka crate's tests.
-pub(super) fn rdkafka(cx: &Context) -> Result<Tally> {
-    let mut command = rdkafka_tests(cx)?;
+/// Runs a client's tests.
+pub(super) fn client(cx: &Context, run: &Run) -> Result<Tally> {
+    let mut command = client_tests(cx, run)?;
     command.args(["--", "--test-threads=3"]).env("TRAMLINE_BINARY", &cx.broker);
     for excluded in cx.expected.excluded.keys() {
         command.args(["--skip", excluded]);
@@ -89,9 +102,10 @@ pub(super) fn rdkafka(cx: &Context) -> Result<Tally> {
     Ok(tally)
 }
 
-fn rdkafka_tests(cx: &Context) -> Result<Command> {
+fn client_tests(cx: &Context, run: &Run) -> Result<Command> {
     let mut command = Command::new("cargo");
-    command.current_dir(cx.project.root().join("conformance/rust")).args(["test", "--locked"]);
+    command.current_dir(cx.project.root().join("conformance/rust"));
+    command.args(["test", "--locked", "--package", run.package]);
     command.env("CARGO_TARGET_DIR", cx.reports()?.join("rust"));
     Ok(command)
 }

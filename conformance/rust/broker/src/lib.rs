@@ -13,37 +13,54 @@ use tempfile::TempDir;
 const READY: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(20);
 
+/// Where clients find a broker.
+#[derive(Clone)]
+pub struct Addresses {
+    /// Kafka's port.
+    pub kafka: String,
+    /// AMQP's port.
+    pub amqp: String,
+}
+
+impl Addresses {
+    /// Any free ports.
+    fn any() -> Self {
+        let any = || "127.0.0.1:0".to_owned();
+        Self { kafka: any(), amqp: any() }
+    }
+}
+
 /// One process at a time.
 pub struct Broker {
-    kafka: String,
+    addresses: Addresses,
     directory: TempDir,
     child: Child,
 }
 
 impl Broker {
-    /// The address that a process shares among its tests: its broker ends with it.
-    pub fn shared() -> &'static str {
-        static SHARED: OnceLock<String> = OnceLock::new();
+    /// The addresses that a process shares among its tests: its broker ends with it.
+    pub fn shared() -> &'static Addresses {
+        static SHARED: OnceLock<Addresses> = OnceLock::new();
         SHARED.get_or_init(|| {
             let directory = tempfile::tempdir().expect("a directory").keep();
-            let mut kafka = "127.0.0.1:0".to_owned();
-            let child = spawn(directory.clone(), &mut kafka);
+            let mut addresses = Addresses::any();
+            let child = spawn(directory.clone(), &mut addresses);
             end_with(std::process::id(), child.id(), directory);
-            kafka
+            addresses
         })
     }
 
     /// A broker of one test's own, which ends with this value.
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut kafka = "127.0.0.1:0".to_owned();
-        let child = spawn(directory.path().to_owned(), &mut kafka);
-        Self { kafka, directory, child }
+        let mut addresses = Addresses::any();
+        let child = spawn(directory.path().to_owned(), &mut addresses);
+        Self { addresses, directory, child }
     }
 
     /// Where clients find it.
-    pub fn kafka(&self) -> &str {
-        &self.kafka
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// Ends it, cleanly or by kill -9, and starts it again.
@@ -65,7 +82,7 @@ impl Broker {
             };
             assert!(status.success(), "the broker ended with {status}");
         }
-        self.child = spawn(self.directory.path().to_owned(), &mut self.kafka);
+        self.child = spawn(self.directory.path().to_owned(), &mut self.addresses);
     }
 }
 
@@ -76,7 +93,8 @@ impl Drop for Broker {
     }
 }
 
-fn spawn(directory: PathBuf, kafka: &mut String) -> Child {
+fn spawn(directory: PathBuf, addresses: &mut Addresses) -> Child {
+    let Addresses { kafka, amqp } = &*addresses;
     let (ready, config) = (directory.join("ready"), directory.join("tramline.toml"));
     let _none = fs::remove_file(&ready);
     // No wait for further members: each test knows its own.
@@ -87,8 +105,8 @@ fn spawn(directory: PathBuf, kafka: &mut String) -> Child {
         .arg(format!("--config={}", config.display()))
         .arg(format!("--data-dir={}", directory.join("data").display()))
         .arg(format!("--listen-kafka={kafka}"))
-        .args(["--listen-http=127.0.0.1:0", "--listen-amqp=127.0.0.1:0"])
-        .args(["--listen-sqs=127.0.0.1:0"])
+        .arg(format!("--listen-amqp={amqp}"))
+        .args(["--listen-http=127.0.0.1:0", "--listen-sqs=127.0.0.1:0"])
         .arg(format!("--ready-file={}", ready.display()))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
@@ -105,9 +123,10 @@ fn spawn(directory: PathBuf, kafka: &mut String) -> Child {
         }
         sleep(Duration::from_millis(10));
     }
-    let addresses = fs::read(&ready).expect("the ready file");
-    let addresses: serde_json::Value = serde_json::from_slice(&addresses).expect("JSON");
-    *kafka = addresses["kafka"].as_str().expect("an address").to_owned();
+    let taken = fs::read(&ready).expect("the ready file");
+    let taken: serde_json::Value = serde_json::from_slice(&taken).expect("JSON");
+    let address = |of: &str| taken[of].as_str().expect("an address").to_owned();
+    *addresses = Addresses { kafka: address("kafka"), amqp: address("amqp") };
     child
 }
 
