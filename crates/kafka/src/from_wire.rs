@@ -3,7 +3,7 @@
 //! Text and bytes that outlive the request are copied: a slice would keep its frame alive.
 
 use crate::{context::Context, error::ErrorCode};
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, hash::Hash, sync::Arc, time::Duration};
 use tramline_broker::{Error, MemberId, MemberRef, Topic};
 use tramline_types::{GroupId, TopicId, TopicName};
 use tramline_wire::KafkaStr;
@@ -66,6 +66,14 @@ pub(crate) fn group(cx: &Context, id: &str) -> Result<GroupId, ErrorCode> {
         return Err(ErrorCode::NOT_COORDINATOR);
     }
     Ok(group)
+}
+
+/// What is asked for, each once: a short request must not lead to the longest of answers many
+/// times over.
+pub(crate) fn distinct<T, K: Eq + Hash>(mut asked: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = HashSet::with_capacity(asked.len());
+    asked.retain(|one| seen.insert(key(one)));
+    asked
 }
 
 /// A span; negative ones are none.

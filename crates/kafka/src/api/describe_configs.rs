@@ -6,7 +6,8 @@
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
-    from_wire, to_wire,
+    from_wire::{self, distinct},
+    to_wire,
 };
 use tramline_broker::{SettingDescription, SettingKind, SettingSynonym};
 use tramline_wire::{
@@ -51,8 +52,18 @@ pub(super) async fn handle(
     };
     DescribeConfigsResponse {
         throttle_time_ms: 0,
-        results: request.resources.into_iter().map(describe).collect(),
+        results: distinct(request.resources, resource).into_iter().map(describe).collect(),
     }
+}
+
+/// What is asked about: numbers of brokers may be spelled in many ways.
+fn resource(wanted: &DescribeConfigsResource) -> (i8, Option<i32>, KafkaStr) {
+    let number = match wanted.resource_type {
+        BROKER => wanted.resource_name.parse().ok(),
+        _ => None,
+    };
+    let name = if number.is_some() { KafkaStr::EMPTY } else { wanted.resource_name.clone() };
+    (wanted.resource_type, number, name)
 }
 
 /// What the client wants to know beside the values.

@@ -6,7 +6,7 @@
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
-    from_wire,
+    from_wire::{self, distinct},
     to_wire::{self, GROUP_OPERATIONS, OPERATIONS_UNKNOWN, text},
 };
 use tramline_broker::{GroupPhase, MemberDescription};
@@ -38,7 +38,7 @@ pub(super) async fn handle(
     };
     DescribeGroupsResponse {
         throttle_time_ms: 0,
-        groups: request.groups.into_iter().map(describe).collect(),
+        groups: distinct(request.groups, KafkaStr::clone).into_iter().map(describe).collect(),
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
-    from_wire, to_wire,
+    from_wire::{self, distinct},
+    to_wire,
 };
 use tramline_broker::{Error, ProducerDescription};
 use tramline_wire::kafka::{
@@ -22,7 +23,7 @@ pub(super) async fn handle(
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
-    for wanted in request.topics {
+    for wanted in distinct(request.topics, |topic| topic.name.clone()) {
         let topic = from_wire::topic_by(cx, false, &wanted.name, [0; 16]);
         let describe = |index: &i32| {
             let producers = topic.as_ref().map_err(Error::clone).and_then(|topic| {
@@ -42,7 +43,8 @@ pub(super) async fn handle(
                 },
             }
         };
-        let partitions = wanted.partition_indexes.iter().map(describe).collect();
+        let partitions = distinct(wanted.partition_indexes, |index| *index);
+        let partitions = partitions.iter().map(describe).collect();
         topics.push(TopicResponse { name: wanted.name, partitions });
     }
     DescribeProducersResponse { throttle_time_ms: 0, topics }

@@ -7,6 +7,7 @@
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
+    from_wire::distinct,
     to_wire::{self, CLUSTER_OPERATIONS, OPERATIONS_UNKNOWN, TOPIC_OPERATIONS},
 };
 use std::sync::Arc;
@@ -48,7 +49,8 @@ pub(super) async fn handle(
             topics.push(describe(cx, &topic, operations));
         }
     } else {
-        for named in request.topics.iter().flatten() {
+        let key = |topic: &MetadataRequestTopic| (topic.topic_id, topic.name.clone());
+        for named in &distinct(request.topics.unwrap_or_default(), key) {
             topics.push(match find(cx, named, request.allow_auto_topic_creation).await {
                 Ok(topic) => describe(cx, &topic, operations),
                 Err(error) => MetadataResponseTopic {

@@ -6,7 +6,8 @@
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
-    from_wire, to_wire,
+    from_wire::{self, distinct},
+    to_wire,
 };
 use std::collections::BTreeMap;
 use tramline_broker::{CommittedOffset, Error};
@@ -36,7 +37,12 @@ pub(super) async fn handle(
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
     if call.version >= SEVERAL_SINCE {
-        let groups = request.groups.into_iter().map(|wanted| group(cx, call, wanted)).collect();
+        // All of a group once; what is named as often as it is named.
+        let whole = |(place, wanted): &(usize, OffsetFetchRequestGroup)| {
+            (wanted.group_id.clone(), wanted.topics.as_ref().map(|_| *place))
+        };
+        let groups = distinct(request.groups.into_iter().enumerate().collect(), whole);
+        let groups = groups.into_iter().map(|(_, wanted)| group(cx, call, wanted)).collect();
         return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
     }
     // One group in the older form: the same work, spelled differently.

@@ -1,12 +1,16 @@
 //! Bytes that no client sends: they cost their own connection and nothing else.
 
-use crate::support::{Client, Node, batch, batch_of, build, message, produce, within};
+use crate::support::{Client, Node, batch, batch_of, build, message, produce, text, within};
 use tokio::io::AsyncWriteExt;
 use tramline_record::{BatchBuilder, Compression};
 use tramline_types::limits::BATCH_BYTES_OPENED_MAX;
 use tramline_wire::kafka::{
+    describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
+    describe_groups::DescribeGroupsRequest,
+    describe_producers::{DescribeProducersRequest, TopicRequest},
     list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
-    metadata::MetadataRequest,
+    metadata::{MetadataRequest, MetadataRequestTopic},
+    offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup},
     produce::ProduceRequest,
 };
 
@@ -131,4 +135,37 @@ async fn batch_that_opens_to_far_more_than_it_is_sent_as_is_refused_where_it_is_
     let request = ListOffsetsRequest { topics: vec![topic], ..ListOffsetsRequest::default() };
     let found = client.call(7, &request).await.topics.remove(0).partitions.remove(0);
     assert_eq!((found.error_code, found.offset), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_asked_for_many_times_is_answered_once() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create("t", 1, &[]).await;
+    let topic = MetadataRequestTopic { name: Some(text("t")), ..Default::default() };
+    let request = MetadataRequest { topics: Some(vec![topic; 100]), ..Default::default() };
+    assert_eq!(client.call(12, &request).await.topics.len(), 1);
+
+    let resource = |resource_type, name: &str| DescribeConfigsResource {
+        resource_type,
+        resource_name: text(name),
+        configuration_keys: None,
+    };
+    // 2 is a topic, 4 the broker, whose number may be spelled in many ways.
+    let resources = [(2, "t"), (4, "0"), (2, "t"), (4, "00"), (4, "+0")]
+        .map(|(kind, name)| resource(kind, name));
+    let request = DescribeConfigsRequest { resources: resources.to_vec(), ..Default::default() };
+    assert_eq!(client.call(4, &request).await.results.len(), 2);
+
+    let request = DescribeGroupsRequest { groups: vec![text("g"); 100], ..Default::default() };
+    assert_eq!(client.call(5, &request).await.groups.len(), 1);
+
+    let topic = TopicRequest { name: text("t"), partition_indexes: vec![0; 100] };
+    let request = DescribeProducersRequest { topics: vec![topic; 100] };
+    let answer = client.call(0, &request).await;
+    assert_eq!((answer.topics.len(), answer.topics[0].partitions.len()), (1, 1));
+
+    let group = OffsetFetchRequestGroup { group_id: text("g"), topics: None, ..Default::default() };
+    let request = OffsetFetchRequest { groups: vec![group; 100], ..Default::default() };
+    assert_eq!(client.call(8, &request).await.groups.len(), 1);
 }
