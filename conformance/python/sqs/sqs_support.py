@@ -11,14 +11,14 @@ import pytest
 OLD = tuple(int(part) for part in botocore.__version__.split(".")[:3]) <= (1, 31, 80)
 
 
-def client_of(broker, key="test", region="us-east-1", service="sqs"):
+def client_of(broker, key="test", region="us-east-1", service="sqs", secret="secret"):
     config = botocore.config.Config(retries={"max_attempts": 0}, read_timeout=30)
     return boto3.client(
         service,
         endpoint_url=f"http://{broker.sqs}",
         region_name=region,
         aws_access_key_id=key,
-        aws_secret_access_key="secret",
+        aws_secret_access_key=secret,
         config=config,
     )
 

@@ -71,12 +71,23 @@ def test_query_errors(raw):
         ("CreateQueue", b"{", "com.amazon.coral.service#SerializationException"),
         ("CreateQueue", b"\xff", "com.amazon.coral.service#SerializationException"),
         ("CreateQueue", b"[" * 100_000, "com.amazon.coral.service#SerializationException"),
+        (
+            "SendMessageBatch",
+            b'{"Entries":[' + b"{}," * 1_000_000 + b"{}]}",
+            "com.amazon.coral.service#SerializationException",
+        ),
         ("CreateQueue", {"QueueName": "a b"}, "com.amazon.coral.service#InvalidParameterValueException"),
     ],
 )
 def test_bad_requests_have_a_shape(raw, action, body, shape):
     status, _, text = raw.json(action, body)
     assert status == 400 and json.loads(text)["__type"] == shape
+
+
+def test_what_was_sent_is_not_repeated_at_any_length(raw, queue):
+    body = {"QueueUrl": queue, "MessageBody": "b", "MessageGroupId": "x" * 1_000_000}
+    status, _, text = raw.json("SendMessage", body)
+    assert status == 400 and len(text) < 3_000
 
 
 def test_actions_by_url_alone(raw, queue):

@@ -104,6 +104,7 @@ pub(crate) struct Sqs {
     pub(crate) region: String,
     pub(crate) deleted_window: Span,
     pub(crate) purged_window: Span,
+    pub(crate) keys: BTreeMap<String, String>,
 }
 
 /// Topics.
@@ -217,6 +218,7 @@ impl Default for Sqs {
             region: options.region,
             deleted_window: Span(options.deleted_window),
             purged_window: Span(options.purged_window),
+            keys: options.keys,
         }
     }
 }
@@ -405,6 +407,7 @@ impl Config {
             region: self.sqs.region.clone(),
             deleted_window: self.sqs.deleted_window.0,
             purged_window: self.sqs.purged_window.0,
+            keys: self.sqs.keys.clone(),
         }
     }
 

@@ -67,11 +67,14 @@ codes! {
     InvalidAttributeName => own!("InvalidAttributeName"), "InvalidAttributeName", BAD_REQUEST;
     InvalidAttributeValue => own!("InvalidAttributeValue"), "InvalidAttributeValue", BAD_REQUEST;
     InvalidBatchEntryId => own!("InvalidBatchEntryId"), simple!("InvalidBatchEntryId"), BAD_REQUEST;
+    InvalidClientTokenId => common!("UnrecognizedClientException"), "InvalidClientTokenId", FORBIDDEN;
     InvalidMessageContents => own!("InvalidMessageContents"), "InvalidMessageContents", BAD_REQUEST;
     InvalidParameterValue =>
         common!("InvalidParameterValueException"), "InvalidParameterValue", BAD_REQUEST;
     MessageNotInflight => own!("MessageNotInflight"), simple!("MessageNotInflight"), BAD_REQUEST;
     MissingAction => common!("MissingActionException"), "MissingAction", BAD_REQUEST;
+    MissingAuthenticationToken =>
+        common!("MissingAuthenticationTokenException"), "MissingAuthenticationToken", FORBIDDEN;
     MissingParameter =>
         common!("MissingRequiredParameterException"), "MissingParameter", BAD_REQUEST;
     OverLimit => own!("OverLimit"), "OverLimit", FORBIDDEN;
@@ -90,6 +93,8 @@ codes! {
         own!("ResourceNotFoundException"), "ResourceNotFoundException", NOT_FOUND;
     ServiceUnavailable =>
         common!("ServiceUnavailableException"), "ServiceUnavailable", SERVICE_UNAVAILABLE;
+    SignatureDoesNotMatch =>
+        common!("InvalidSignatureException"), "SignatureDoesNotMatch", FORBIDDEN;
     TooManyEntriesInBatchRequest =>
         own!("TooManyEntriesInBatchRequest"), simple!("TooManyEntriesInBatchRequest"), BAD_REQUEST;
     UnknownOperation => common!("UnknownOperationException"), "InvalidAction", BAD_REQUEST;
@@ -104,6 +109,9 @@ impl Code {
     }
 }
 
+/// The longest message of a refusal.
+const MESSAGE_BYTES_MAX: usize = 2_048;
+
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -113,8 +121,15 @@ pub(crate) struct Error {
 }
 
 impl Error {
+    /// What a client sent may be part of the message, but not at any length.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into() }
+        let mut message = message.into();
+        if message.len() > MESSAGE_BYTES_MAX {
+            let text = message.to_mut();
+            text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+            text.push_str("...");
+        }
+        Self { code, message }
     }
 
     /// A parameter's value is outside what is allowed.

@@ -1,6 +1,7 @@
 //! From a request to what the broker is asked.
 
 pub(crate) mod attributes;
+pub(crate) mod bounded;
 pub(crate) mod message;
 pub(crate) mod query;
 

@@ -17,11 +17,12 @@ mod metrics;
 mod profile;
 mod recent;
 mod request;
+mod signature;
 mod to_wire;
 
 pub use connection::serve;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tramline_broker::Broker;
 use tramline_types::limits;
 
@@ -38,6 +39,9 @@ pub struct Options {
     pub account: String,
     /// The region in names of resources, where a client does not sign for one.
     pub region: String,
+    /// Access key ids with their secrets. Where there are any, every request must be signed with
+    /// one of them.
+    pub keys: BTreeMap<String, String>,
     /// For so long after its deletion a queue's name cannot be taken again.
     pub deleted_window: Duration,
     /// For so long after a purge a queue cannot be purged again.
@@ -51,6 +55,7 @@ impl Default for Options {
             connections_max: limits::CONNECTIONS_MAX,
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
+            keys: BTreeMap::new(),
             deleted_window: Duration::from_secs(60),
             purged_window: Duration::from_secs(60),
         }

@@ -2,11 +2,11 @@
 
 use crate::{
     Context, api,
-    body::receive,
+    body::{Received, receive},
     caller::Caller,
     error::{Code, Error},
     from_wire::{Input, query},
-    guard,
+    guard, signature,
     to_wire::{Output, Render},
 };
 use axum::{
@@ -15,6 +15,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::Response,
 };
+use bytes::Bytes;
+use tramline_types::limits;
 use uuid::Uuid;
 
 const TARGET: &str = "x-amz-target";
@@ -30,7 +32,7 @@ pub(crate) async fn handle(State(cx): State<Context>, request: Request) -> Respo
         Ok(()) => run(&cx, &parts, body, &mut render).await,
         Err(error) => (None, Err(error)),
     };
-    let mut response = answer(render, action, result, &id);
+    let mut response = answer(&cx, render, (action, result), &id);
     cx.metrics.answered(action, response.status().as_u16());
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -47,7 +49,7 @@ async fn run(
     body: Body,
     render: &mut Render,
 ) -> (Option<&'static str>, Result<Output, Error>) {
-    let received = match receive(body, cx).await {
+    let received = match received(cx, parts, body).await {
         Ok(received) => received,
         Err(error) => return (None, Err(error)),
     };
@@ -64,6 +66,17 @@ async fn run(
     }
     let caller = Caller::of(parts, &cx.options);
     (Some(action), api::call(cx, &caller, (action, &input, *render)).await)
+}
+
+/// The whole body of a request by who may make one.
+async fn received(cx: &Context, parts: &Parts, body: Body) -> Result<Received, Error> {
+    // Before anything is read: who has no key sends no body.
+    let signed = signature::claim(parts, &cx.options, cx.broker.clock().now())?;
+    let received = receive(body, cx).await?;
+    if let Some(signed) = signed {
+        signature::verify(parts, &received.bytes, &cx.options, &signed)?;
+    }
+    Ok(received)
 }
 
 /// The action and what comes with it.
@@ -89,9 +102,9 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 fn answer(
+    cx: &Context,
     render: Render,
-    action: Option<&'static str>,
-    result: Result<Output, Error>,
+    (action, result): (Option<&'static str>, Result<Output, Error>),
     id: &str,
 ) -> Response {
     let (status, body, told) = match result {
@@ -103,6 +116,13 @@ fn answer(
             (spelling.status, render.error(&error, id), Some(told))
         }
     };
+    let mut body = Bytes::from(body);
+    if body.len() > limits::CONNECTION_BYTES_FREE {
+        // Counted until the client has taken it.
+        let mut share = cx.broker.budgets().answers.share();
+        share.charge(body.len());
+        body = share.hold(body);
+    }
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,5 +1,6 @@
 //! Queues over the memory back-end.
 
+mod alter;
 mod bounds;
 mod dead_letter;
 mod delivery;

@@ -3,8 +3,9 @@
 use super::DEFAULT_TEXT;
 use toml::{Table, Value};
 
-/// A table whose keys are checked elsewhere: the broker knows the names of topic settings.
-const OPEN_TABLE: &str = "defaults";
+/// Tables with keys of the operator's own: names of topic settings, which the broker checks, and
+/// access key ids.
+const OPEN_TABLES: [&str; 2] = ["defaults", "keys"];
 
 /// The default file with its commented-out keys put in: `#key = value`, without a space.
 pub(super) fn full_text() -> String {
@@ -45,7 +46,7 @@ fn paths(table: &Table) -> Vec<String> {
     for (key, value) in table {
         paths.push(key.clone());
         if let Value::Table(inner) = value
-            && key != OPEN_TABLE
+            && !OPEN_TABLES.contains(&key.as_str())
         {
             paths.extend(self::paths(inner).into_iter().map(|path| format!("{key}.{path}")));
         }

@@ -5,7 +5,10 @@ use crate::{
     Context,
     caller::{Address, Caller, parse_arn},
     error::{Code, Error, required},
-    from_wire::attributes::{self as names, Given, Redrive},
+    from_wire::{
+        attributes::{self as names, Given, Redrive},
+        bounded::{List, Map},
+    },
     profile::Annotation,
 };
 use serde::{Deserialize, Serialize};
@@ -18,7 +21,7 @@ use tramline_types::ExchangeName;
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Get {
     queue_url: Option<String>,
-    attribute_names: Option<Vec<String>>,
+    attribute_names: Option<List<String>>,
 }
 
 #[derive(Serialize)]
@@ -30,7 +33,7 @@ pub(crate) struct Attributes {
 
 pub(crate) async fn get(cx: &Context, caller: &Caller, request: Get) -> Result<Attributes, Error> {
     let found = find_queue(cx, caller, request.queue_url)?;
-    let wanted = request.attribute_names.unwrap_or_default();
+    let wanted = request.attribute_names.unwrap_or_default().0;
     if let Some(name) = wanted.iter().find(|name| *name != "All" && !names::is_known(name)) {
         let message = format!("Unknown Attribute {name}.");
         return Err(Error::new(Code::InvalidAttributeName, message));
@@ -92,12 +95,12 @@ pub(crate) fn effective(annotation: &Annotation, name: &str) -> Option<String> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Set {
     queue_url: Option<String>,
-    attributes: Option<Given>,
+    attributes: Option<Map<String>>,
 }
 
 pub(crate) async fn set(cx: &Context, caller: &Caller, request: Set) -> Result<(), Error> {
     let found = find_queue(cx, caller, request.queue_url)?;
-    let mut given = required(request.attributes, "Attributes")?;
+    let mut given = required(request.attributes, "Attributes")?.0;
     let is_fifo = found.profile.fifo.is_some();
     if let Some(kind) = given.remove(names::FIFO)
         && kind != is_fifo.to_string()

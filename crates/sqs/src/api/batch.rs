@@ -1,7 +1,10 @@
 //! What batches have in common: up to ten entries, each with an id of its own and a result of its
 //! own.
 
-use crate::error::{Code, Error};
+use crate::{
+    error::{Code, Error},
+    from_wire::bounded::List,
+};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -35,8 +38,8 @@ struct Failed {
 }
 
 /// Checks a batch as a whole; gives its entries with their ids.
-pub(crate) fn check<T: Entry>(entries: Option<Vec<T>>) -> Result<Vec<(String, T)>, Error> {
-    let entries = entries.unwrap_or_default();
+pub(crate) fn check<T: Entry>(entries: Option<List<T>>) -> Result<Vec<(String, T)>, Error> {
+    let entries = entries.map(|entries| entries.0).unwrap_or_default();
     if entries.is_empty() {
         let message = format!("There should be at least one {} in the request.", T::NAME);
         return Err(Error::new(Code::EmptyBatchRequest, message));
@@ -108,7 +111,7 @@ mod tests {
     fn a_batch_is_refused_as_a_whole_for_its_ids() {
         let code = |ids: &[&'static str]| {
             let entries = ids.iter().map(|id| Named(id)).collect();
-            check(Some(entries)).map(|entries| entries.len()).map_err(|error| error.code)
+            check(Some(List(entries))).map(|entries| entries.len()).map_err(|error| error.code)
         };
         assert_eq!(code(&[]), Err(Code::EmptyBatchRequest));
         assert_eq!(code(&["a"; 11]), Err(Code::TooManyEntriesInBatchRequest));

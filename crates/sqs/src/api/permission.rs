@@ -6,7 +6,7 @@ use crate::{
     Context,
     caller::Caller,
     error::{Code, Error, required},
-    from_wire::attributes::POLICY,
+    from_wire::{attributes::POLICY, bounded::List},
     profile::Annotation,
 };
 use serde::Deserialize;
@@ -35,16 +35,16 @@ pub(crate) struct Add {
     #[serde(rename = "Label")]
     label: Option<String>,
     #[serde(rename = "AWSAccountIds")]
-    accounts: Option<Vec<String>>,
+    accounts: Option<List<String>>,
     #[serde(rename = "Actions")]
-    actions: Option<Vec<String>>,
+    actions: Option<List<String>>,
 }
 
 pub(crate) async fn add(cx: &Context, caller: &Caller, request: Add) -> Result<(), Error> {
     let found = find_queue(cx, caller, request.queue_url)?;
     let label = required(request.label, "Label")?;
-    let accounts = required(request.accounts.filter(|list| !list.is_empty()), "AWSAccountIds")?;
-    let actions = required(request.actions.filter(|list| !list.is_empty()), "Actions")?;
+    let accounts = listed(request.accounts, "AWSAccountIds")?;
+    let actions = listed(request.actions, "Actions")?;
     check(&label, &actions)?;
     let arn = caller.arn(&found.address);
     let principals: Vec<_> = accounts.iter().map(|id| format!("arn:aws:iam::{id}:root")).collect();
@@ -69,6 +69,11 @@ pub(crate) async fn add(cx: &Context, caller: &Caller, request: Add) -> Result<(
         Ok(())
     };
     change_policy(cx, &found.queue, empty, change).await
+}
+
+/// A list that must not be empty.
+fn listed(list: Option<List<String>>, name: &str) -> Result<Vec<String>, Error> {
+    required(list.map(|list| list.0).filter(|list| !list.is_empty()), name)
 }
 
 fn check(label: &str, actions: &[String]) -> Result<(), Error> {

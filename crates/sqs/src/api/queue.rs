@@ -5,12 +5,14 @@ use crate::{
     Context,
     caller::{Address, Caller, FIFO_SUFFIX, is_name},
     error::{Code, Error, required},
-    from_wire::attributes::{self as names, Given},
+    from_wire::{
+        attributes::{self as names, Given},
+        bounded::Map,
+    },
     profile::{self, Annotation},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use tramline_broker::{Created, DeleteOnly, Queue};
 
 /// Queues of one answer.
@@ -20,9 +22,9 @@ const LISTED_MAX: usize = 1_000;
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Create {
     queue_name: Option<String>,
-    attributes: Option<Given>,
+    attributes: Option<Map<String>>,
     #[serde(alias = "tags")]
-    tags: Option<BTreeMap<String, String>>,
+    tags: Option<Map<String>>,
 }
 
 #[derive(Serialize)]
@@ -33,8 +35,8 @@ pub(crate) struct Url {
 
 pub(crate) async fn create(cx: &Context, caller: &Caller, request: Create) -> Result<Url, Error> {
     let name = required(request.queue_name, "QueueName")?;
-    let mut given = request.attributes.unwrap_or_default();
-    let tags = request.tags.unwrap_or_default();
+    let mut given = request.attributes.unwrap_or_default().0;
+    let tags = request.tags.unwrap_or_default().0;
     let is_fifo = check_kind(&name, given.remove(names::FIFO).as_deref())?;
     names::check(&given, is_fifo)?;
     tag::check(&tags)?;
@@ -143,12 +145,11 @@ pub(crate) async fn url(cx: &Context, caller: &Caller, request: GetUrl) -> Resul
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct List {
     queue_name_prefix: Option<String>,
-    #[serde(flatten)]
-    page: Page,
+    max_results: Option<i64>,
+    next_token: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
+/// Which part of a list is asked for.
 struct Page {
     max_results: Option<i64>,
     next_token: Option<String>,
@@ -165,7 +166,8 @@ pub(crate) struct Listed {
 pub(crate) async fn list(cx: &Context, caller: &Caller, request: List) -> Result<Listed, Error> {
     let prefix = request.queue_name_prefix.unwrap_or_default();
     let wanted = |_: &Queue, address: &Address| address.name.starts_with(&prefix);
-    let (urls, next_token) = page(cx, caller, &request.page, wanted)?;
+    let part = Page { max_results: request.max_results, next_token: request.next_token };
+    let (urls, next_token) = page(cx, caller, &part, wanted)?;
     Ok(Listed { queue_urls: (!urls.is_empty()).then_some(urls), next_token })
 }
 
@@ -211,8 +213,8 @@ fn page(
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ListSources {
     queue_url: Option<String>,
-    #[serde(flatten)]
-    page: Page,
+    max_results: Option<i64>,
+    next_token: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -235,7 +237,8 @@ pub(crate) async fn list_sources(
             && settings.dead_letter_exchange.as_ref().is_some_and(|name| name.is_default())
             && settings.dead_letter_routing_key.as_deref() == Some(target.name().as_str())
     };
-    let (queue_urls, next_token) = page(cx, caller, &request.page, wanted)?;
+    let part = Page { max_results: request.max_results, next_token: request.next_token };
+    let (queue_urls, next_token) = page(cx, caller, &part, wanted)?;
     Ok(Sources { queue_urls, next_token })
 }
 

@@ -6,7 +6,10 @@ use crate::{
     Context,
     caller::Caller,
     error::{Code, Error},
-    from_wire::message::{Attribute, Typed},
+    from_wire::{
+        bounded::List,
+        message::{Attribute, Typed},
+    },
     handle::Handle,
     to_wire::message::{Outgoing, header, md5, md5_of_attributes, outgoing},
 };
@@ -45,12 +48,9 @@ const SYSTEM: &[&str] = &[
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Request {
     queue_url: Option<String>,
-    #[serde(default)]
-    attribute_names: Vec<String>,
-    #[serde(default)]
-    message_system_attribute_names: Vec<String>,
-    #[serde(default)]
-    message_attribute_names: Vec<String>,
+    attribute_names: Option<List<String>>,
+    message_system_attribute_names: Option<List<String>>,
+    message_attribute_names: Option<List<String>>,
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
     wait_time_seconds: Option<i64>,
@@ -114,9 +114,11 @@ pub(crate) async fn receive(
         let message = "Too many messages in flight: delete some before you receive more.";
         return Err(Error::new(Code::OverLimit, message));
     }
+    let is_full = cx.broker.budgets().answers.is_used_up();
     let receive = Receive {
         n_max: usize::try_from(n_max).unwrap_or(1),
-        bytes_max: BYTES_MAX,
+        // Where answers take up their memory, one message at a time.
+        bytes_max: if is_full { 0 } else { BYTES_MAX },
         lock: Lock::Timed(lock),
         wait,
         connection: None,
@@ -181,8 +183,8 @@ struct Filter {
 impl Filter {
     fn new(request: &Request) -> Result<Self, Error> {
         let mut system = Vec::new();
-        let wanted = request.attribute_names.iter().chain(&request.message_system_attribute_names);
-        for name in wanted {
+        let wanted = [&request.attribute_names, &request.message_system_attribute_names];
+        for name in wanted.into_iter().flatten().flat_map(|list| &list.0) {
             if name == "All" {
                 system.extend(SYSTEM);
             } else if let Some(known) = SYSTEM.iter().find(|known| **known == name.as_str()) {
@@ -192,7 +194,7 @@ impl Filter {
                 return Err(Error::new(Code::InvalidAttributeName, message));
             }
         }
-        Ok(Self { system, names: request.message_attribute_names.clone() })
+        Ok(Self { system, names: request.message_attribute_names.clone().unwrap_or_default().0 })
     }
 
     fn admits(&self, name: &str) -> bool {

@@ -5,6 +5,7 @@ use crate::{
     Context,
     caller::Caller,
     error::{Code, Error, required},
+    from_wire::bounded::List,
     from_wire::message::{Checked, Compact, Sent, Typed, TypedValue, stored},
     memory::Ids,
     to_wire::message::{hex, md5, md5_of_attributes},
@@ -20,14 +21,6 @@ const ID_MAX: usize = 128;
 /// All messages of a batch together.
 const BATCH_BYTES_MAX: usize = 1_048_576;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct Send {
-    queue_url: Option<String>,
-    #[serde(flatten)]
-    sent: Sent,
-}
-
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
     #[serde(rename = "MD5OfMessageBody")]
@@ -42,9 +35,13 @@ pub(crate) struct Answer {
     sequence: Option<String>,
 }
 
-pub(crate) async fn send(cx: &Context, caller: &Caller, request: Send) -> Result<Answer, Error> {
-    let found = find_queue(cx, caller, request.queue_url)?;
-    let message = prepare(&found, request.sent)?;
+pub(crate) async fn send(
+    cx: &Context,
+    caller: &Caller,
+    mut request: Sent,
+) -> Result<Answer, Error> {
+    let found = find_queue(cx, caller, request.queue_url.take())?;
+    let message = prepare(&found, request)?;
     let answers = put(cx, caller, &found, vec![message]).await;
     required(answers.into_iter().next(), "MessageBody")?
 }
@@ -53,18 +50,10 @@ pub(crate) async fn send(cx: &Context, caller: &Caller, request: Send) -> Result
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct SendBatch {
     queue_url: Option<String>,
-    entries: Option<Vec<SendEntry>>,
+    entries: Option<List<Sent>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct SendEntry {
-    id: Option<String>,
-    #[serde(flatten)]
-    sent: Sent,
-}
-
-impl batch::Entry for SendEntry {
+impl batch::Entry for Sent {
     const NAME: &'static str = "SendMessageBatchRequestEntry";
 
     fn id(&self) -> Option<&str> {
@@ -90,7 +79,7 @@ pub(crate) async fn send_batch(
     let mut bytes = 0;
     let (mut results, mut messages) = (Vec::new(), Vec::new());
     for (id, entry) in entries {
-        match prepare(&found, entry.sent) {
+        match prepare(&found, entry) {
             Ok(message) => {
                 bytes += message.checked.size;
                 messages.push(message);

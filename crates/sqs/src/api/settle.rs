@@ -5,6 +5,7 @@ use crate::{
     Context,
     caller::Caller,
     error::{Error, required},
+    from_wire::bounded::List,
     handle::Handle,
 };
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ fn parse(found: &Found, handle: Option<String>) -> Result<Handle, Error> {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct DeleteBatch {
     queue_url: Option<String>,
-    entries: Option<Vec<DeleteEntry>>,
+    entries: Option<List<DeleteEntry>>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +108,7 @@ pub(crate) async fn change(cx: &Context, caller: &Caller, request: Change) -> Re
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ChangeBatch {
     queue_url: Option<String>,
-    entries: Option<Vec<ChangeEntry>>,
+    entries: Option<List<ChangeEntry>>,
 }
 
 #[derive(Deserialize)]

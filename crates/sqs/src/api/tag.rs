@@ -5,6 +5,7 @@ use crate::{
     Context,
     caller::Caller,
     error::{Error, required},
+    from_wire::bounded::{List, Map},
     profile::Annotation,
 };
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ const VALUE_MAX: usize = 256;
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Add {
     queue_url: Option<String>,
-    tags: Option<BTreeMap<String, String>>,
+    tags: Option<Map<String>>,
 }
 
 /// Refuses tags that are too long or too many.
@@ -42,7 +43,7 @@ pub(crate) fn check(tags: &BTreeMap<String, String>) -> Result<(), Error> {
 
 pub(crate) async fn add(cx: &Context, caller: &Caller, request: Add) -> Result<(), Error> {
     let queue = find_queue(cx, caller, request.queue_url)?.queue;
-    let tags = required(request.tags, "Tags")?;
+    let tags = required(request.tags, "Tags")?.0;
     let mut result = Ok(());
     let change = |settings: &mut QueueSettings| {
         let mut annotation = Annotation::of(settings);
@@ -60,12 +61,12 @@ pub(crate) async fn add(cx: &Context, caller: &Caller, request: Add) -> Result<(
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Remove {
     queue_url: Option<String>,
-    tag_keys: Option<Vec<String>>,
+    tag_keys: Option<List<String>>,
 }
 
 pub(crate) async fn remove(cx: &Context, caller: &Caller, request: Remove) -> Result<(), Error> {
     let queue = find_queue(cx, caller, request.queue_url)?.queue;
-    let keys = required(request.tag_keys, "TagKeys")?;
+    let keys = required(request.tag_keys, "TagKeys")?.0;
     let change = |settings: &mut QueueSettings| {
         let mut annotation = Annotation::of(settings);
         annotation.tags.retain(|key, _| !keys.contains(key));

@@ -4,6 +4,9 @@ use crate::error::{Code, Error};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// Policies may be so long.
+const JSON_BYTES_MAX: usize = 64 * 1024;
+
 /// Attributes as clients give them.
 pub(crate) type Given = BTreeMap<String, String>;
 
@@ -132,8 +135,9 @@ impl Rule {
             Self::OneOf(values) => values.contains(&value),
             Self::Text => value.len() <= 2_048,
             Self::Json => {
-                value.is_empty()
-                    || serde_json::from_str(value).is_ok_and(|value: Value| value.is_object())
+                let is_object =
+                    || serde_json::from_str(value).is_ok_and(|value: Value| value.is_object());
+                value.is_empty() || value.len() <= JSON_BYTES_MAX && is_object()
             }
         }
     }

@@ -4,6 +4,7 @@
 //! bytes. What that loses (ids, types, attributes whose names mean something else in a stored
 //! message) is kept in the one header [`COMPACT`].
 
+use super::bounded::Map;
 use crate::{
     error::{Code, Error, required},
     to_wire::xml,
@@ -78,10 +79,13 @@ pub(crate) struct Compact {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Sent {
+    pub(crate) queue_url: Option<String>,
+    /// In a batch.
+    pub(crate) id: Option<String>,
     pub(crate) message_body: Option<String>,
     pub(crate) delay_seconds: Option<i64>,
-    pub(crate) message_attributes: Option<Attributes>,
-    pub(crate) message_system_attributes: Option<Attributes>,
+    pub(crate) message_attributes: Option<Map<Attribute>>,
+    pub(crate) message_system_attributes: Option<Map<Attribute>>,
     pub(crate) message_deduplication_id: Option<String>,
     pub(crate) message_group_id: Option<String>,
 }
@@ -132,7 +136,7 @@ impl Sent {
                  #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
             ));
         }
-        let attributes = self.message_attributes.take().unwrap_or_default();
+        let attributes = self.message_attributes.take().unwrap_or_default().0;
         if attributes.len() > ATTRIBUTES_MAX {
             let message = format!(
                 "Number of message attributes [{}] exceeds the allowed maximum [{ATTRIBUTES_MAX}].",
@@ -151,7 +155,7 @@ impl Sent {
 
     fn trace(&mut self) -> Result<Option<String>, Error> {
         let mut trace = None;
-        for (name, attribute) in self.message_system_attributes.take().unwrap_or_default() {
+        for (name, attribute) in self.message_system_attributes.take().unwrap_or_default().0 {
             if name != TRACE {
                 let message = format!("Message system attribute name '{name}' is invalid.");
                 return Err(Error::invalid(message));

@@ -13,7 +13,7 @@ fn sent(body: &str, attributes: &[(&str, Attribute)]) -> Sent {
     let attributes = attributes.iter().map(|(name, of)| ((*name).to_owned(), of.clone()));
     Sent {
         message_body: Some(body.to_owned()),
-        message_attributes: Some(attributes.collect()),
+        message_attributes: Some(Map(attributes.collect())),
         ..Sent::default()
     }
 }
@@ -68,7 +68,7 @@ fn attributes_that_are_none_are_refused() {
 #[test]
 fn only_the_trace_header_is_a_system_attribute() {
     let with = |name: &str, of: Attribute| {
-        let system = [(name.to_owned(), of)].into_iter().collect();
+        let system = Map([(name.to_owned(), of)].into_iter().collect());
         Sent { message_system_attributes: Some(system), ..sent("b", &[]) }.check()
     };
     let trace = with("AWSTraceHeader", attribute("String", "Root=1")).unwrap().trace;
