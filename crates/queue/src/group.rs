@@ -6,6 +6,7 @@
 //! `active`; what waits for its group is parked.
 
 use roaring::RoaringTreemap;
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::Place;
@@ -29,8 +30,8 @@ pub(crate) enum Admitted {
 
 #[derive(Default)]
 struct Active {
-    /// The known ones, and whether they are out.
-    known: BTreeMap<u64, bool>,
+    /// The known ones in order, and whether they are out.
+    known: SmallVec<[(u64, bool); 1]>,
     n_out: usize,
     /// The receive that they are out by.
     receive: Option<u64>,
@@ -38,13 +39,34 @@ struct Active {
 }
 
 impl Active {
+    /// Makes a message known; gives whether it was out, if it was known before.
+    fn set(&mut self, offset: u64, out: bool) -> Option<bool> {
+        let before = match self.known.binary_search_by_key(&offset, |(known, _)| *known) {
+            Ok(at) => Some(std::mem::replace(&mut self.known[at].1, out)),
+            Err(at) => {
+                self.known.insert(at, (offset, out));
+                None
+            }
+        };
+        self.n_out += usize::from(out);
+        self.n_out -= usize::from(before == Some(true));
+        before
+    }
+
+    fn remove(&mut self, offset: u64) {
+        if let Ok(at) = self.known.binary_search_by_key(&offset, |(known, _)| *known) {
+            let (_, out) = self.known.remove(at);
+            self.n_out -= usize::from(out);
+        }
+    }
+
     fn is_free(&self, offset: u64, receive: Option<u64>) -> bool {
         if self.n_out > 0 && (receive.is_none() || receive != self.receive) {
             return false;
         }
         // Whatever came before it and is not out goes first.
         self.n_out == self.known.len()
-            || self.known.iter().find(|(_, out)| !**out).is_none_or(|(first, _)| *first >= offset)
+            || self.known.iter().find(|(_, out)| !out).is_none_or(|(first, _)| *first >= offset)
     }
 
     /// The next to go out, when none is, if it waits.
@@ -52,7 +74,8 @@ impl Active {
         if self.n_out > 0 {
             return None;
         }
-        let next = self.known.keys().next().copied().or_else(|| self.waiting.min())?;
+        let known = self.known.first().map(|(offset, _)| *offset);
+        let next = known.or_else(|| self.waiting.min())?;
         self.waiting.remove(next).then_some(next)
     }
 }
@@ -73,9 +96,7 @@ impl Groups {
             return Admitted::No;
         }
         active.receive = receive;
-        let before = active.known.insert(place.offset, true);
-        active.n_out += usize::from(before != Some(true));
-        match before {
+        match active.set(place.offset, true) {
             Some(_) => Admitted::Again,
             None => {
                 self.known.insert(place, group);
@@ -94,16 +115,16 @@ impl Groups {
             self.known.insert(place, group);
         }
         let active = self.active.entry((place.lane, group)).or_default();
-        active.known.entry(place.offset).or_insert(false);
+        if active.known.binary_search_by_key(&place.offset, |(known, _)| *known).is_err() {
+            active.set(place.offset, false);
+        }
     }
 
     /// A message is out; where its group is known.
     pub(crate) fn set_out(&mut self, place: Place) {
         let Some(group) = self.known.get(&place) else { return };
-        if let Some(active) = self.active.get_mut(&(place.lane, *group))
-            && active.known.insert(place.offset, true) == Some(false)
-        {
-            active.n_out += 1;
+        if let Some(active) = self.active.get_mut(&(place.lane, *group)) {
+            active.set(place.offset, true);
         }
     }
 
@@ -136,7 +157,7 @@ impl Groups {
         self.known.remove(&place);
         let key = (place.lane, group);
         let Some(active) = self.active.get_mut(&key) else { return };
-        active.n_out -= usize::from(active.known.remove(&place.offset) == Some(true));
+        active.remove(place.offset);
         if active.known.is_empty() && active.waiting.is_empty() {
             self.active.remove(&key);
         }
@@ -154,9 +175,7 @@ impl Groups {
     pub(crate) fn released(&mut self, place: Place) -> Option<(Place, u64)> {
         let group = *self.known.get(&place)?;
         let active = self.active.get_mut(&(place.lane, group))?;
-        if active.known.insert(place.offset, false) == Some(true) {
-            active.n_out -= 1;
-        }
+        active.set(place.offset, false);
         self.poll_next(place.lane, group)
     }
 

@@ -291,9 +291,17 @@ impl State {
         }
         let checkpoint = engine.checkpoint(now);
         let reserving = context.store.reserve(Purpose::Upkeep, checkpoint.len(), 1);
-        if let Reserving::Ready(reservation) = reserving {
-            let ops = smallvec![Op::Checkpoint(log, checkpoint)];
-            context.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+        match reserving {
+            Reserving::Ready(reservation) => {
+                let ops = smallvec![Op::Checkpoint(log, checkpoint)];
+                context.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+            }
+            // Its changes are stored all the same; the next try comes when they have doubled.
+            Reserving::Refused(error) => {
+                let bytes = checkpoint.len();
+                tracing::error!(%log, bytes, %error, "a queue's state was not checkpointed");
+            }
+            Reserving::Wait(_) => {}
         }
     }
 

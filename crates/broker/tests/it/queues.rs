@@ -7,6 +7,7 @@ mod delivery;
 mod faults;
 mod redrive;
 mod restart;
+mod worker;
 
 use crate::support::{Node, message};
 use std::{
