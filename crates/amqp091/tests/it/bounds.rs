@@ -1,9 +1,13 @@
 //! What a client may make the broker hold, and what prefetch counts.
 
 use crate::support::{Incoming, Node, publish};
+use std::{sync::Arc, time::Duration};
+use tramline_broker::{MemoryOptions, Mode, NewTopic, Options};
+use tramline_testkit::FakeClock;
+use tramline_types::TopicName;
 use tramline_wire_amqp091::{
     Method, Table, Value, Writer,
-    method::{basic, queue},
+    method::{access, basic, queue},
 };
 
 fn get(queue: &str) -> basic::Get {
@@ -138,4 +142,62 @@ async fn on_a_full_disk_publishes_are_refused_and_consumers_go_on() {
     client.send(&publish("q", b"after")).await;
     assert!(matches!(client.method().await, Method::BasicAck(_)));
     assert_eq!(consumer.delivery().await.2, b"after");
+}
+
+#[tokio::test]
+async fn who_announces_and_does_not_send_makes_way_for_others() {
+    const BYTES: usize = 1024 * 1024;
+    let clock = Arc::new(FakeClock::new());
+    let memory = MemoryOptions { received_bytes: BYTES, ..MemoryOptions::default() };
+    let options = Options { memory, ..Options::default() };
+    let node = Node::start_with(Arc::<FakeClock>::clone(&clock), options).await;
+    let mut others = [node.client().await, node.client().await, node.client().await];
+    let mut last = node.client().await;
+    last.declare("q", false).await;
+    last.confirm().await;
+    let body = vec![7; BYTES];
+    let content = publish("q", &body);
+    // The first is within the budget, the second gets all its rest beyond it, the third waits.
+    for (client, sent) in others.iter_mut().zip([BYTES * 9 / 10, BYTES / 2, BYTES / 2]) {
+        client.send(&content[..sent]).await;
+    }
+    let held = || node.broker.budgets().received.used() >= BYTES;
+    while !held() {
+        tokio::task::yield_now().await;
+    }
+    last.send(&content).await;
+    let mut confirmed = Box::pin(last.method());
+    let confirm = loop {
+        let waited = tokio::time::timeout(Duration::from_millis(20), &mut confirmed).await;
+        match waited {
+            Ok(confirm) => break confirm,
+            Err(_) => clock.advance(Duration::from_secs(1)),
+        }
+    };
+    assert!(matches!(confirm, Method::BasicAck(_)));
+    drop(confirmed);
+    let mut closed = 0;
+    for client in &mut others {
+        closed += usize::from(client.is_closed_now().await);
+    }
+    assert!(closed > 0, "who held room and sent nothing is hung up on");
+}
+
+#[tokio::test]
+async fn a_name_that_a_topic_has_is_no_name_for_a_queue() {
+    let node = Node::start().await;
+    let new = NewTopic {
+        name: TopicName::parse("taken").unwrap(),
+        partitions: None,
+        replication_factor: None,
+        settings: Vec::new(),
+        mode: Mode::Apply,
+    };
+    node.broker.create_topic(new).await.unwrap();
+    let mut client = node.client().await;
+    let ticket = client.call(1, access::Request::default()).await;
+    assert_eq!(ticket, access::RequestOk { ticket: 1 }.into(), "asked for by old clients");
+    let declare = queue::Declare { queue: "taken".to_owned(), durable: true, ..Default::default() };
+    let Method::ChannelClose(close) = client.call(1, declare).await else { panic!("not a close") };
+    assert_eq!(close.reply_code, 406);
 }

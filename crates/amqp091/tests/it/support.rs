@@ -8,6 +8,7 @@ use tokio::{
 };
 use tramline_broker::{Broker, SystemClock};
 use tramline_store::MemoryStore;
+use tramline_types::Clock;
 use tramline_wire_amqp091::{
     ContentHeader, FrameKind, Method, PROTOCOL_HEADER, Properties, Table, Value, Writer, content,
     frame::{FRAME_END, split},
@@ -21,21 +22,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<MemoryStore>,
+    pub(crate) broker: Broker,
     _stop: watch::Sender<bool>,
 }
 
 impl Node {
     pub(crate) async fn start() -> Self {
-        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock::new()));
+        let options = tramline_broker::Options::default();
+        Self::start_with(Arc::new(SystemClock::new()), options).await
+    }
+
+    pub(crate) async fn start_with(
+        clock: Arc<dyn Clock>,
+        options: tramline_broker::Options,
+    ) -> Self {
+        let store = Arc::new(MemoryStore::new());
         let stored = Arc::<MemoryStore>::clone(&store);
-        let broker = Broker::start(stored, clock, tramline_broker::Options::default());
+        let broker = Broker::start(stored, clock, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
         let options = tramline_amqp091::Options::default();
         let broker = broker.await.unwrap();
-        tokio::spawn(tramline_amqp091::serve(listener, broker, options, stopping));
-        Self { address, store, _stop: stop }
+        tokio::spawn(tramline_amqp091::serve(listener, broker.clone(), options, stopping));
+        Self { address, store, broker, _stop: stop }
     }
 
     /// A client with channel 1 open.
@@ -138,6 +148,12 @@ impl Client {
             Incoming::Method(method) => method,
             other => panic!("not a method: {other:?}"),
         }
+    }
+
+    /// Whether the broker has hung up, or does so in a moment.
+    pub(crate) async fn is_closed_now(&mut self) -> bool {
+        let moment = Duration::from_millis(200);
+        matches!(tokio::time::timeout(moment, self.next()).await, Ok(Incoming::End))
     }
 
     /// Code and text of the next method, which closes the connection.
