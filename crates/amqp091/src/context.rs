@@ -1,7 +1,7 @@
 //! What the connections of one listener share.
 
 use crate::{Options, metrics::Metrics, reply_to::ReplyTo};
-use tramline_broker::Broker;
+use tramline_broker::{Broker, Door};
 
 /// What the connections of one listener share.
 pub(crate) struct Shared {
@@ -12,8 +12,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(broker: Broker, options: Options) -> Self {
-        let metrics = Metrics::new(&broker);
+    pub(crate) fn new(broker: Broker, options: Options, door: &Door) -> Self {
+        let metrics = Metrics::new(&broker, door);
         Self { broker, options, metrics, reply_to: ReplyTo::default() }
     }
 }

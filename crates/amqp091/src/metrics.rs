@@ -1,14 +1,11 @@
 //! What one listener counts.
 
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
-use tramline_broker::Broker;
+use tramline_broker::{Broker, Door};
 
 /// The counters.
 #[derive(Default)]
 pub(crate) struct Metrics {
-    pub(crate) connections: Gauge,
-    pub(crate) connections_accepted: Counter,
-    pub(crate) connections_refused: Counter,
     pub(crate) channels: Gauge,
     pub(crate) bytes_received: Counter,
     pub(crate) bytes_sent: Counter,
@@ -22,24 +19,13 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers them with the broker.
-    pub(crate) fn new(broker: &Broker) -> Self {
+    pub(crate) fn new(broker: &Broker, door: &Door) -> Self {
         let metrics = Self::default();
         broker.metrics().register(|registry| {
             let registry = registry.sub_registry_with_prefix("amqp091");
-            let gauges = [
-                ("connections", "Open connections", &metrics.connections),
-                ("channels", "Open channels", &metrics.channels),
-            ];
-            for (name, help, gauge) in gauges {
-                registry.register(name, help, gauge.clone());
-            }
+            door.register(registry);
+            registry.register("channels", "Open channels", metrics.channels.clone());
             let counters = [
-                ("connections_accepted", "Connections accepted", &metrics.connections_accepted),
-                (
-                    "connections_refused",
-                    "Connections refused at the limit",
-                    &metrics.connections_refused,
-                ),
                 ("received_bytes", "Bytes received", &metrics.bytes_received),
                 ("sent_bytes", "Bytes sent", &metrics.bytes_sent),
                 ("published", "Messages published", &metrics.published),

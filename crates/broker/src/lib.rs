@@ -8,6 +8,7 @@ mod clock;
 mod collect;
 mod compaction;
 mod connection;
+mod door;
 mod error;
 mod exchange;
 mod fetch;
@@ -31,6 +32,7 @@ pub use broker::Broker;
 pub use budget::{Budget, Budgets, MemoryOptions, Share};
 pub use clock::SystemClock;
 pub use connection::{ConnectionInfo, Connections, Registration};
+pub use door::{Door, Excess};
 pub use error::Error;
 pub use fetch::{FetchItem, FetchRequest, Fetched, Found, Position};
 pub use group::{

@@ -1,5 +1,5 @@
-//! The sockets: accepts up to a limit, bounds the time and size of request heads and the time
-//! that a peer may take none of its answer, and ends connections when the server stops.
+//! The sockets: bounds the time and size of request heads and the time that a peer may take none
+//! of its answer, and ends connections when the server stops.
 
 mod write_limit;
 
@@ -9,21 +9,18 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
-    task::JoinSet,
+    sync::watch,
 };
-use tracing::{debug, warn};
-use tramline_broker::Broker;
+use tracing::debug;
+use tramline_broker::{Broker, Door, Excess};
 use tramline_types::limits;
 use write_limit::WriteLimit;
 
 /// The request line and the headers.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// How long to wait when the process has no file descriptor left for a connection.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` turns true (or its sender is gone), then lets every running request
 /// end: tails and waiting fetches end at once. The caller bounds the time.
@@ -34,49 +31,21 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let is_loopback = listener.local_addr()?.ip().is_loopback();
-    let places = Arc::new(Semaphore::new(options.connections_max));
-    let metrics = Metrics::new(&broker);
+    let door = Door::new(&broker, "http", options.connections_max, Excess::Waits);
+    let metrics = Metrics::new(&broker, &door);
     let options = Arc::new(options);
-    let cx = Context { broker, options, metrics, shutdown, is_loopback };
+    let cx = Context { broker, options, metrics, shutdown: shutdown.clone(), is_loopback };
     let service = TowerToHyperService::new(routes::router(cx.clone()));
-    let mut connections = JoinSet::new();
-    let mut stopping = pin!(cx.stopping());
-    loop {
-        tokio::select! {
-            () = &mut stopping => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = accept(&listener, &places) => match accepted {
-                Ok((stream, place)) => {
-                    let (cx, service) = (cx.clone(), service.clone());
-                    connections.spawn(async move {
-                        cx.metrics.connections.inc();
-                        if let Err(error) = run(stream, service, &cx).await {
-                            debug!(%error, "http connection ended");
-                        }
-                        cx.metrics.connections.dec();
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    warn!(%error, "http connection not accepted");
-                    let clock = cx.broker.clock();
-                    clock.sleep_until(Some(clock.monotonic().plus(ACCEPT_RETRY))).await;
-                }
-            },
+    let connection = |stream, _| {
+        let (cx, service) = (cx.clone(), service.clone());
+        async move {
+            if let Err(error) = run(stream, service, &cx).await {
+                debug!(%error, "http connection ended");
+            }
         }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+    };
+    door.serve(listener, shutdown, connection).await;
     Ok(())
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
 }
 
 async fn run(
@@ -84,8 +53,6 @@ async fn run(
     service: TowerToHyperService<axum::Router>,
     cx: &Context,
 ) -> Result<(), hyper::Error> {
-    // A failure here means that the peer is gone already; reading will say so.
-    let _ = stream.set_nodelay(true);
     let io = WriteLimit::new(stream, Arc::clone(cx.broker.clock()), limits::RESPONSE_WRITE_MAX);
     let mut connection = pin!(
         http1::Builder::new()

@@ -3,9 +3,9 @@
 use axum::http::{Method, StatusCode};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family},
 };
-use tramline_broker::Broker;
+use tramline_broker::{Broker, Door};
 
 /// The route is the pattern, never the path itself: names would make endless series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -18,17 +18,16 @@ struct OfRoute {
 /// Counters and gauges. A clone is a handle.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    pub(crate) connections: Gauge,
     requests: Family<OfRoute, Counter>,
 }
 
 impl Metrics {
     /// Registers them with the broker.
-    pub(crate) fn new(broker: &Broker) -> Self {
-        let metrics = Self { connections: Gauge::default(), requests: Family::default() };
+    pub(crate) fn new(broker: &Broker, door: &Door) -> Self {
+        let metrics = Self { requests: Family::default() };
         broker.metrics().register(|registry| {
             let registry = registry.sub_registry_with_prefix("http");
-            registry.register("connections", "Open connections", metrics.connections.clone());
+            door.register(registry);
             registry.register(
                 "requests",
                 "Requests answered, by method, route and status",

@@ -1,5 +1,4 @@
-//! The listening sockets: one, or one per virtual node; accept up to the limit, one task per
-//! connection.
+//! The listening sockets: one, or one per virtual node, behind one [`Door`].
 
 use crate::{
     Options,
@@ -8,14 +7,14 @@ use crate::{
     metrics::Metrics,
     nodes::Nodes,
 };
-use futures_util::future::try_join_all;
-use std::{io, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use futures_util::future::join_all;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use tracing::{debug, error, warn};
-use tramline_broker::Broker;
-
-/// After a failed accept (no file descriptors left, as a rule).
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+use tramline_broker::{Broker, Door, Excess};
 
 /// Serves Kafka clients until `shutdown` turns true; then ends every connection after what it
 /// has under way.
@@ -52,86 +51,40 @@ pub async fn serve_nodes(
     if ports.len() > 1 {
         warn!(nodes = ports.len(), "one process plays several brokers: replicas are simulated");
     }
-    let metrics = Metrics::new(&broker);
+    let door = Door::new(&broker, "kafka", options.connections_max, Excess::Refused);
+    let metrics = Metrics::new(&broker, &door);
     let nodes = Nodes::new(options.node_id, ports);
     let shared = Arc::new(Shared { broker, options, metrics, nodes });
     let serve = |(place, listener)| {
         let node_id = shared.nodes.id(place);
-        accept_all(listener, node_id, Arc::clone(&shared), shutdown.clone())
-    };
-    try_join_all(listeners.into_iter().enumerate().map(serve)).await?;
-    Ok(())
-}
-
-async fn accept_all(
-    listener: TcpListener,
-    node_id: i32,
-    shared: Arc<Shared>,
-    shutdown: watch::Receiver<bool>,
-) -> io::Result<()> {
-    let mut stop = shutdown.clone();
-    let limit = i64::try_from(shared.options.connections_max).unwrap_or(i64::MAX);
-    let mut connections = JoinSet::new();
-    // Said once, or a crowd that comes again and again would fill the log.
-    let mut is_full = false;
-    loop {
-        tokio::select! {
-            () = stopping(&mut stop) => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {
-                shared.metrics.connections.dec();
-            }
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    if shared.metrics.connections.get() >= limit {
-                        shared.metrics.connections_refused.inc();
-                        if !is_full {
-                            warn!(%peer, "kafka connections refused at `connections_max`");
-                        }
-                        is_full = true;
-                        continue;
+        let (door, shared, shutdown) = (door.clone(), Arc::clone(&shared), shutdown.clone());
+        async move {
+            let connection = |stream, peer| {
+                let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+                async move {
+                    if let Err(error) = open(stream, (shared, node_id), peer, shutdown).await {
+                        log(&error, peer);
                     }
-                    is_full = false;
-                    let (shared_too, shutdown) = (shared.clone(), shutdown.clone());
-                    connections.spawn(async move {
-                        if let Err(error) = open(stream, (shared_too, node_id), shutdown).await {
-                            log(&error, peer);
-                        }
-                    });
-                    shared.metrics.connections_accepted.inc();
-                    shared.metrics.connections.inc();
                 }
-                Err(error) => {
-                    warn!(%error, "kafka connection not accepted");
-                    let clock = shared.broker.clock();
-                    clock.sleep_until(Some(clock.monotonic().plus(ACCEPT_RETRY))).await;
-                }
-            },
+            };
+            door.serve(listener, shutdown.clone(), connection).await;
         }
-    }
-    drop(listener);
-    while connections.join_next().await.is_some() {
-        shared.metrics.connections.dec();
-    }
+    };
+    join_all(listeners.into_iter().enumerate().map(serve)).await;
     Ok(())
-}
-
-/// Resolves when the server stops, or its sender is gone. What the channel lends is given back
-/// here, so that the caller's future can move between threads.
-async fn stopping(stop: &mut watch::Receiver<bool>) {
-    drop(stop.wait_for(|stop| *stop).await);
 }
 
 async fn open(
-    stream: tokio::net::TcpStream,
+    stream: TcpStream,
     (shared, node_id): (Arc<Shared>, i32),
+    peer: SocketAddr,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    stream.set_nodelay(true)?;
-    let cx = Context::new(shared, node_id, stream.local_addr()?, stream.peer_addr()?);
+    let cx = Context::new(shared, node_id, stream.local_addr()?, peer);
     Connection::new(stream, cx, shutdown).run().await
 }
 
-fn log(error: &Error, peer: std::net::SocketAddr) {
+fn log(error: &Error, peer: SocketAddr) {
     match error {
         Error::Encode(_) => error!(%peer, %error, "kafka connection closed"),
         Error::Io(_) | Error::Violation(_) | Error::Decode(_) | Error::SilentFailure => {

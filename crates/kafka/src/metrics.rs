@@ -2,9 +2,9 @@
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family},
 };
-use tramline_broker::Broker;
+use tramline_broker::{Broker, Door};
 use tramline_wire::kafka::ApiKey;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -14,9 +14,6 @@ struct OfApi {
 
 /// The counters. Those by API are looked up once, at the start.
 pub(crate) struct Metrics {
-    pub(crate) connections: Gauge,
-    pub(crate) connections_accepted: Counter,
-    pub(crate) connections_refused: Counter,
     pub(crate) bytes_received: Counter,
     pub(crate) bytes_sent: Counter,
     requests: Vec<Counter>,
@@ -25,12 +22,9 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers them with the broker.
-    pub(crate) fn new(broker: &Broker) -> Self {
+    pub(crate) fn new(broker: &Broker, door: &Door) -> Self {
         let (requests, errors) = (Family::default(), Family::default());
         let metrics = Self {
-            connections: Gauge::default(),
-            connections_accepted: Counter::default(),
-            connections_refused: Counter::default(),
             bytes_received: Counter::default(),
             bytes_sent: Counter::default(),
             requests: by_api(&requests),
@@ -38,17 +32,7 @@ impl Metrics {
         };
         broker.metrics().register(|registry| {
             let registry = registry.sub_registry_with_prefix("kafka");
-            registry.register("connections", "Open connections", metrics.connections.clone());
-            registry.register(
-                "connections_accepted",
-                "Connections accepted",
-                metrics.connections_accepted.clone(),
-            );
-            registry.register(
-                "connections_refused",
-                "Connections refused at the limit",
-                metrics.connections_refused.clone(),
-            );
+            door.register(registry);
             registry.register("received_bytes", "Bytes received", metrics.bytes_received.clone());
             registry.register("sent_bytes", "Bytes sent", metrics.bytes_sent.clone());
             registry.register("requests", "Requests by API", requests);
