@@ -54,6 +54,9 @@ pub(crate) enum Error {
     /// No open connection has this id.
     #[error("there is no connection {0}")]
     UnknownConnection(u64),
+    /// A message does not go into its queue.
+    #[error(transparent)]
+    Enqueue(#[from] broker::EnqueueError),
 }
 
 impl Error {
@@ -75,6 +78,7 @@ impl Error {
             Self::UnknownPath(_) | Self::UnknownConnection(_) => ErrorKind::NotFound,
             Self::MethodRefused(_) => ErrorKind::Unimplemented,
             Self::GroupActive(_) => ErrorKind::FailedPrecondition,
+            Self::Enqueue(error) => kind_of_enqueue(error),
         }
     }
 
@@ -105,6 +109,7 @@ impl Error {
             Self::UnknownConnection(_) => {
                 (StatusCode::NOT_FOUND, "list the connections to see which are open")
             }
+            Self::Enqueue(error) => advise_enqueue(error),
         }
     }
 
@@ -179,12 +184,7 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
         E::CorruptBatch(_) | E::InvalidRecord(_) => {
             (StatusCode::BAD_REQUEST, "correct the message: a retry fails the same way")
         }
-        E::InvalidRecords(errors) => match errors.rule {
-            broker::RecordRule::Timestamp => {
-                (StatusCode::BAD_REQUEST, "leave the timestamp out, or correct the sender's clock")
-            }
-            broker::RecordRule::Key => (StatusCode::BAD_REQUEST, "give every message a key"),
-        },
+        E::InvalidRecords(errors) => advise_record(errors.rule),
         E::TopicDeletionDisabled => (StatusCode::CONFLICT, "set `delete.topic.enable` to true"),
         E::UnsupportedCompression => (StatusCode::BAD_REQUEST, "choose another compression"),
         E::OutOfOrderSequence(_) | E::InvalidProducerEpoch(_) => {
@@ -213,6 +213,40 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
         E::Queue(error) => advise_queue(error),
         E::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "retry in a moment"),
         E::Closed => (StatusCode::SERVICE_UNAVAILABLE, "the broker is stopping: retry elsewhere"),
+    }
+}
+
+const fn advise_record(rule: broker::RecordRule) -> (StatusCode, &'static str) {
+    match rule {
+        broker::RecordRule::Timestamp => {
+            (StatusCode::BAD_REQUEST, "leave the timestamp out, or correct the sender's clock")
+        }
+        broker::RecordRule::Key => (StatusCode::BAD_REQUEST, "give every message a key"),
+    }
+}
+
+const fn kind_of_enqueue(error: &broker::EnqueueError) -> ErrorKind {
+    use broker::EnqueueError as E;
+    match error {
+        E::Overflow | E::StorageFull => ErrorKind::ResourceExhausted,
+        E::Deleted => ErrorKind::NotFound,
+        E::TooLarge { .. } => ErrorKind::InvalidArgument,
+        E::Storage(_) => ErrorKind::Internal,
+    }
+}
+
+const fn advise_enqueue(error: &broker::EnqueueError) -> (StatusCode, &'static str) {
+    use broker::EnqueueError as E;
+    match error {
+        E::Overflow => {
+            (StatusCode::TOO_MANY_REQUESTS, "retry when its consumers have taken some, or raise it")
+        }
+        E::Deleted => (StatusCode::NOT_FOUND, "declare it again"),
+        E::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "send a smaller one"),
+        E::StorageFull => {
+            (StatusCode::INSUFFICIENT_STORAGE, "free disk space or consume, then retry")
+        }
+        E::Storage(_) => (StatusCode::INTERNAL_SERVER_ERROR, "see the broker's log"),
     }
 }
 

@@ -8,6 +8,7 @@ mod guard;
 mod messages;
 mod openapi;
 mod ordered;
+mod queues;
 mod schema;
 mod server;
 mod tail;

@@ -11,7 +11,7 @@ use crate::{
 use axum::{Json, extract::State, http::StatusCode};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tramline_broker::{self as broker, Enqueue, Lock, LockToken, Outcome, Receive};
 
 /// Messages of one answer or request.
@@ -26,16 +26,20 @@ const LOCK_MAX: Duration = Duration::from_secs(12 * 3600);
 pub(crate) struct Enqueued {
     messages: Vec<EnqueueResult>,
     failed: usize,
+    /// The first failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorBody>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(untagged)]
 enum EnqueueResult {
-    Enqueued(bool),
-    Error(String),
+    Enqueued { enqueued: bool },
+    Failed { error: ErrorBody },
 }
 
-/// POST `/v1/queues/{queue}/messages`. Answers when every message is durable or refused.
+/// POST `/v1/queues/{queue}/messages`. Answers when every message is durable or refused, with the
+/// status of the first refusal if there is one.
 pub(crate) async fn enqueue(
     State(cx): State<Context>,
     Names(name): Names<String>,
@@ -44,25 +48,30 @@ pub(crate) async fn enqueue(
     let queue = find(&cx.broker, &name)?;
     queue.check_owner(None)?;
     let messages = request.into_domain(cx.broker.clock().now())?;
-    if messages.len() > MESSAGES_MAX {
-        return Err(Error::malformed(
-            format!("{} messages are more than {MESSAGES_MAX}", messages.len()),
-            "send fewer messages per request",
-        ));
-    }
+    check_count(messages.len())?;
     let enqueue = |(message, options)| Enqueue {
         targets: std::iter::once(queue.clone()).collect(),
         message,
         options,
     };
     let results = cx.broker.enqueue(messages.into_iter().map(enqueue).collect()).await.await;
-    let failed = results.iter().filter(|result| result.is_err()).count();
-    let messages = results.into_iter().map(|result| match result {
-        Ok(()) => EnqueueResult::Enqueued(true),
-        Err(error) => EnqueueResult::Error(error.to_string()),
-    });
-    let status = if failed == 0 { StatusCode::OK } else { StatusCode::INSUFFICIENT_STORAGE };
-    Ok((status, Json(Enqueued { messages: messages.collect(), failed })))
+    let mut status = StatusCode::OK;
+    let mut answer = Enqueued { messages: Vec::new(), failed: 0, error: None };
+    for result in results {
+        answer.messages.push(match result {
+            Ok(()) => EnqueueResult::Enqueued { enqueued: true },
+            Err(error) => {
+                let error = Error::from(error);
+                if answer.failed == 0 {
+                    (status, _) = error.status_and_hint();
+                    answer.error = Some(error.body());
+                }
+                answer.failed += 1;
+                EnqueueResult::Failed { error: error.body() }
+            }
+        });
+    }
+    Ok((status, Json(answer)))
 }
 
 /// The body of POST `/v1/queues/{queue}/receive`.
@@ -182,9 +191,12 @@ pub(crate) async fn settle(
     Body(request): Body<SettleRequest>,
 ) -> Result<Json<Settled>, Error> {
     let queue = find(&cx.broker, &name)?;
+    check_count(request.settles.len())?;
+    // All of them are understood before the first one is done.
+    let tokens = request.settles.iter().map(|settle| token(&settle.token));
+    let tokens = tokens.collect::<Result<Vec<_>, Error>>()?;
     let (mut results, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-    for settle in &request.settles {
-        let token = token(&settle.token)?;
+    for (settle, token) in request.settles.iter().zip(tokens) {
         let outcome = match settle.outcome {
             OutcomeName::Accept => Outcome::Accepted,
             OutcomeName::Release => Outcome::Released { count: true, delay_ms: settle.delay_ms },
@@ -192,13 +204,7 @@ pub(crate) async fn settle(
                 Outcome::Rejected { dead_letter: true, reason: settle.reason.clone() }
             }
             OutcomeName::Extend => {
-                let lock = settle.delay_ms.map(Duration::from_millis);
-                let lock = lock.unwrap_or_else(|| queue.lock_duration());
-                let extended = queue.extend(token, lock.min(LOCK_MAX));
-                results.push(match extended {
-                    Ok(until) => SettleResult::Extended { locked_until: until.as_millis() },
-                    Err(error) => SettleResult::Failed { error: Error::from(error).body() },
-                });
+                results.push(extend(&queue, token, settle.delay_ms));
                 continue;
             }
         };
@@ -207,15 +213,37 @@ pub(crate) async fn settle(
         outcomes.push((token, outcome));
     }
     let settling = queue.settle(&outcomes);
-    for (token, place) in places {
-        if settling.lost().contains(&token) {
-            let lost = broker::Error::from(broker::QueueError::LockLost);
-            results[place] = SettleResult::Failed { error: Error::from(lost).body() };
+    let mut lost: HashMap<LockToken, usize> = HashMap::new();
+    settling.lost().iter().for_each(|token| *lost.entry(*token).or_default() += 1);
+    // Of a token that is named twice, the later one finds the lock gone.
+    for (token, place) in places.into_iter().rev() {
+        if let Some(left) = lost.get_mut(&token).filter(|left| **left > 0) {
+            *left -= 1;
+            let error = broker::Error::from(broker::QueueError::LockLost);
+            results[place] = SettleResult::Failed { error: Error::from(error).body() };
         }
     }
     settling.await;
     let failed = results.iter().filter(|s| matches!(s, SettleResult::Failed { .. })).count();
     Ok(Json(Settled { settles: results, failed }))
+}
+
+fn extend(queue: &Arc<broker::Queue>, token: LockToken, lock_ms: Option<u64>) -> SettleResult {
+    let lock = lock_ms.map_or_else(|| queue.lock_duration(), Duration::from_millis);
+    match queue.extend(token, lock.min(LOCK_MAX)) {
+        Ok(until) => SettleResult::Extended { locked_until: until.as_millis() },
+        Err(error) => SettleResult::Failed { error: Error::from(error).body() },
+    }
+}
+
+fn check_count(count: usize) -> Result<(), Error> {
+    if count > MESSAGES_MAX {
+        return Err(Error::malformed(
+            format!("{count} are more than {MESSAGES_MAX}"),
+            "send fewer per request",
+        ));
+    }
+    Ok(())
 }
 
 fn token(text: &str) -> Result<LockToken, Error> {
