@@ -22,6 +22,7 @@ pub struct FakeClock {
 
 struct State {
     wall: Timestamp,
+    below_millis: Duration,
     monotonic: Monotonic,
     steady: Steady,
     sleepers: BTreeMap<(Monotonic, u64), Waker>,
@@ -44,6 +45,7 @@ impl FakeClock {
     pub fn at(wall: Timestamp) -> Self {
         let state = State {
             wall,
+            below_millis: Duration::ZERO,
             monotonic: Monotonic::default(),
             steady: Steady::new(wall, Monotonic::default()),
             sleepers: BTreeMap::new(),
@@ -57,8 +59,11 @@ impl FakeClock {
     pub fn advance(&self, span: Duration) {
         let due = {
             let mut state = self.state.lock();
-            let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-            state.wall = Timestamp::from_millis(state.wall.as_millis().saturating_add(millis));
+            // Wall-clock time is told in milliseconds, and keeps what is below one.
+            let passed = state.below_millis.saturating_add(span);
+            let millis = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
+            state.below_millis = Duration::from_nanos(u64::from(passed.subsec_nanos() % 1_000_000));
+            state.wall = state.wall.plus_millis(millis);
             state.monotonic = state.monotonic.plus(span);
             let now = state.monotonic;
             let later = state.sleepers.split_off(&(now, u64::MAX));
