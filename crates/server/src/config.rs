@@ -21,6 +21,9 @@ pub(crate) use values::{HostPort, Listen, Size, Span};
 /// The default file, with every key explained.
 pub(crate) const DEFAULT_TEXT: &str = include_str!("../tramline.toml");
 
+/// The smallest frame that AMQP 0-9-1 lets a client insist on.
+const FRAME_MIN: u64 = 4096;
+
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -265,6 +268,21 @@ impl Default for Store {
     }
 }
 
+impl Amqp {
+    /// Refuses what no client could agree to.
+    fn check(&self) -> anyhow::Result<()> {
+        let (frame, most) = (self.frame_max.0, limits::AMQP_MESSAGE_BYTES_MAX as u64);
+        if !(FRAME_MIN..=most).contains(&frame) {
+            let most = most >> 20;
+            bail!("`amqp.frame_max` = {frame} bytes: 4 KiB to {most} MiB are possible");
+        }
+        if self.channels_max == 0 {
+            bail!("`amqp.channels_max` = 0: a client needs one at least");
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     /// Reads a file; the defaults where none is given.
     pub(crate) fn load(path: Option<&Path>) -> anyhow::Result<Self> {
@@ -295,6 +313,7 @@ impl Config {
         if account.len() != 12 || !account.bytes().all(|c| c.is_ascii_digit()) {
             bail!("`sqs.account` = `{account}`: an account has 12 digits");
         }
+        config.amqp.check()?;
         config.broker_options()?; // A wrong topic setting is told here, not at its first use.
         Ok(config)
     }
@@ -471,6 +490,9 @@ mod tests {
         assert!(error("memory_budget = \"lots\"").contains("64 MiB"));
         assert!(error("shutdown_timeout = \"soon\"").contains("30s"));
         assert!(error("[kafka]\nvirtual_brokers = 0").contains("1 to 100"));
+        assert!(error("[amqp]\nframe_max = \"4095\"").contains("4 KiB to 14 MiB"));
+        assert!(error("[amqp]\nframe_max = \"1 GiB\"").contains("4 KiB to 14 MiB"));
+        assert!(error("[amqp]\nchannels_max = 0").contains("one at least"));
         assert!(error("[http]\nlisten = \"8080\"").contains("127.0.0.1"));
         assert!(error("[topics.defaults]\n\"retention.sm\" = \"1\"").contains("retention.sm"));
         assert!(error("[topics.defaults]\n\"retention.ms\" = \"x\"").contains("retention.ms"));
