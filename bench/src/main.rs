@@ -51,7 +51,7 @@ enum Command {
         #[arg(long, default_value_t = 4)]
         seconds: u64,
         /// Messages of the backlog
-        #[arg(long, default_value_t = 1_000_000)]
+        #[arg(long, default_value_t = 5_000_000)]
         backlog: u64,
         /// Only the loads whose name contains this
         #[arg(long)]

@@ -2,10 +2,12 @@
 //! medians.
 
 mod amqp;
+mod confirms;
 mod load;
 mod nats;
 mod server;
 mod sink;
+mod wire;
 
 use crate::{
     figures::median,

@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// How long a run takes, in seconds
     #[arg(long, default_value_t = 4)]
     seconds: u32,
+    /// Messages of the backlog (`queues`)
+    #[arg(long, default_value_t = 5_000_000)]
+    backlog: u64,
     /// Only the loads whose name contains this
     #[arg(long)]
     only: Option<String>,
@@ -41,6 +44,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
                 "RabbitMQ and NATS are missing: \
                  `apt-get install --no-install-recommends rabbitmq-server nats-server`"
             );
+            bench.arg("--backlog").arg(options.backlog.to_string());
         }
         _ => {
             bench.arg("--jars").arg(kafka_jars(project)?);

@@ -1,12 +1,9 @@
 //! A bare AMQP 0-9-1 client for load: frames made beforehand, several in one write, and of what
 //! comes only as much is read as has to be counted.
 
-use anyhow::{Context, bail, ensure};
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
+use super::wire::Wire;
+use anyhow::{bail, ensure};
+use std::{net::TcpStream, time::Duration};
 
 const METHOD: u8 = 1;
 const HEADER: u8 = 2;
@@ -21,10 +18,7 @@ pub(crate) const DELIVER: (u16, u16) = (60, 60);
 
 /// A connection with one channel.
 pub(crate) struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
+    wire: Wire,
 }
 
 /// A frame as far as the load looks at it.
@@ -120,10 +114,7 @@ pub(crate) fn publish(exchange: &str, key: &str, persistent: bool, body: &[u8]) 
 impl Client {
     /// Connects as `guest` and opens channel 1.
     pub(crate) fn connect(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        let mut client = Self { stream, buffer: vec![0; 512 * 1024], start: 0, end: 0 };
+        let mut client = Self { wire: Wire::connect(address, Duration::from_secs(30))? };
         client.send(b"AMQP\0\0\x09\x01")?;
         client.expect((10, 10))?;
         let start = Arguments::default()
@@ -142,16 +133,16 @@ impl Client {
 
     /// From here on an empty read is no error: see [`Client::read`].
     pub(crate) fn set_read_timeout(&mut self, time: Duration) -> anyhow::Result<()> {
-        Ok(self.stream.set_read_timeout(Some(time))?)
+        self.wire.set_read_timeout(time)
     }
 
     /// The socket, for another thread to write to.
     pub(crate) fn writer(&self) -> anyhow::Result<TcpStream> {
-        Ok(self.stream.try_clone()?)
+        self.wire.writer()
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        Ok(self.stream.write_all(bytes)?)
+        self.wire.send(bytes)
     }
 
     fn tell_on(
@@ -204,13 +195,11 @@ impl Client {
 
     /// The next whole frame that has come.
     pub(crate) fn next(&mut self) -> Option<Frame<'_>> {
-        let have = &self.buffer[self.start..self.end];
-        let length = have.get(3..7)?;
-        let length = u32::from_be_bytes(length.try_into().ok()?) as usize;
-        let payload = have.get(7..7 + length)?;
+        let have = self.wire.have();
+        let length = u32::from_be_bytes(have.get(3..7)?.try_into().ok()?) as usize;
         have.get(7 + length)?;
         let kind = have[0];
-        self.start += length + 8;
+        let payload = &self.wire.take(length + 8)[7..7 + length];
         let method = (kind == METHOD && length >= 4).then(|| {
             (
                 u16::from_be_bytes([payload[0], payload[1]]),
@@ -223,36 +212,12 @@ impl Client {
 
     /// Waits for more bytes; none when the read timed out.
     pub(crate) fn read(&mut self) -> anyhow::Result<usize> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
-        match self.stream.read(&mut self.buffer[self.end..]) {
-            Ok(0) => bail!("the broker closed the connection"),
-            Ok(n) => {
-                self.end += n;
-                Ok(n)
-            }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                ) =>
-            {
-                Ok(0)
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.wire.read()
     }
 
     /// Reads what has come without waiting.
     pub(crate) fn try_read(&mut self) -> anyhow::Result<usize> {
-        self.stream.set_nonblocking(true)?;
-        let read = self.read();
-        self.stream.set_nonblocking(false)?;
-        read
+        self.wire.try_read()
     }
 
     /// Declares a queue that only this name says something about.
@@ -297,11 +262,4 @@ impl Client {
         let arguments = Arguments::default().u16(0).short(queue).short("c").u8(bits).table(&[]);
         self.call((60, 20), &arguments, (60, 21))
     }
-}
-
-/// How many confirms are in one `basic.ack`: `last` is the last tag that was confirmed before.
-pub(crate) fn confirmed(payload: &[u8], last: u64) -> anyhow::Result<u64> {
-    let (tag, multiple) = payload.split_first_chunk::<8>().context("a short basic.ack")?;
-    let tag = u64::from_be_bytes(*tag);
-    Ok(if multiple.first() == Some(&1) { tag.saturating_sub(last) } else { 1 })
 }

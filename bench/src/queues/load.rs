@@ -1,6 +1,6 @@
 //! The load on queues: publishers and consumers, each a thread with a blocking socket.
 
-use super::{amqp, amqp::Client};
+use super::{amqp, amqp::Client, confirms::Confirms};
 use crate::load::instant;
 use anyhow::{bail, ensure};
 use std::{
@@ -128,41 +128,29 @@ fn publish(
     let one = amqp::publish(exchange, key, load.persistent, &vec![b'x'; load.body_bytes]);
     let at_once = (64 * 1024 / one.len()).clamp(1, 512);
     let many = one.repeat(at_once);
-    let (mut sent, mut confirmed) = (0_u64, 0_u64);
+    let (mut sent, mut confirms) = (0_u64, Confirms::default());
     while !run.stop_publishing.load(Relaxed) {
         let Some(window) = load.window else {
             client.send(&many)?;
             run.published.fetch_add(u64::try_from(at_once)?, Relaxed);
             continue;
         };
-        let room = usize::try_from(window - (sent - confirmed))?.min(at_once);
+        let before = confirms.count();
+        let room = usize::try_from(window - (sent - before))?.min(at_once);
         client.send(&many[..room * one.len()])?;
         sent += u64::try_from(room)?;
-        let before = confirmed;
         // A full window waits; otherwise what is there is taken along.
-        if sent - confirmed >= window {
+        if sent - before >= window {
             ensure!(client.read()? > 0, "no confirm in 20 s");
         } else {
             client.try_read()?;
         }
-        take_confirms(&mut client, &mut confirmed)?;
-        run.published.fetch_add(confirmed - before, Relaxed);
+        confirms.take(&mut client)?;
+        run.published.fetch_add(confirms.count() - before, Relaxed);
     }
-    while load.window.is_some() && confirmed < sent {
-        ensure!(client.read()? > 0, "{} confirms are missing", sent - confirmed);
-        take_confirms(&mut client, &mut confirmed)?;
-    }
-    Ok(())
-}
-
-fn take_confirms(client: &mut Client, confirmed: &mut u64) -> anyhow::Result<()> {
-    while let Some(frame) = client.next() {
-        match frame.method {
-            Some(amqp::PUBLISH_ACK) => *confirmed += amqp::confirmed(frame.payload, *confirmed)?,
-            Some(amqp::PUBLISH_NACK) => bail!("the broker refused a message"),
-            Some((20, 40) | (10, 50)) => bail!("{}", String::from_utf8_lossy(frame.payload)),
-            _ => {}
-        }
+    while load.window.is_some() && confirms.count() < sent {
+        ensure!(client.read()? > 0, "{} confirms are missing", sent - confirms.count());
+        confirms.take(&mut client)?;
     }
     Ok(())
 }
@@ -226,14 +214,14 @@ pub(crate) fn fill(
     let at_once = (64 * 1024 / one.len()).clamp(1, 512);
     let many = one.repeat(at_once);
     let window = 2000;
-    let (mut sent, mut confirmed) = (0_u64, 0_u64);
-    while confirmed < count {
-        let room = (window - (sent - confirmed)).min(count - sent);
+    let (mut sent, mut confirms) = (0_u64, Confirms::default());
+    while confirms.count() < count {
+        let room = (window - (sent - confirms.count())).min(count - sent);
         let room = usize::try_from(room)?.min(at_once);
         client.send(&many[..room * one.len()])?;
         sent += u64::try_from(room)?;
         ensure!(client.read()? > 0, "no confirm in 30 s");
-        take_confirms(&mut client, &mut confirmed)?;
+        confirms.take(&mut client)?;
     }
     Ok(())
 }
@@ -308,13 +296,13 @@ pub(crate) fn latency(
     let times: Arc<Vec<AtomicU64>> = Arc::new((0..total).map(|_| AtomicU64::new(0)).collect());
     let sent_at = Arc::clone(&times);
     let confirms = thread::spawn(move || -> anyhow::Result<Vec<u64>> {
-        let (mut micros, mut confirmed, mut idle) = (Vec::new(), 0, 0);
-        while confirmed < total && idle < 100 {
+        let (mut micros, mut confirms, mut idle) = (Vec::new(), Confirms::default(), 0);
+        while confirms.whole() < total && idle < 100 {
             idle = if publisher.read()? == 0 { idle + 1 } else { 0 };
-            let before = confirmed;
-            take_confirms(&mut publisher, &mut confirmed)?;
+            let before = confirms.whole();
+            confirms.take(&mut publisher)?;
             let now = since(started);
-            for tag in before..confirmed {
+            for tag in before..confirms.whole() {
                 micros.push(now.saturating_sub(sent_at[usize::try_from(tag)?].load(Relaxed)));
             }
         }

@@ -1,12 +1,13 @@
 //! A bare NATS client for load on a JetStream work queue: the protocol's texts, several in one
 //! write.
 
-use super::load::{Rates, sleep};
+use super::{
+    load::{Rates, sleep},
+    wire::Wire,
+};
 use crate::load::instant;
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use std::{
-    io::{Read, Write},
-    net::TcpStream,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -17,10 +18,7 @@ use std::{
 
 /// A connection.
 pub(crate) struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
+    wire: Wire,
 }
 
 /// What came.
@@ -35,65 +33,33 @@ enum Event<'a> {
 
 impl Client {
     pub(crate) fn connect(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut client = Self { stream, buffer: vec![0; 512 * 1024], start: 0, end: 0 };
-        client.send(b"CONNECT {\"verbose\":false,\"headers\":true}\r\nPING\r\n")?;
-        while !client.buffer[..client.end].ends_with(b"PONG\r\n") {
-            ensure!(client.read()? > 0, "no PONG");
+        let mut wire = Wire::connect(address, Duration::from_secs(10))?;
+        wire.send(b"CONNECT {\"verbose\":false,\"headers\":true}\r\nPING\r\n")?;
+        while !wire.have().ends_with(b"PONG\r\n") {
+            ensure!(wire.read()? > 0, "no PONG");
         }
-        client.start = client.end;
-        Ok(client)
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        Ok(self.stream.write_all(bytes)?)
-    }
-
-    fn read(&mut self) -> anyhow::Result<usize> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        }
-        match self.stream.read(&mut self.buffer[self.end..]) {
-            Ok(0) => bail!("the broker closed the connection"),
-            Ok(n) => {
-                self.end += n;
-                Ok(n)
-            }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                ) =>
-            {
-                Ok(0)
-            }
-            Err(error) => Err(error.into()),
-        }
+        wire.take(wire.have().len());
+        Ok(Self { wire })
     }
 
     fn next(&mut self) -> Option<Event<'_>> {
-        let have = &self.buffer[self.start..self.end];
+        let have = self.wire.have();
         let line_end = have.windows(2).position(|pair| pair == b"\r\n")?;
         let line = &have[..line_end];
         if !line.starts_with(b"MSG ") {
-            self.start += line_end + 2;
+            self.wire.take(line_end + 2);
             return Some(Event::Other);
         }
         // MSG subject sid [reply] bytes
-        let mut words = line.split(|byte| *byte == b' ').skip(3);
-        let (first, second) = (words.next()?, words.next());
-        let (reply, length) = second.map_or((&b""[..], first), |length| (first, length));
+        let words = line.split(|byte| *byte == b' ').count();
+        let length = line.rsplit(|byte| *byte == b' ').next()?;
         let length: usize = std::str::from_utf8(length).ok()?.parse().ok()?;
         let body_at = line_end + 2;
-        let body = have.get(body_at..body_at + length)?;
         have.get(body_at + length + 1)?;
-        self.start += body_at + length + 2;
-        Some(Event::Message { reply, body })
+        let message = self.wire.take(body_at + length + 2);
+        let reply = message[..line_end].split(|byte| *byte == b' ').nth(3).filter(|_| words > 4);
+        let reply = reply.unwrap_or_default();
+        Some(Event::Message { reply, body: &message[body_at..body_at + length] })
     }
 
     /// Asks the JetStream API and gives its answer.
@@ -102,17 +68,17 @@ impl Client {
             "SUB _INBOX.api 9\r\nPUB $JS.API.{subject} _INBOX.api {}\r\n{body}\r\n",
             body.len()
         );
-        self.send(request.as_bytes())?;
+        self.wire.send(request.as_bytes())?;
         loop {
             while let Some(event) = self.next() {
                 if let Event::Message { body, .. } = event {
                     let answer = String::from_utf8_lossy(body).into_owned();
                     ensure!(!answer.contains("\"error\""), "{subject}: {answer}");
-                    self.send(b"UNSUB 9\r\n")?;
+                    self.wire.send(b"UNSUB 9\r\n")?;
                     return Ok(answer);
                 }
             }
-            ensure!(self.read()? > 0, "no answer to {subject}");
+            ensure!(self.wire.read()? > 0, "no answer to {subject}");
         }
     }
 }
@@ -185,22 +151,20 @@ fn publish(
 ) -> anyhow::Result<()> {
     ready.wait();
     let mut client = client?;
-    client.send(b"SUB _INBOX.pub 1\r\n")?;
+    client.wire.send(b"SUB _INBOX.pub 1\r\n")?;
     let body = "x".repeat(body_bytes);
     let one = format!("PUB bench.q _INBOX.pub {body_bytes}\r\n{body}\r\n");
     let many = one.repeat(64);
     let (mut sent, mut confirmed) = (0_u64, 0_u64);
     while !stop.load(Relaxed) {
         let room = usize::try_from(window - (sent - confirmed))?.min(64);
-        client.send(&many.as_bytes()[..room * one.len()])?;
+        client.wire.send(&many.as_bytes()[..room * one.len()])?;
         sent += u64::try_from(room)?;
         let before = confirmed;
         if sent - confirmed >= window {
-            ensure!(client.read()? > 0, "no acknowledgement in 10 s");
+            ensure!(client.wire.read()? > 0, "no acknowledgement in 10 s");
         } else {
-            client.stream.set_nonblocking(true)?;
-            client.read()?;
-            client.stream.set_nonblocking(false)?;
+            client.wire.try_read()?;
         }
         while let Some(event) = client.next() {
             if matches!(event, Event::Message { .. }) {
@@ -219,15 +183,15 @@ fn consume(
     count: &AtomicU64,
 ) -> anyhow::Result<()> {
     let client = client.and_then(|mut client| {
-        client.send(b"SUB bench.out 2\r\n")?;
-        client.stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+        client.wire.send(b"SUB bench.out 2\r\n")?;
+        client.wire.set_read_timeout(Duration::from_millis(100))?;
         Ok(client)
     });
     ready.wait();
     let mut client = client?;
     let mut acks = Vec::new();
     while !stop.load(Relaxed) {
-        client.read()?;
+        client.wire.read()?;
         acks.clear();
         let mut n = 0;
         while let Some(event) = client.next() {
@@ -239,7 +203,7 @@ fn consume(
             }
         }
         count.fetch_add(n, Relaxed);
-        client.send(&acks)?;
+        client.wire.send(&acks)?;
     }
     Ok(())
 }

@@ -33,6 +33,10 @@ impl System {
     }
 }
 
+/// A start on a large backlog takes its time, and so does an orderly end.
+const READY_MAX: Duration = Duration::from_secs(300);
+const STOP_MAX: Duration = Duration::from_secs(60);
+
 /// A running broker.
 pub(crate) struct Server {
     pub(crate) address: String,
@@ -76,7 +80,7 @@ impl Server {
         let epmd_port = started.epmd_port;
         let mut server =
             Self { address: String::new(), ready: Duration::ZERO, pid, child, epmd_port };
-        while begun.elapsed() < Duration::from_secs(60) {
+        while begun.elapsed() < READY_MAX {
             if let Some(address) = started.address.read()
                 && answers(system, &address)
             {
@@ -93,7 +97,7 @@ impl Server {
             }
             sleep(Duration::from_millis(1));
         }
-        bail!("{} is not ready after a minute", system.name())
+        bail!("{} is not ready after {READY_MAX:?}", system.name())
     }
 
     /// Processor seconds so far, user and system.
@@ -118,10 +122,12 @@ impl Drop for Server {
         let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
         let ended =
             pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
-        let mut waited = 0;
-        while ended.is_some() && waited < 300 && matches!(self.child.try_wait(), Ok(None)) {
+        let begun = instant();
+        while ended.is_some()
+            && begun.elapsed() < STOP_MAX
+            && matches!(self.child.try_wait(), Ok(None))
+        {
             sleep(Duration::from_millis(50));
-            waited += 1;
         }
         let _already_gone = self.child.kill();
         let _already_gone = self.child.wait();
@@ -159,10 +165,11 @@ fn tramline_command(binary: &Path, dir: &Path) -> Started {
     let ready = dir.join("ready.json");
     let _none_at_first = fs::remove_file(&ready);
     let mut command = Command::new(binary);
+    // Every listener is on, as by default: what they take when idle counts.
+    let any = "127.0.0.1:0";
     command
-        .args(["serve", "--listen-http", "off", "--listen-kafka", "off", "--listen-sqs", "off"])
-        .arg("--listen-amqp")
-        .arg("127.0.0.1:0")
+        .args(["serve", "--listen-http", any, "--listen-kafka", any, "--listen-amqp", any])
+        .args(["--listen-sqs", any])
         .arg("--data-dir")
         .arg(dir.join("data"))
         .arg("--ready-file")
@@ -181,7 +188,8 @@ fn rabbitmq_command(dir: &Path) -> anyhow::Result<Started> {
     let mut command = Command::new("/usr/lib/rabbitmq/bin/rabbitmq-server");
     command
         .env("HOME", dir)
-        .env("RABBITMQ_NODENAME", format!("bench{port}@localhost"))
+        // Its data lie under the node's name: the next start on the directory must find them.
+        .env("RABBITMQ_NODENAME", "bench@localhost")
         .env("RABBITMQ_DIST_PORT", dist.to_string())
         .env("ERL_EPMD_PORT", epmd.to_string())
         .env("RABBITMQ_CONFIG_FILE", &config)
