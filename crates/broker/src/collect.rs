@@ -1,6 +1,7 @@
-//! Figures read when the metrics are asked for: the store and the topics.
+//! Figures read when the metrics are asked for: the store, the topics and the queues.
 
 pub(crate) mod groups;
+mod queues;
 
 use crate::{Broker, Topic};
 use prometheus_client::{
@@ -48,7 +49,8 @@ impl Collector for Figures {
         ] {
             gauge(&mut encoder, (name, help), budget.used() as u64)?;
         }
-        encode_topics(&mut encoder, &broker)
+        encode_topics(&mut encoder, &broker)?;
+        queues::encode(&mut encoder, &broker)
     }
 }
 

@@ -48,7 +48,7 @@ pub use publish::{PublishItem, Published, Publishing};
 pub use queue::{
     Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
     EnqueueOptions, Enqueuing, Peek, Peeked, PeekedMessage, Placed, Queue, Receive, Redrive,
-    RedriveState, RedriveStatus, Settle, Settling, Targets, Unit, Wake,
+    RedriveState, RedriveStatus, Settle, Settling, Targets, Traffic, Unit, Wake,
 };
 pub use queue_error::QueueError;
 pub use quota::{

@@ -22,6 +22,7 @@ mod registry;
 mod settle;
 mod state;
 mod timer;
+mod traffic;
 mod transfer;
 mod unit;
 mod view;
@@ -35,6 +36,7 @@ pub use future::{Enqueuing, Settling};
 pub use peek::{Peek, Peeked, PeekedMessage};
 pub use redrive::{Redrive, RedriveState, RedriveStatus};
 pub use registry::{Created, DeleteOnly};
+pub use traffic::Traffic;
 pub use tramline_queue::Delivery;
 pub use unit::{Settle, Unit};
 
@@ -49,6 +51,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Notify;
+use traffic::Counters;
 use tramline_catalog::{QueueDurability, QueueSettings};
 use tramline_queue::{Consumers, Counts, Engine};
 use tramline_types::{QueueName, Timestamp};
@@ -73,6 +76,7 @@ pub struct Queue {
     gone: AtomicBool,
     declared: Declared,
     redrives: redrive::Redrives,
+    counters: Counters,
     me: Weak<Self>,
 }
 
@@ -110,6 +114,7 @@ impl Queue {
             gone: AtomicBool::new(false),
             declared: Declared::default(),
             redrives: redrive::Redrives::default(),
+            counters: Counters::default(),
             me: Weak::clone(me),
         })
     }

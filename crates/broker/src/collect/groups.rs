@@ -39,7 +39,7 @@ impl Collector for GroupFigures {
         encode_lag(&mut out, &groups)?;
         encode_kafka_topics(&mut out, &broker.topics())?;
         encode_kafka_groups(&mut out, &groups)?;
-        let left_out = out.left_out as u64;
+        let left_out = (out.left_out + super::queues::left_out(&broker)) as u64;
         gauge(&mut encoder, ("kafka_brokers", "Brokers of the cluster"), 1)?;
         let name = ("tramline_metric_series_left_out", "Series beyond the limit of one metric");
         gauge(&mut encoder, name, left_out)

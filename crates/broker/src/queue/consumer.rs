@@ -196,7 +196,9 @@ impl Queue {
             let share = consumer.map_or(ready, |id| self.consumers.lock().share(id, ready));
             let share = usize::try_from(share).unwrap_or(usize::MAX);
             let wish = Take { n_max: wanted.min(share), ..take };
+            let before = out.len();
             let taking = engine.handle_receive(&wish, now, &mut out);
+            self.counters.delivered(&out[before..], take.lock);
             let mut left = engine.ready();
             state.submit(&self.context, now, None);
             let mut load = None;

@@ -79,7 +79,14 @@ impl Queue {
                 return Progress::Pending;
             }
         };
-        engine.handle_loaded(load, records, next.max(load.from));
+        let mut next = next.max(load.from);
+        if load.again && next == load.from {
+            // It was delivered, so it was below the end: the log has lost it.
+            let place = Place { lane: load.lane, offset: load.from };
+            self.handle_damage(engine, place, "the log ends before it");
+            next += 1;
+        }
+        engine.handle_loaded(load, records, next);
         state.loading = false;
         state.failing = false;
         Progress::Done

@@ -82,6 +82,7 @@ impl Beside<'_> {
         let mut lost = Vec::new();
         for (queue, of_queue) in self.settles {
             locked.state(queue).engine(queue).handle_settle(of_queue, now, &mut lost);
+            queue.counters.settled(of_queue.len());
         }
         debug_assert!(lost.is_empty(), "they were held under the same locks");
         if let Some((queue, places)) = self.transferred
@@ -422,6 +423,7 @@ impl Open {
             let of_lane =
                 if index == last { std::mem::take(&mut arrivals) } else { arrivals.clone() };
             let queue = &lane.queue;
+            queue.counters.enqueued(of_lane.len());
             let of_lane = of_lane.into_iter().map(|arrival| queue.delayed(arrival, now));
             let engine = locked.state(queue).engine(queue);
             let at = (lane.level, base.get());
@@ -481,11 +483,13 @@ impl Queue {
         now: Timestamp,
         placed: impl FnMut(Place, Option<Place>),
     ) {
+        let n = arrivals.len();
         let arrivals = arrivals.into_iter().map(|arrival| self.delayed(arrival, now));
         let mut state = self.state.lock();
         if self.is_gone() {
             return;
         }
+        self.counters.enqueued(n);
         let engine = state.engine(self);
         engine.handle_enqueued((level, 0), arrivals, now, placed);
         let ready = engine.ready();

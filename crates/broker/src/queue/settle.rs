@@ -13,6 +13,7 @@ impl Queue {
         let mut lost = Vec::new();
         let waiter = Outstanding::new(1);
         self.step(Some(&waiter), |engine, now| engine.handle_settle(settles, now, &mut lost));
+        self.counters.settled(settles.len() - lost.len());
         Settling::new(waiter, lost)
     }
 
@@ -23,6 +24,7 @@ impl Queue {
         let waiter = Outstanding::new(1);
         let accept = |engine: &mut Engine, now| engine.handle_accept_late(tokens, now, &mut lost);
         self.step(Some(&waiter), accept);
+        self.counters.settled(tokens.len() - lost.len());
         Settling::new(waiter, lost)
     }
 

@@ -110,7 +110,7 @@ impl Broker {
         let read = queue.read_places(&transfers).await;
         let must_arrive = queue.settings().dead_letter_at_least_once;
         let mut plan = Plan::new(&self.queues_map().context, transfers.len());
-        let (mut done, mut later) = (Vec::new(), Vec::new());
+        let (mut done, mut later, mut arrived) = (Vec::new(), Vec::new(), 0);
         for (index, Transfer { place, reason }) in transfers.into_iter().enumerate() {
             let fate = match read.get(&place) {
                 Some(Read::Message(loaded)) => match self.dead(queue, loaded, reason) {
@@ -118,6 +118,7 @@ impl Broker {
                     Some(dead) if must_arrive && !plan.has_room(&dead) => Fate::Waits,
                     Some(dead) => {
                         plan.add(index, dead);
+                        arrived += usize::from(plan.results()[index].is_ok());
                         Fate::of(&plan.results()[index], must_arrive)
                     }
                     None if must_arrive => Fate::Waits,
@@ -133,7 +134,9 @@ impl Broker {
             }
         }
         let moved = self.submit_transfers(queue, &mut plan, &done).await;
-        if !moved {
+        if moved {
+            queue.counters.dead_lettered(arrived);
+        } else {
             // No space, or a target was deleted meanwhile: the next try finds another route.
             later.append(&mut done);
         }

@@ -22,6 +22,38 @@ fn deaths(delivery: &Delivery) -> serde_json::Value {
 }
 
 #[tokio::test]
+async fn what_goes_in_and_out_is_counted_and_shown_by_queue() {
+    let node = Node::start().await;
+    let queue = queue(&node, to_dead(QueueSettings::default())).await;
+    let dead = dead(&node, QueueSettings::default()).await;
+    put(&node, &queue, &["a", "b", "c", "d"]).await;
+    node.clock.advance(Duration::from_secs(7));
+    let got = get(&queue, 3, HELD).await;
+    let released = Outcome::Released { count: true, delay_ms: None };
+    let rejected = Outcome::Rejected { dead_letter: true, reason: None };
+    queue.settle(&[(got[0].token, released), (got[1].token, rejected)]).await;
+    eventually(|| dead.counts().ready == 1).await;
+    assert_eq!(get(&queue, 1, HELD).await[0].deliveries, 1);
+    get(&dead, 1, Lock::None).await;
+    let text = node.broker.metrics().encode();
+    for line in [
+        "tramline_queues 2",
+        "tramline_queue_ready_messages{queue=\"jobs\"} 1",
+        "tramline_queue_locked_messages{queue=\"jobs\"} 2",
+        "tramline_queue_oldest_age_seconds{queue=\"jobs\"} 7.0",
+        "tramline_queue_enqueued_messages_total{queue=\"jobs\"} 4",
+        "tramline_queue_delivered_messages_total{queue=\"jobs\"} 4",
+        "tramline_queue_redelivered_messages_total{queue=\"jobs\"} 1",
+        "tramline_queue_settled_messages_total{queue=\"jobs\"} 2",
+        "tramline_queue_dead_lettered_messages_total{queue=\"jobs\"} 1",
+        "tramline_queue_enqueued_messages_total{queue=\"dead\"} 1",
+        "tramline_queue_settled_messages_total{queue=\"dead\"} 1",
+    ] {
+        assert!(text.lines().any(|of| of == line), "no `{line}` in:\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn rejected_and_expired_messages_move_with_their_reason() {
     let node = Node::start().await;
     for base in [QueueSettings::default(), transient()] {
