@@ -3,6 +3,7 @@
 
 use crate::live::{connection::Connection, world::World};
 use crate::{Committed, Step, payload};
+use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
     io,
@@ -220,20 +221,25 @@ impl Producer {
             ops.push(world.invoke(name, Step::Send { topic, partition: Some(partition), value }));
         }
         let batch = builder.build().expect("the batch has records and is small");
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![produce::TopicProduceData {
-                name: KafkaStr::from(topic.clone()),
-                partition_data: vec![produce::PartitionProduceData {
-                    index: i32::try_from(partition).expect("a partition's index"),
-                    records: Some(batch.bytes().clone()),
-                }],
-                ..Default::default()
+        let request = produce_request((&topic, partition), batch.bytes().clone());
+        Some(Sending { topic, partition, request, ops })
+    }
+}
+
+/// A request with one batch for one partition.
+pub fn produce_request((topic, partition): (&str, u32), records: Bytes) -> ProduceRequest {
+    ProduceRequest {
+        acks: -1,
+        timeout_ms: 10_000,
+        topic_data: vec![produce::TopicProduceData {
+            name: KafkaStr::from(topic.to_owned()),
+            partition_data: vec![produce::PartitionProduceData {
+                index: i32::try_from(partition).expect("a partition's index"),
+                records: Some(records),
             }],
             ..Default::default()
-        };
-        Some(Sending { topic, partition, request, ops })
+        }],
+        ..Default::default()
     }
 }
 

@@ -5,10 +5,12 @@ use crate::live::{
     audit::{Assigned, Polled},
     connection::Connection,
     load::Client,
+    world::World,
 };
 use crate::{Committed, Step};
 use bytes::Bytes;
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, sync::Arc};
+use tramline_store::fs::sim::Random;
 use tramline_wire::{
     KafkaStr,
     kafka::{
@@ -42,6 +44,13 @@ impl Member {
         let group = group.to_owned();
         let (id, assigned) = (KafkaStr::EMPTY, Vec::new());
         Self { client, group, topics, session_timeout_ms: 6000, id, generation: -1, assigned }
+    }
+
+    /// A member of the group `members`, which reads every topic of a world.
+    pub fn of_all(world: &Arc<World>, random: &mut Random, name: &str) -> Self {
+        let random = Random::new(random.next_u64());
+        let client = Client { name: name.to_owned(), world: Arc::clone(world), random };
+        Self::new(client, "members", world.topics())
     }
 
     /// The generation that it is in.

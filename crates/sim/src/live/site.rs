@@ -1,6 +1,7 @@
 //! What every test begins with: a directory, a world, an administrator and an auditor.
 
 use crate::live::{
+    image::{Mount, make_ext4, may_mount},
     load::Client,
     machine::Machine,
     world::{World, now},
@@ -53,6 +54,16 @@ impl Site {
     /// The directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// An empty ext4 file system on a disk of its own, if this machine lets us mount.
+    pub fn disk(&self, mib: u64) -> Option<Mount> {
+        if !may_mount(self.path()) {
+            return None;
+        }
+        let image = self.path().join("disk.img");
+        make_ext4(&image, mib).expect("an image can be made");
+        Some(Mount::ext4(&image, &self.path().join("disk")).expect("it can be mounted"))
     }
 
     /// A machine with its files in this site's directory, and its data where it is told.

@@ -5,7 +5,7 @@ use crate::{
     live::{
         audit::read_all,
         connection::Connection,
-        load::{Client, PRODUCE_VERSION},
+        load::{Client, PRODUCE_VERSION, produce_request},
         world::World,
     },
     payload,
@@ -21,10 +21,7 @@ use std::{
 use tramline_record::{BatchBuilder, Compression};
 use tramline_store::fs::sim::Random;
 use tramline_types::{Message, Timestamp};
-use tramline_wire::{
-    KafkaStr,
-    kafka::{ProduceRequest, produce},
-};
+use tramline_wire::KafkaStr;
 
 const KEYS: u64 = 40;
 /// Records sent at once.
@@ -140,19 +137,7 @@ fn send(
         builder.push(&message, Timestamp::from_millis(now));
     }
     let batch = builder.build().expect("the batch has records and is small");
-    let request = ProduceRequest {
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![produce::TopicProduceData {
-            name: topic.clone(),
-            partition_data: vec![produce::PartitionProduceData {
-                index: 0,
-                records: Some(batch.bytes().clone()),
-            }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
+    let request = produce_request((topic, 0), batch.bytes().clone());
     let answer = connection.call(&request, PRODUCE_VERSION)?;
     Ok(answer.responses[0].partition_responses[0].error_code)
 }

@@ -4,7 +4,7 @@
 use crate::{
     audit::fetch_once,
     http,
-    load::{PRODUCE_VERSION, wall_clock},
+    load::{PRODUCE_VERSION, produce_request, wall_clock},
     machine::Machine,
     site::{Site, together},
     world::World,
@@ -16,10 +16,6 @@ use std::{
 };
 use tramline_record::{BatchBuilder, Compression};
 use tramline_types::Message;
-use tramline_wire::{
-    KafkaStr,
-    kafka::{ProduceRequest, produce},
-};
 
 /// What each batch opens to: more than a batch may.
 const OPENED: usize = 160 << 20;
@@ -94,16 +90,7 @@ fn bomb(codec: Compression) -> Bytes {
 }
 
 fn send(world: &World, topic: &str, batch: Bytes) -> i16 {
-    let request = ProduceRequest {
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![produce::TopicProduceData {
-            name: KafkaStr::from(topic.to_owned()),
-            partition_data: vec![produce::PartitionProduceData { index: 0, records: Some(batch) }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
+    let request = produce_request((topic, 0), batch);
     let answer = world.must_connect().call(&request, PRODUCE_VERSION).expect("an answer");
     answer.responses[0].partition_responses[0].error_code
 }

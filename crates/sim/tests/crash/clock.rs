@@ -5,29 +5,24 @@
 use crate::{
     audit::consume,
     connection::Connection,
-    load::{Client, PRODUCE_VERSION, Shape, produce, wall_clock},
+    load::{Client, PRODUCE_VERSION, Shape, produce, produce_request, wall_clock},
     machine::SMALL,
     member::Member,
     site::{Site, together},
     wall_clock::WallClock,
-    world::World,
 };
 use bytes::Bytes;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI32, Ordering},
-    },
+    sync::atomic::{AtomicI32, Ordering},
     time::{Duration, Instant},
 };
 use tramline_record::{Batch, BatchBuilder, Compression};
 use tramline_sim::live::leave_out;
 use tramline_sim::{Step, payload};
-use tramline_store::fs::sim::Random;
 use tramline_types::Message;
 use tramline_wire::{
     KafkaStr,
-    kafka::{FetchRequest, ListOffsetsRequest, ProduceRequest, fetch, list_offsets, produce},
+    kafka::{FetchRequest, ListOffsetsRequest, fetch, list_offsets},
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -77,7 +72,8 @@ fn a_clock_that_is_set_wrong_expires_nothing_and_moves_no_member() {
     produce_one(admin, &mut connection, "kept", "anchor");
     admin.commit(&mut connection, "idle", ("kept", 0), 1).expect("it is taken");
 
-    let mut members = [member(world, random, "member-0"), member(world, random, "member-1")];
+    let mut members =
+        [Member::of_all(world, random, "member-0"), Member::of_all(world, random, "member-1")];
     let mut connections = [world.must_connect(), world.must_connect()];
     settle(&mut members, &mut connections);
     let shape = Shape { records_max: 3, ..Shape::MIXED };
@@ -121,12 +117,6 @@ fn a_clock_that_is_set_wrong_expires_nothing_and_moves_no_member() {
     site.expect_good(&machine, 300);
 }
 
-fn member(world: &Arc<World>, random: &mut Random, name: &str) -> Member {
-    let random = Random::new(random.next_u64());
-    let client = Client { name: name.to_owned(), world: Arc::clone(world), random };
-    Member::new(client, "members", world.topics())
-}
-
 /// Brings all members into one generation.
 fn settle(members: &mut [Member], connections: &mut [Connection]) {
     let generations: Vec<AtomicI32> = members.iter().map(|_| AtomicI32::new(-1)).collect();
@@ -164,19 +154,7 @@ fn produce_one(client: &mut Client, connection: &mut Connection, topic: &str, va
     let step =
         Step::Send { topic: topic.to_owned(), partition: Some(partition), value: value.to_owned() };
     let op = client.world.invoke(&client.name, step);
-    let request = ProduceRequest {
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![produce::TopicProduceData {
-            name: KafkaStr::from(topic.to_owned()),
-            partition_data: vec![produce::PartitionProduceData {
-                index: 0,
-                records: Some(batch.bytes().clone()),
-            }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
+    let request = produce_request((topic, partition), batch.bytes().clone());
     let answer = connection.call(&request, PRODUCE_VERSION).expect("an answer");
     let answer = &answer.responses[0].partition_responses[0];
     assert_eq!(answer.error_code, 0, "`{value}` is refused");

@@ -3,8 +3,7 @@
 
 use crate::{
     audit::GROUPS,
-    image::{Mount, make_ext4, may_mount},
-    load::{Client, PRODUCE_VERSION},
+    load::{Client, PRODUCE_VERSION, produce_request},
     machine::Machine,
     site::{Site, alone},
 };
@@ -17,10 +16,6 @@ use std::{
 use tramline_record::{BatchBuilder, Compression};
 use tramline_sim::{Step, payload};
 use tramline_types::{Message, Timestamp};
-use tramline_wire::{
-    KafkaStr,
-    kafka::{ProduceRequest, produce},
-};
 
 const KAFKA_STORAGE_ERROR: i16 = 56;
 const IMAGE_MIB: u64 = 96;
@@ -60,19 +55,7 @@ impl Fill for Client {
             ops.push(self.world.invoke(&self.name, step));
         }
         let batch = builder.build().expect("the batch has records and is small");
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: 10_000,
-            topic_data: vec![produce::TopicProduceData {
-                name: KafkaStr::from(topic.to_owned()),
-                partition_data: vec![produce::PartitionProduceData {
-                    index: 0,
-                    records: Some(batch.bytes().clone()),
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
+        let request = produce_request((topic, 0), batch.bytes().clone());
         let answer = connection.call(&request, PRODUCE_VERSION).expect("an answer, even if full");
         let answer = &answer.responses[0].partition_responses[0];
         for (op, i) in ops.into_iter().zip(0..) {
@@ -117,12 +100,7 @@ impl Fill for Client {
 fn a_full_disk_refuses_messages_serves_the_rest_and_recovers_by_itself() {
     let _turn = alone();
     let mut site = Site::open();
-    if !may_mount(site.path()) {
-        return;
-    }
-    let image = site.path().join("disk.img");
-    make_ext4(&image, IMAGE_MIB).expect("an image can be made");
-    let disk = Mount::ext4(&image, &site.path().join("disk")).expect("it can be mounted");
+    let Some(disk) = site.disk(IMAGE_MIB) else { return };
     let mut machine = site.machine(&disk.path().join("data"), CONFIG);
     let Site { world, admin, auditor, .. } = &mut site;
     machine.start();

@@ -3,7 +3,7 @@
 
 use crate::{
     audit::consume,
-    image::{Mount, make_ext4, may_mount},
+    image::Mount,
     load::{Client, Shape, produce},
     machine::{Machine, SMALL},
     member::Member,
@@ -11,11 +11,7 @@ use crate::{
     world::World,
 };
 use rustix::process::Signal;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tramline_store::fs::sim::Random;
+use std::time::{Duration, Instant};
 
 const IMAGE_MIB: u64 = 256;
 const HANGS: u64 = 2;
@@ -32,19 +28,14 @@ const GROWTH_MAX: u64 = 128 << 20;
 fn a_hung_disk_delays_what_needs_it_and_nothing_else() {
     let _turn = together();
     let mut site = Site::open();
-    if !may_mount(site.path()) {
-        return;
-    }
-    let image = site.path().join("disk.img");
-    make_ext4(&image, IMAGE_MIB).expect("an image can be made");
-    let disk = Mount::ext4(&image, &site.path().join("disk")).expect("it can be mounted");
+    let Some(disk) = site.disk(IMAGE_MIB) else { return };
     let mut machine = site.machine(&disk.path().join("data"), SMALL);
     let Site { world, random, admin, auditor, .. } = &mut site;
     machine.start();
     world.set_address(machine.kafka());
     world.go_on(u64::MAX);
     admin.create_topic(&mut world.must_connect(), "hung", 3, None);
-    let mut member = member(world, random);
+    let mut member = Member::of_all(world, random, "member");
     let mut connection = world.must_connect();
     member.join(&mut connection).expect("the only member gets in");
     let mut threads = produce(world, random, 4, Shape::MIXED);
@@ -77,13 +68,6 @@ fn a_hung_disk_delays_what_needs_it_and_nothing_else() {
     site.expect_good(&machine, 900);
     drop(machine);
     drop(disk);
-}
-
-fn member(world: &Arc<World>, random: &mut Random) -> Member {
-    let seed = random.next_u64();
-    let client =
-        Client { name: "member".into(), world: Arc::clone(world), random: Random::new(seed) };
-    Member::new(client, "members", world.topics())
 }
 
 /// Heartbeats, the ends of a log, and a first connection.

@@ -6,7 +6,7 @@ use crate::{
     audit::fetch_once,
     connection::Connection,
     http,
-    load::{PRODUCE_VERSION, wall_clock},
+    load::{PRODUCE_VERSION, produce_request, wall_clock},
     machine::SMALL,
     site::{Site, together},
     world::World,
@@ -22,10 +22,6 @@ use std::{
 use tramline_record::{BatchBuilder, Compression, crc32c};
 use tramline_store::fs::sim::Random;
 use tramline_types::Message;
-use tramline_wire::{
-    KafkaStr,
-    kafka::{ProduceRequest, produce},
-};
 
 const SIZES: [i32; 12] = [
     0,
@@ -220,16 +216,7 @@ fn with_checksum(mut batch: Vec<u8>) -> Bytes {
 }
 
 fn send(world: &World, batch: Bytes) -> i16 {
-    let request = ProduceRequest {
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![produce::TopicProduceData {
-            name: KafkaStr::from_static("lies"),
-            partition_data: vec![produce::PartitionProduceData { index: 0, records: Some(batch) }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
+    let request = produce_request(("lies", 0), batch);
     let answer = world.must_connect().call(&request, PRODUCE_VERSION).expect("an answer");
     answer.responses[0].partition_responses[0].error_code
 }

@@ -6,7 +6,7 @@ use crate::{
     audit::{fetch_once, read_all},
     cgroup::Cgroup,
     connection::Connection,
-    load::{PRODUCE_VERSION, wall_clock},
+    load::{PRODUCE_VERSION, produce_request, wall_clock},
     site::{Site, together},
 };
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use tramline_sim::live::leave_out;
 use tramline_types::Message;
 use tramline_wire::{
     KafkaStr,
-    kafka::{FetchRequest, ProduceRequest, fetch, produce},
+    kafka::{FetchRequest, fetch},
 };
 
 const LIMIT: u64 = 256 << 20;
@@ -124,18 +124,8 @@ fn batch(first: u64, records: u64, bytes: usize) -> Bytes {
     builder.build().expect("the batch has records and is small").bytes().clone()
 }
 
-fn send(connection: &mut Connection, (topic, partition): (&str, u32), batch: Bytes) {
-    let index = i32::try_from(partition).expect("a partition's index");
-    let request = ProduceRequest {
-        acks: -1,
-        timeout_ms: 10_000,
-        topic_data: vec![produce::TopicProduceData {
-            name: KafkaStr::from(topic.to_owned()),
-            partition_data: vec![produce::PartitionProduceData { index, records: Some(batch) }],
-            ..Default::default()
-        }],
-        ..Default::default()
-    };
+fn send(connection: &mut Connection, place: (&str, u32), batch: Bytes) {
+    let request = produce_request(place, batch);
     let answer = connection.call(&request, PRODUCE_VERSION).expect("an answer");
     assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
 }

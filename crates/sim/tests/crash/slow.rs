@@ -4,19 +4,16 @@
 use crate::{
     audit::consume,
     cgroup::Cgroup,
-    image::{Mount, make_ext4, may_mount},
-    load::{Client, Shape, produce},
+    load::{Shape, produce},
     machine::SMALL,
     member::Member,
     site::{Site, together},
 };
 use std::{
     fs,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use tramline_sim::live::leave_out;
-use tramline_store::fs::sim::Random;
 
 const IMAGE_MIB: u64 = 256;
 const BYTES_PER_SECOND: u64 = 1 << 20;
@@ -29,12 +26,7 @@ const GROWTH_MAX: u64 = 128 << 20;
 fn a_slow_disk_holds_publishers_back_and_nobody_else() {
     let _turn = together();
     let mut site = Site::open();
-    if !may_mount(site.path()) {
-        return;
-    }
-    let image = site.path().join("disk.img");
-    make_ext4(&image, IMAGE_MIB).expect("an image can be made");
-    let disk = Mount::ext4(&image, &site.path().join("disk")).expect("it can be mounted");
+    let Some(disk) = site.disk(IMAGE_MIB) else { return };
     let device = disk.device().expect("it is mounted");
     let number = fs::read_to_string(format!("/sys/block/{device}/dev")).expect("it is a device");
     let number = number.trim();
@@ -52,12 +44,7 @@ fn a_slow_disk_holds_publishers_back_and_nobody_else() {
     world.set_address(machine.kafka());
     world.go_on(u64::MAX);
     admin.create_topic(&mut world.must_connect(), "slow", 3, None);
-    let client = Client {
-        name: "member".into(),
-        world: Arc::clone(world),
-        random: Random::new(random.next_u64()),
-    };
-    let mut member = Member::new(client, "members", world.topics());
+    let mut member = Member::of_all(world, random, "member");
     let mut connection = world.must_connect();
     member.join(&mut connection).expect("the only member gets in");
     let shape = Shape { records_max: 20, bytes_max: 20_000, large_one_in: 20 };
