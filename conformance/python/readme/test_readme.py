@@ -9,6 +9,7 @@ import pytest
 
 from broker import BINARY
 
+PYTHON = pathlib.Path(sys.executable).parent
 README = pathlib.Path(__file__).parents[3] / "README.md"
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README.read_text(), re.DOTALL)
 SECONDS = 30
@@ -20,18 +21,20 @@ def block(language, word):
 
 
 @pytest.fixture
-def run(start_broker):
+def run(start_broker, tmp_path):
     """Runs a block of the README against a broker of this test's own."""
     broker = start_broker({})
 
     def run(*command):
         text = command[-1].replace("127.0.0.1:9092", broker.kafka)
+        text = text.replace("127.0.0.1:5672", broker.amqp)
         text = text.replace("target/release/tramline", BINARY)
         host, port = broker.amqp.split(":")
         text = text.replace(f'ConnectionParameters("{host}")', f'ConnectionParameters("{host}", {port})')
         done = subprocess.run(
             [*command[:-1], text],
-            env={"PATH": "/usr/bin:/bin", "TRAMLINE_SERVER": f"http://{broker.http}"},
+            env={"PATH": f"{PYTHON}:/usr/bin:/bin", "TRAMLINE_SERVER": f"http://{broker.http}"},
+            cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -52,6 +55,12 @@ def test_a_message_goes_there_and_back_by_python(run):
 
 def test_a_message_goes_there_and_back_by_pika(run):
     assert "hi from pika" in run(sys.executable, "-c", block("python", "import pika"))
+
+
+def test_a_task_is_worked_on_and_answered_by_celery(run):
+    tasks = block("python", "tasks.py")
+    file = f"cat > tasks.py <<'END'\n{tasks}END\n"
+    assert "2 + 3 = 5" in run("bash", "-e", "-c", file + block("sh", "celery -A tasks"))
 
 
 def test_a_message_goes_there_and_back_by_the_command_line(run):

@@ -9,6 +9,7 @@ mod ends;
 mod index;
 mod order;
 mod polls;
+mod queues;
 mod register;
 mod values;
 
@@ -19,7 +20,8 @@ use index::{Index, Outcome};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Every partition with acknowledged sends, in a topic that still exists, must have been
-    /// read to its end after the last of them.
+    /// read to its end after the last of them; every queue with acknowledged publishes must have
+    /// been emptied.
     pub drain_required: bool,
 }
 
@@ -39,7 +41,8 @@ pub fn check(events: &[Event], options: Options) -> Result<Report, HistoryError>
     ends::check(&index, &mut found);
     commits::check(&index, &mut found);
     admin::check(&index, &mut found);
-    Ok(Report::new(totals(&index), found.violations, events))
+    let queues = queues::check(&index, options, &mut found);
+    Ok(Report::new(totals(&index, queues), found.violations, events))
 }
 
 /// The violations found so far.
@@ -57,8 +60,8 @@ impl Found {
     }
 }
 
-fn totals(index: &Index<'_>) -> Totals {
-    let mut totals = Totals::default();
+fn totals(index: &Index<'_>, queues: Totals) -> Totals {
+    let mut totals = queues;
     for operation in &index.operations {
         let ok = operation.outcome == Outcome::Ok;
         match &index.events[operation.invoke].step {

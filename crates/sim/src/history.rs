@@ -158,6 +158,68 @@ pub enum Step {
         /// Every topic there is.
         topics: Vec<TopicSeen>,
     },
+    /// Invokes the declaration of a queue.
+    DeclareQueue {
+        /// The queue.
+        queue: String,
+        /// The queue that its dead messages go to.
+        #[serde(default)]
+        dead_letter: Option<String>,
+        /// Messages of one group are delivered in their order, the next one when the one before
+        /// is done.
+        #[serde(default)]
+        ordered_groups: bool,
+    },
+    /// Invokes the publishing of one unique value into queues: into all of them, or none.
+    Enqueue {
+        /// The queues.
+        queues: Vec<String>,
+        /// Unique in the whole history.
+        value: String,
+        /// The group, where the queue orders groups.
+        #[serde(default)]
+        group: Option<String>,
+        /// Not to be delivered before, in milliseconds of the clock of [`Step::ReceiveOk`].
+        #[serde(default)]
+        not_before_ms: Option<i64>,
+    },
+    /// No operation: from here on the client is sent what the queue has. What it gets so is in
+    /// [`Step::ReceiveOk`] without an invocation.
+    Attach {
+        /// The queue.
+        queue: String,
+    },
+    /// Invokes a receive.
+    Receive {
+        /// The queue.
+        queue: String,
+    },
+    /// What was delivered.
+    ReceiveOk {
+        /// The queue.
+        queue: String,
+        /// When, in milliseconds of a clock that all writers share.
+        at_ms: i64,
+        /// The deliveries, in their order.
+        deliveries: Vec<Delivered>,
+    },
+    /// Invokes the end of a delivery. [`Step::Ok`]: it is durable; [`Step::Fail`]: the delivery
+    /// had ended before.
+    Settle {
+        /// The queue.
+        queue: String,
+        /// The delivery.
+        token: String,
+        /// How it ends.
+        outcome: Settlement,
+    },
+    /// No operation: the queue holds no message any more, ready, locked or delayed.
+    Emptied {
+        /// The queue.
+        queue: String,
+    },
+    /// No operation: the broker's process has ended without a word.
+    Crash,
     /// The operation succeeded and has no result.
     Ok,
     /// The operation was refused: it has not happened and never will.
@@ -199,6 +261,39 @@ impl From<Read> for (String, u32, u64, String) {
     fn from(read: Read) -> Self {
         (read.topic, read.partition, read.offset, read.value)
     }
+}
+
+/// One delivery of a queue's message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The value, as it was read; see [`Read::value`].
+    pub value: String,
+    /// Names the delivery within its queue.
+    pub token: String,
+    /// How often it was delivered before, where the protocol says so.
+    #[serde(default)]
+    pub count: Option<u32>,
+    /// When its lock ends by itself, in milliseconds of the clock of [`Step::ReceiveOk`]; none
+    /// for a lock that ends with the connection.
+    #[serde(default)]
+    pub until_ms: Option<i64>,
+}
+
+/// How a delivery ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settlement {
+    /// Done.
+    Accept,
+    /// Back to its place.
+    Release,
+    /// To the dead-letter target.
+    Reject,
+    /// Not ended: its lock holds to this time.
+    Extend {
+        /// In milliseconds of the clock of [`Step::ReceiveOk`].
+        until_ms: i64,
+    },
 }
 
 /// A partition's ends.

@@ -12,6 +12,7 @@ pub mod soak;
 
 pub use checker::{Options, check};
 pub use history::{
-    Committed, End, Event, HistoryError, Read, Recorder, Step, TopicSeen, merge, parse,
+    Committed, Delivered, End, Event, HistoryError, Read, Recorder, Settlement, Step, TopicSeen,
+    merge, parse,
 };
 pub use report::{Report, Rule, Totals, Violation};

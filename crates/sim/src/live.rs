@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "real processes take real time")]
 #![allow(clippy::print_stderr, reason = "says what was left out, and where a run stands")]
 
+pub mod amqp;
 pub mod audit;
 pub mod cgroup;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod image;
 pub mod load;
 pub mod machine;
 pub mod member;
+pub mod queues;
 pub mod site;
 pub mod usage;
 pub mod world;

@@ -34,7 +34,20 @@ pub enum Rule {
     CommitKept,
     /// Acknowledged changes of topics are never undone, refused ones never visible.
     AdminKept,
-    /// Every partition with acknowledged sends was read to its end after the last of them.
+    /// What was settled, and confirmed to be, is not delivered again.
+    SettledStays,
+    /// A message's delivery count never falls.
+    CountKept,
+    /// While a timed lock holds, nobody else gets the message.
+    OneHolder,
+    /// A dead message is in its dead-letter queue and not in its source.
+    OneQueue,
+    /// Messages of one group come one after the other, in their order.
+    GroupOrder,
+    /// Nothing is delivered before its time.
+    NotEarly,
+    /// Every partition with acknowledged sends was read to its end after the last of them, and
+    /// every queue was emptied.
     Drained,
 }
 
@@ -56,7 +69,16 @@ impl Rule {
             Self::LogStart => "the log start moved where it must not",
             Self::CommitKept => "a committed group offset was undone",
             Self::AdminKept => "a change of a topic was undone, or a refused one is visible",
-            Self::Drained => "a partition was not read to its end, so nothing is proved of it",
+            Self::SettledStays => "a settled message was delivered again",
+            Self::CountKept => "a delivery count fell",
+            Self::OneHolder => "a message was delivered while another's lock held it",
+            Self::OneQueue => "a dead message was delivered by its source again",
+            Self::GroupOrder => "a message was delivered before the one before it in its group",
+            Self::NotEarly => "a message was delivered before its time",
+            Self::Drained => {
+                "a partition was not read to its end, or a queue not emptied, so nothing is proved \
+                 of it"
+            }
         }
     }
 }
@@ -89,6 +111,14 @@ pub struct Totals {
     pub commits_seen: usize,
     /// Acknowledged changes of topics.
     pub admin_ok: usize,
+    /// Publishes into queues that were acknowledged.
+    pub enqueues_ok: usize,
+    /// Deliveries of queues' messages.
+    pub deliveries: usize,
+    /// Settlements that were confirmed.
+    pub settles_ok: usize,
+    /// Deliveries of messages that came from a dead-letter source.
+    pub dead_letters: usize,
 }
 
 /// The outcome of a check.
@@ -151,6 +181,14 @@ impl fmt::Display for Report {
             totals.admin_ok,
             self.violations.len()
         )?;
+        if totals.enqueues_ok + totals.deliveries > 0 {
+            writeln!(
+                f,
+                "queues: {} publishes acknowledged, {} deliveries, {} of them dead letters, {} \
+                 settlements confirmed",
+                totals.enqueues_ok, totals.deliveries, totals.dead_letters, totals.settles_ok
+            )?;
+        }
         let mut shown = std::collections::BTreeMap::<Rule, usize>::new();
         for violation in &self.violations {
             let count = shown.entry(violation.rule).or_default();

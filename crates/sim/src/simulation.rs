@@ -12,6 +12,7 @@ mod consumer;
 mod machine;
 mod ordered;
 mod producer;
+mod queues;
 mod topics;
 
 use crate::{Event, Options, Recorder, Report, check};
@@ -91,6 +92,8 @@ const CONSUMERS: usize = 3;
 const READERS: usize = 2;
 /// Of the compacted topic.
 const KEY_WRITERS: u64 = 2;
+/// Publishers into queues, and as many workers.
+const QUEUE_CLIENTS: usize = 2;
 
 /// Runs one simulation.
 ///
@@ -136,6 +139,8 @@ impl Driver {
         self.spawn(audit.audit());
         let keys = self.client("key-audit");
         self.spawn(async move { keys.check_keys().await });
+        let queues = self.client("queue-audit");
+        self.spawn(queues.empty_queues());
         self.finish_clients().await;
         self.machine.stop().await;
 
@@ -181,6 +186,12 @@ impl Driver {
         }
         let reader = self.client("key-reader");
         self.spawn(reader.read_keys());
+        for i in 0..QUEUE_CLIENTS {
+            let publisher = self.client(&format!("publisher-{i}"));
+            self.spawn(publisher.enqueue_all());
+            let worker = self.client(&format!("worker-{i}"));
+            self.spawn(worker.work_off());
+        }
     }
 
     fn client(&mut self, name: &str) -> Client {

@@ -173,10 +173,10 @@ impl<'a> Index<'a> {
                     self.operations.push(operation);
                 }
                 Kind::Complete(outcome) => {
-                    let polled = matches!(event.step, Step::PollOk { .. });
+                    let polled = matches!(event.step, Step::PollOk { .. } | Step::ReceiveOk { .. });
                     let Some(&operation) = self.operation_of.get(&key) else {
                         if polled {
-                            continue; // A poll may go without its invocation.
+                            continue; // It may go without its invocation.
                         }
                         return Err(self.pairing(i, "completes what was not invoked"));
                     };
@@ -310,9 +310,13 @@ enum Kind {
 
 fn kind(step: &Step) -> Kind {
     match step {
-        Step::Client { .. } | Step::Note { .. } | Step::Assign { .. } | Step::Drained { .. } => {
-            Kind::Alone
-        }
+        Step::Client { .. }
+        | Step::Note { .. }
+        | Step::Assign { .. }
+        | Step::Drained { .. }
+        | Step::Attach { .. }
+        | Step::Emptied { .. }
+        | Step::Crash => Kind::Alone,
         Step::Send { .. }
         | Step::Poll
         | Step::Ends { .. }
@@ -322,12 +326,17 @@ fn kind(step: &Step) -> Kind {
         | Step::CreateTopic { .. }
         | Step::DeleteTopic { .. }
         | Step::AlterTopic { .. }
-        | Step::ListTopics => Kind::Invoke,
+        | Step::ListTopics
+        | Step::DeclareQueue { .. }
+        | Step::Enqueue { .. }
+        | Step::Receive { .. }
+        | Step::Settle { .. } => Kind::Invoke,
         Step::SendOk { .. }
         | Step::PollOk { .. }
         | Step::EndsOk(_)
         | Step::FetchCommittedOk { .. }
         | Step::ListTopicsOk { .. }
+        | Step::ReceiveOk { .. }
         | Step::Ok => Kind::Complete(Outcome::Ok),
         Step::Fail { .. } => Kind::Complete(Outcome::Failed),
         Step::Unknown { .. } => Kind::Complete(Outcome::Unknown),
@@ -341,6 +350,9 @@ fn fits(invoke: &Step, complete: &Step) -> bool {
         Step::EndsOk(_) => matches!(invoke, Step::Ends { .. }),
         Step::FetchCommittedOk { .. } => matches!(invoke, Step::FetchCommitted { .. }),
         Step::ListTopicsOk { .. } => matches!(invoke, Step::ListTopics),
+        Step::ReceiveOk { queue, .. } => {
+            matches!(invoke, Step::Receive { queue: asked } if asked == queue)
+        }
         Step::Ok => matches!(
             invoke,
             Step::Commit { .. }
@@ -348,6 +360,9 @@ fn fits(invoke: &Step, complete: &Step) -> bool {
                 | Step::CreateTopic { .. }
                 | Step::DeleteTopic { .. }
                 | Step::AlterTopic { .. }
+                | Step::DeclareQueue { .. }
+                | Step::Enqueue { .. }
+                | Step::Settle { .. }
         ),
         _ => true,
     }

@@ -36,6 +36,7 @@ pub struct Machine {
     data: PathBuf,
     kafka: String,
     http: String,
+    amqp: String,
     process: Option<Child>,
     /// Where in the log the process's own lines begin.
     log_from: usize,
@@ -54,6 +55,7 @@ impl Machine {
             data: data.to_owned(),
             kafka: any(),
             http: any(),
+            amqp: any(),
             process: None,
             log_from: 0,
             wrapper: Vec::new(),
@@ -82,6 +84,7 @@ impl Machine {
             data: data.to_owned(),
             kafka: self.kafka.clone(),
             http: self.http.clone(),
+            amqp: self.amqp.clone(),
             process: None,
             log_from: 0,
             wrapper: self.wrapper.clone(),
@@ -97,6 +100,11 @@ impl Machine {
     /// Where HTTP clients connect to.
     pub fn http(&self) -> &str {
         &self.http
+    }
+
+    /// Where AMQP clients connect to.
+    pub fn amqp(&self) -> &str {
+        &self.amqp
     }
 
     /// The process's id.
@@ -143,7 +151,7 @@ impl Machine {
             .arg("--ready-file")
             .arg(&ready)
             .args(["--listen-kafka", &self.kafka, "--listen-http", &self.http])
-            .args(["--listen-amqp", "127.0.0.1:0", "--listen-sqs", "127.0.0.1:0"])
+            .args(["--listen-amqp", &self.amqp, "--listen-sqs", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -168,6 +176,7 @@ impl Machine {
                     ready[name].as_str().map(str::to_owned).expect("a listener's address")
                 };
                 (self.kafka, self.http) = (address("kafka"), address("http"));
+                self.amqp = address("amqp");
                 return Ok(started.elapsed());
             }
             if let Some(status) = self.exited() {

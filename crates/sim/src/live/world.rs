@@ -143,6 +143,11 @@ impl World {
         None
     }
 
+    /// Where the broker listens.
+    pub fn address(&self) -> String {
+        self.address.lock().clone()
+    }
+
     /// Tries once to connect.
     pub fn open(&self) -> std::io::Result<Connection> {
         let address = self.address.lock().clone();
@@ -171,6 +176,18 @@ impl World {
             }
         }
         self.recorder.complete(now(), client, op, step);
+    }
+
+    /// Records that a publish into queues was confirmed.
+    pub fn confirmed(&self, client: &str, op: u64) {
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        self.recorder.complete(now(), client, op, Step::Ok);
+    }
+
+    /// Records that the broker's process has ended without a word.
+    pub fn crashed(&self, how: &str) {
+        self.say(how);
+        self.note("test", Step::Crash);
     }
 
     /// How many records have been acknowledged so far.

@@ -264,6 +264,7 @@ impl Machine {
     fn note(&mut self, text: &str) {
         self.crashes += 1;
         self.world.note("machine", Step::Note { text: text.to_owned() });
+        self.world.note("machine", Step::Crash);
     }
 
     /// Ends the process in good order.

@@ -10,7 +10,8 @@
 #![allow(clippy::print_stderr, reason = "says what was left out, and where a run stands")]
 
 use tramline_sim::live::{
-    audit, cgroup, clock as wall_clock, connection, http, image, load, machine, member, site, world,
+    amqp, audit, cgroup, clock as wall_clock, connection, http, image, load, machine, member,
+    queues as queue_load, site, world,
 };
 
 mod bombs;
@@ -25,6 +26,7 @@ mod memory;
 mod pause;
 mod power;
 mod python;
+mod queues;
 mod read_only;
 mod slow;
 mod stop;

@@ -112,6 +112,9 @@ fn expect_good(seeds: Range<u64>, settings: fn(u64) -> Settings) {
     assert!(sum(|f| f.report.totals.commits_ok) > count, "few offsets were committed");
     assert!(sum(|f| f.report.totals.admin_ok) > count, "few topics were changed");
     assert!(sum(|f| f.ordered) > 20 * count, "little was read in total order");
+    assert!(sum(|f| f.report.totals.enqueues_ok) > 10 * count, "few publishes into queues");
+    assert!(sum(|f| f.report.totals.settles_ok) > 5 * count, "few deliveries were settled");
+    assert!(sum(|f| f.report.totals.dead_letters) > count / 2, "few messages died");
     let compacted = sum(|f| f.compacted);
     assert!(compacted > count, "only {compacted} records were compacted");
     assert!(sum(|f| f.crashes as usize) > 2 * count, "the machine rarely crashed");
