@@ -2,7 +2,7 @@
 //! `{"error": {"kind": "NOT_FOUND", "message": "...", "hint": "..."}}`.
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -139,11 +139,7 @@ impl IntoResponse for Error {
             error: ErrorBody,
         }
         let (status, _) = self.status_and_hint();
-        let mut response = (status, axum::Json(Answer { error: self.body() })).into_response();
-        if matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::ResourceExhausted) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+        (status, axum::Json(Answer { error: self.body() })).into_response()
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::{Context, error::Error};
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Refuses or passes on; marks every answer as neither to be cached nor to be guessed at.
+/// Refuses or passes on; marks every answer as neither to be cached nor to be guessed at, and
+/// says when to come again where that helps.
 pub(crate) async fn guard(State(cx): State<Context>, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -26,7 +27,16 @@ pub(crate) async fn guard(State(cx): State<Context>, request: Request, next: Nex
     };
     let route = route.as_ref().map(MatchedPath::as_str);
     cx.metrics.answered(&method, route, response.status());
+    let is_for_a_while = matches!(
+        response.status(),
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::INSUFFICIENT_STORAGE
+    );
     let headers = response.headers_mut();
+    if is_for_a_while {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
