@@ -27,7 +27,7 @@ def run(start_broker, tmp_path):
 
     def run(*command):
         text = command[-1].replace("127.0.0.1:9092", broker.kafka)
-        text = text.replace("127.0.0.1:5672", broker.amqp)
+        text = text.replace("127.0.0.1:5672", broker.amqp).replace("127.0.0.1:9324", broker.sqs)
         text = text.replace("target/release/tramline", BINARY)
         host, port = broker.amqp.split(":")
         text = text.replace(f'ConnectionParameters("{host}")', f'ConnectionParameters("{host}", {port})')

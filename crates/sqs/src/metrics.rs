@@ -2,9 +2,9 @@
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{counter::Counter, family::Family},
 };
-use tramline_broker::Broker;
+use tramline_broker::{Broker, Door};
 
 /// The action is one that exists, never what a client made up: names would make endless series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -16,17 +16,16 @@ struct OfAction {
 /// Counters and gauges. A clone is a handle.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    pub(crate) connections: Gauge,
     requests: Family<OfAction, Counter>,
 }
 
 impl Metrics {
     /// Registers them with the broker.
-    pub(crate) fn new(broker: &Broker) -> Self {
-        let metrics = Self { connections: Gauge::default(), requests: Family::default() };
+    pub(crate) fn new(broker: &Broker, door: &Door) -> Self {
+        let metrics = Self { requests: Family::default() };
         broker.metrics().register(|registry| {
             let registry = registry.sub_registry_with_prefix("sqs");
-            registry.register("connections", "Open connections", metrics.connections.clone());
+            door.register(registry);
             registry.register(
                 "requests",
                 "Requests answered, by action and status",
