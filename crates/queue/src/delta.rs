@@ -36,6 +36,8 @@ pub(crate) enum Record {
     Seen { hash: u128, until: i64, lane: u16, offset: u64 },
     /// Messages with a time to live of their own have come.
     Perishable,
+    /// What the bodies of the ready messages take, where a bound goes by it.
+    BytesReady(u64),
     /// The message of its group that goes first: no other one goes out before it is done.
     Head { lane: u16, offset: u64, group: u64 },
 }
@@ -119,6 +121,7 @@ impl Record {
             (Self::Redelivered(run), Self::Redelivered(more)) => {
                 Self::Redelivered(run.followed_by(more)?)
             }
+            (Self::BytesReady(_), Self::BytesReady(_)) => next,
             (Self::Done(run), Self::Done(more)) => Self::Done(run.followed_by(more)?),
             (Self::Released(run), Self::Released(more)) => Self::Released(run.followed_by(more)?),
             (Self::Uncounted(run), Self::Uncounted(more)) => {
@@ -156,6 +159,10 @@ impl Record {
                 put_varint(out, until.cast_unsigned());
             }
             Self::Perishable => out.push(12),
+            Self::BytesReady(bytes) => {
+                out.push(14);
+                put_varint(out, bytes);
+            }
             Self::Head { lane, offset, group } => {
                 put_place(out, 13, lane, offset);
                 put_varint(out, group);
@@ -195,6 +202,7 @@ impl Record {
                 Self::Seen { hash, until: varint(rest)?.cast_signed(), lane, offset }
             }
             12 => Self::Perishable,
+            14 => Self::BytesReady(varint(rest)?),
             13 => {
                 let (lane, offset) = place(rest)?;
                 Self::Head { lane, offset, group: varint(rest)? }

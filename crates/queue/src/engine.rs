@@ -95,6 +95,8 @@ struct State {
     seen: Seen,
     sequence: u64,
     bytes_ready: u64,
+    /// As it was last logged.
+    bytes_logged: u64,
     /// Some messages have a time to live of their own.
     perishable: bool,
     n_dropped: u64,
@@ -121,6 +123,7 @@ impl Engine {
             seen: Seen::default(),
             sequence: epoch << 40,
             bytes_ready: 0,
+            bytes_logged: 0,
             perishable: false,
             n_dropped: 0,
             unreadable: BTreeSet::new(),
@@ -223,14 +226,22 @@ impl Engine {
         oldest
     }
 
-    /// After a restart: what the ready ones take, as far as that is known.
-    pub fn set_bytes_ready(&mut self, bytes: u64) {
-        self.state.bytes_ready = bytes;
+    /// After a restart: what the ready ones take at most, where it is not known: where nothing
+    /// goes by it.
+    pub fn estimate_bytes_ready(&mut self, stored: u64) {
+        if self.state.rules.bytes_max.is_none() && self.ready() > 0 {
+            self.state.bytes_ready = stored;
+        }
     }
 
     /// What changed since the last call, to be logged at this time, in pieces of a few hundred
     /// kibibytes: to be called until it gives `None`.
     pub fn take_delta(&mut self, now: Timestamp) -> Option<Bytes> {
+        let bytes = self.state.bytes_ready;
+        if self.state.rules.bytes_max.is_some() && self.state.bytes_logged != bytes {
+            self.state.bytes_logged = bytes;
+            self.state.log(Record::BytesReady(bytes));
+        }
         let delta = self.state.journal.take(now.as_millis())?;
         self.state.delta_bytes += delta.len();
         Some(Bytes::from(delta))

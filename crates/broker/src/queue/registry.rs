@@ -320,7 +320,7 @@ impl Queue {
         if !engine.replay(recovered.checkpoint.as_deref(), &recovered.deltas) {
             tracing::error!(queue = %self.name, "its delivery state is damaged");
         }
-        engine.set_bytes_ready(stored);
+        engine.estimate_bytes_ready(stored);
         let after = self.after_step(&mut state);
         drop(state);
         self.finish_step(after);

@@ -16,6 +16,7 @@ fn records() -> Vec<Record> {
         Record::Deferred { lane: 0, offset: 3 },
         Record::Seen { hash: 1 << 100, until: 7, lane: 2, offset: 1 << 33 },
         Record::Perishable,
+        Record::BytesReady(1 << 50),
         Record::Head { lane: 1, offset: 2, group: u64::MAX },
     ]
 }

@@ -1,8 +1,8 @@
 //! The whole state as one value, in place of all deltas before it.
 //!
 //! ```text
-//! checkpoint  version u8 = 2 | time i64 | perishable u8 | lanes | seen | delayed | transferring
-//!             | deferred | locked | heads
+//! checkpoint  version u8 = 3 | time i64 | perishable u8 | bytes ready | lanes | seen | delayed
+//!             | transferring | deferred | locked | heads
 //! lanes       n, n x (level | cursor | outstanding set | undelivered set | ahead set
 //!                     | n, n x (offset | count))
 //! set         length | roaring portable format, 64 bits
@@ -26,7 +26,7 @@ use bytes::Bytes;
 use roaring::RoaringTreemap;
 use tramline_types::Timestamp;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 impl Engine {
     /// Whether the deltas since the last checkpoint have grown so much that one is due.
@@ -48,6 +48,8 @@ impl Engine {
         let mut out = vec![VERSION];
         out.extend_from_slice(&now.as_millis().to_be_bytes());
         out.push(u8::from(self.state.perishable));
+        put_varint(&mut out, self.state.bytes_ready);
+        self.state.bytes_logged = self.state.bytes_ready;
         put_len(&mut out, self.lanes.len());
         for lane in &self.lanes {
             put_lane(&mut out, lane);
@@ -122,6 +124,8 @@ impl Engine {
         let _time: [u8; 8] = array(rest)?;
         let [perishable] = array(rest)?;
         self.state.perishable = perishable != 0;
+        self.state.bytes_ready = varint(rest)?;
+        self.state.bytes_logged = self.state.bytes_ready;
         for _ in 0..varint(rest)? {
             self.restore_lane(rest)?;
         }

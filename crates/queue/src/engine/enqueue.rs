@@ -46,6 +46,10 @@ impl Engine {
         if !self.has_lane(level) {
             self.open_lane(level, base, base);
         }
+        if self.enqueued() == 0 && self.state.delayed.is_empty() {
+            // What was estimated, or not known, ends here.
+            self.state.bytes_ready = 0;
+        }
         let Some(at) = self.find(level) else { return };
         let (lane, state) = (&mut self.lanes[at], &mut self.state);
         let mut offset =

@@ -64,6 +64,11 @@ impl Engine {
                 self.state.perishable = true;
                 true
             }
+            Record::BytesReady(bytes) => {
+                self.state.bytes_ready = bytes;
+                self.state.bytes_logged = bytes;
+                true
+            }
             Record::Passed(run)
             | Record::Delivered(run)
             | Record::Redelivered(run)

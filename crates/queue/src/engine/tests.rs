@@ -450,6 +450,29 @@ fn a_deferred_message_comes_when_it_is_asked_for() {
 }
 
 #[test]
+fn what_a_bound_of_bytes_goes_by_is_kept() {
+    let rules = Rules { bytes_max: Some(100), ..roomy() };
+    let mut engine = Engine::new(rules.clone(), 1);
+    let heavy = || {
+        let mut arrival = plain(None);
+        arrival.loaded.bytes = 30;
+        arrival
+    };
+    engine.handle_enqueued((0, 0), [heavy(), heavy(), heavy()], at(0), |_, _| ());
+    engine.set_end(0, 3);
+    take(&mut engine, 1, Lock::None, 0);
+    assert!(engine.has_room(1, 40) && !engine.has_room(1, 41));
+    let mut again = restarted(&mut engine, 3, 0);
+    again.estimate_bytes_ready(9999);
+    assert!(again.has_room(1, 40) && !again.has_room(1, 41));
+    let checkpoint = again.checkpoint(at(0));
+    let mut third = Engine::new(rules, 3);
+    third.open_lane(0, 0, 3);
+    assert!(third.replay::<Bytes>(Some(&checkpoint), &[]));
+    assert!(third.has_room(1, 40) && !third.has_room(1, 41));
+}
+
+#[test]
 fn a_purge_of_everything_leaves_nothing_behind() {
     let rules = Rules { ordered_groups: true, ..roomy() };
     for restart in [false, true] {

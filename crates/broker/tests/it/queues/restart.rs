@@ -72,3 +72,25 @@ async fn many_steps_are_kept_over_checkpoints() {
     let wanted: Vec<&str> = values.iter().copied().step_by(2).collect();
     assert_eq!(again, wanted);
 }
+
+#[tokio::test]
+async fn what_was_settled_before_a_restart_takes_nothing_of_a_bound() {
+    let node = Node::start().await;
+    let settings = QueueSettings {
+        bytes_max: Some(100),
+        overflow: tramline_broker::Overflow::RejectPublish,
+        ..QueueSettings::default()
+    };
+    let queue = queue(&node, settings).await;
+    for _ in 0..5 {
+        put(&node, &queue, &["0123456789"; 10]).await;
+        let got = get(&queue, 10, HELD).await;
+        assert!(queue.settle(&all(&got, &Outcome::Accepted)).await.is_empty());
+    }
+    put(&node, &queue, &["0123456789"; 4]).await;
+    let node = restarted(node).await;
+    let queue = node.broker.queue(&name("jobs")).unwrap();
+    put(&node, &queue, &["0123456789"; 6]).await;
+    assert!(try_put(&node, &queue, "0").await.is_err(), "the bound holds");
+    assert_eq!(get(&queue, 99, HELD).await.len(), 10);
+}
