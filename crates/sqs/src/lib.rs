@@ -2,7 +2,7 @@
 //! older Query protocol with XML answers, on the same port and path.
 //!
 //! HTTP has no session: every request stands alone, so this front-end has no `session.rs`. What
-//! it remembers between requests is in [`memory::Memory`], and nothing of that has to last.
+//! it remembers between requests lies in memory, and nothing of that has to last.
 
 mod api;
 mod body;
@@ -10,6 +10,7 @@ mod caller;
 mod connection;
 mod error;
 mod from_wire;
+mod fuzz;
 mod guard;
 mod handle;
 mod memory;
@@ -21,6 +22,7 @@ mod signature;
 mod to_wire;
 
 pub use connection::serve;
+pub use fuzz::fuzz_request;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tramline_broker::Broker;
