@@ -20,7 +20,7 @@ struct Figures {
 
 type Count = fn(&Figures) -> u64;
 
-const GAUGES: [(Name, Count); 7] = [
+const GAUGES: [(Name, Count); 8] = [
     (("queue_ready_messages", "Messages that could be delivered"), |of| of.counts.ready),
     (("queue_locked_messages", "Messages delivered and not settled"), |of| of.counts.locked),
     (("queue_delayed_messages", "Messages that wait for their time"), |of| of.counts.delayed),
@@ -28,6 +28,7 @@ const GAUGES: [(Name, Count); 7] = [
     (("queue_transferring_messages", "Dead messages on their way to their target"), |of| {
         of.counts.transferring
     }),
+    (("queue_unreadable_messages", "Messages kept that cannot be read"), |of| of.counts.unreadable),
     (("queue_ready_bytes", "Bodies of ready messages"), |of| of.counts.bytes_ready),
     (("queue_consumers", "Attached consumers"), |of| of.counts.consumers),
 ];
