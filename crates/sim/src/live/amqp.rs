@@ -201,7 +201,7 @@ impl AmqpConnection {
     }
 
     /// What comes next without being asked for; nothing when it takes too long.
-    pub fn next(&mut self) -> io::Result<Option<Incoming>> {
+    pub fn receive(&mut self) -> io::Result<Option<Incoming>> {
         if let Some(incoming) = self.aside.pop_front() {
             return Ok(Some(incoming));
         }

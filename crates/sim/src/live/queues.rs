@@ -168,7 +168,7 @@ impl Publisher {
         client: &Client,
         connection: &mut AmqpConnection,
     ) -> io::Result<()> {
-        match connection.next()? {
+        match connection.receive()? {
             None => {}
             Some(Incoming::Blocked(blocked)) => self.blocked = blocked,
             Some(Incoming::Delivered(delivery)) => panic!("nothing is consumed: {delivery:?}"),
@@ -221,7 +221,7 @@ fn consume_some(
     while !client.world.is_stopped() && forgotten < FORGOTTEN_MAX {
         let mut deliveries = Vec::new();
         while deliveries.is_empty() || connection.has_more() && deliveries.len() < SETTLED_AT_ONCE {
-            match connection.next()? {
+            match connection.receive()? {
                 Some(Incoming::Delivered(delivery)) => deliveries.push(delivery),
                 Some(Incoming::Blocked(_)) => {}
                 Some(other) => panic!("nothing is published: {other:?}"),
