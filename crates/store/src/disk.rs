@@ -185,6 +185,7 @@ impl LogStore for DiskStore {
             segment_bytes: self.inner.segments.bytes(),
             cache_bytes: self.inner.cache.bytes() as u64,
             disk_free_bytes: self.inner.files.free_bytes(&self.inner.paths.dir).ok(),
+            disk_total_bytes: self.inner.files.total_bytes(&self.inner.paths.dir).ok(),
             full: self.inner.space.is_full(),
         }
     }

@@ -37,6 +37,8 @@ pub trait Files: Send + Sync + 'static {
     fn sync_dir_from(&self, dir: &Path, site: Site) -> io::Result<()>;
     /// What is free to an unprivileged writer.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// The size of the file system.
+    fn total_bytes(&self, dir: &Path) -> io::Result<u64>;
     /// Takes the exclusive lock on a file (made if missing), held until the guard is dropped;
     /// `WouldBlock` if another process has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;

@@ -230,6 +230,8 @@ pub struct Stats {
     pub cache_bytes: u64,
     /// Free space of the file system, where there is one.
     pub disk_free_bytes: Option<u64>,
+    /// The size of the file system, where there is one.
+    pub disk_total_bytes: Option<u64>,
     /// Publishers are refused for lack of space.
     pub full: bool,
 }

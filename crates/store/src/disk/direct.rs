@@ -41,7 +41,7 @@ pub(super) struct Direct {
 }
 
 struct Active {
-    segment: Arc<Segment>,
+    segment: u64,
     next_capacity: u64,
     last_used: u64,
 }
@@ -191,34 +191,33 @@ impl Direct {
         let mut capacity = FIRST_SEGMENT_BYTES;
         if let Some(active) = self.active.get_mut(&owner) {
             active.last_used = self.used;
-            if let Some(position) = inner.segments.place_direct(active.segment.id, bytes, group) {
-                return Ok(Some((Arc::clone(&active.segment), position)));
+            if let Some(placed) = inner.segments.place_direct(active.segment, bytes, group) {
+                return Ok(Some(placed));
             }
             capacity = active.next_capacity;
             self.active.remove(&owner);
         }
         let capacity = capacity.min(inner.options.segment_bytes_max).max(bytes);
         let free = inner.files.free_bytes(&inner.paths.dir).unwrap_or(0);
-        if free < capacity.saturating_add(inner.headroom) {
+        if free < capacity.saturating_add(inner.headroom) && !inner.segments.has_spare() {
             return Ok(None);
         }
         let segment = inner.segments.create_direct(capacity)?;
-        let Some(position) = inner.segments.place_direct(segment.id, bytes, group) else {
-            return Ok(None);
-        };
-        let active = Active {
-            segment: Arc::clone(&segment),
-            next_capacity: capacity.saturating_mul(2),
-            last_used: self.used,
-        };
-        self.active.insert(owner, active);
+        let placed = inner.segments.place_direct(segment, bytes, group);
+        let next_capacity = capacity.saturating_mul(2);
+        self.active.insert(owner, Active { segment, next_capacity, last_used: self.used });
         if self.active.len() > ACTIVE_MAX {
-            let oldest = self.active.iter().min_by_key(|(_, active)| active.last_used);
-            if let Some((&oldest, _)) = oldest {
-                self.active.remove(&oldest);
-            }
+            self.forget_oldest(inner);
         }
-        Ok(Some((segment, position)))
+        Ok(placed)
+    }
+
+    fn forget_oldest(&mut self, inner: &Inner) {
+        let oldest = self.active.iter().min_by_key(|(_, active)| active.last_used);
+        let oldest = oldest.map(|(owner, _)| *owner);
+        if let Some(active) = oldest.and_then(|oldest| self.active.remove(&oldest)) {
+            inner.segments.stop_direct(active.segment);
+        }
     }
 
     fn pointer(&self, (index, placed): (usize, Placed)) -> Option<Pointer> {

@@ -335,7 +335,8 @@ impl LogState {
         self.discards.get(at).is_some_and(|known| known.start <= range.start)
     }
 
-    /// Puts these entries in place of all batches that start in the range.
+    /// Puts these entries in place of all batches that start in the range, as far as they are
+    /// not trimmed.
     pub(super) fn replace(&mut self, range: &Range<Offset>, entries: &[Entry]) -> Freed {
         let mut freed = self.cut_extents(range);
         let from = self.dense.partition_point(|entry| entry.base < range.start);
@@ -345,8 +346,14 @@ impl LogState {
             freed.entry(&entry);
         }
         let tail = self.dense.split_off(from);
-        self.dense_bytes += entries.iter().map(|e| u64::from(e.place.length)).sum::<u64>();
-        self.dense.extend(entries);
+        for entry in entries {
+            if entry.next() <= self.start {
+                freed.entry(entry);
+            } else {
+                self.dense_bytes += u64::from(entry.place.length);
+                self.dense.push_back(*entry);
+            }
+        }
         self.dense.extend(tail);
         freed
     }

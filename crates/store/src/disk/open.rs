@@ -104,7 +104,7 @@ fn open(
         pool: Arc::new(Pool::default()),
         wal: Mutex::default(),
         spares: Spares::new(Arc::clone(&files), &paths.wal, options.wal_file_bytes),
-        segments: Segments::new(Arc::clone(&files), &paths.segments, options.segments_open_max),
+        segments: Segments::new(Arc::clone(&files), &paths.segments, &options),
         space: Space::new(unit_bytes_max - FIRST_GROUP - ENDS_BYTES_MIN),
         readers: ReaderPool::new(threaded),
         counters: Counters::default(),
@@ -204,6 +204,8 @@ fn keep_damage(inner: &Inner, before: &Manifest) -> Result<(), Error> {
     let generation = before.generation + 1;
     let manifest = Manifest {
         generation,
+        // No number was given out yet by this process.
+        newest: before.newest,
         first_live: before.first_live,
         link: before.link,
         ..Manifest::collect(inner)

@@ -11,7 +11,7 @@ use super::log::{BlobHome, Entry, Log, Moved, Reference, StateBlob};
 use super::manifest::Manifest;
 use super::manifest_file;
 use super::reading::read_file;
-use super::segments::checkpoint_name;
+use super::segments::{self, checkpoint_name};
 use super::wal::{self, WalFile};
 use super::writer::{Stop, later};
 use crate::Damage;
@@ -26,6 +26,8 @@ use tramline_types::LogId;
 /// How much one run takes from the write-ahead log, and from sparse segments besides.
 const RUN_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const REWRITE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Dead segments are kept to be written again where so many times their space is free.
+const ROOMY_FACTOR: u64 = 4;
 /// Prepared files kept; more are removed.
 const SPARES_MAX: usize = 3;
 
@@ -98,14 +100,16 @@ impl Retirer {
     /// Segments that nothing refers to go as soon as no pointer to them can be in the last
     /// group: recovery looks at those only.
     fn remove_dead_segments(&self) -> bool {
-        let group = self.inner.counters.applied_group.load(Acquire);
-        let dead = self.inner.segments.take_dead(group);
-        for &id in &dead {
-            if let Err(e) = self.inner.segments.remove(id) {
+        let inner = &self.inner;
+        let group = inner.counters.applied_group.load(Acquire);
+        let free = inner.files.free_bytes(&inner.paths.dir).unwrap_or(0);
+        let (count, gone) = inner.segments.take_dead(group, free >= inner.roomy_bytes());
+        for &id in &gone {
+            if let Err(e) = inner.segments.remove(id) {
                 tracing::warn!(error = %e, "a dead segment stays until the next start");
             }
         }
-        !dead.is_empty()
+        count + gone.len() > 0
     }
 
     fn reuse_pinned(&mut self) -> bool {
@@ -327,6 +331,14 @@ impl Retirer {
         self.reuse_pinned();
         self.remove_dead_segments();
         Ok(())
+    }
+}
+
+impl Inner {
+    /// With so much free, what dead segments take makes no difference.
+    fn roomy_bytes(&self) -> u64 {
+        let spares = segments::SPARES_MAX as u64 * self.options.segment_bytes_max;
+        self.headroom.saturating_add(ROOMY_FACTOR.saturating_mul(spares))
     }
 }
 

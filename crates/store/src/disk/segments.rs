@@ -2,8 +2,14 @@
 //! files.
 //!
 //! A segment is first written directly (unsealed: only the write-ahead log knows what is in it)
-//! or by retirement; once sealed it ends with a footer and never changes.
+//! or by retirement; once sealed it ends with a footer and never changes. When nothing refers to
+//! it any more its file is removed, or written again as another segment.
 
+mod spare;
+
+pub(super) use spare::SPARES_MAX;
+
+use super::DiskOptions;
 use super::footer::{ChunkEntry, TRAILER_BYTES, Trailer};
 use super::inner::{Pinned, io_error};
 use super::log::{Place, Reference};
@@ -13,6 +19,7 @@ use super::writer::{Stop, fatal, later};
 use crate::Error;
 use crate::fs::{File, Files, OpenMode};
 use parking_lot::Mutex;
+use spare::{Spare, Spares};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,11 +34,16 @@ pub(super) struct Segment {
     pub(super) file: Arc<dyn File>,
     /// Opened past the page cache: only whole blocks can be read.
     pub(super) direct: bool,
+    _pin: Arc<()>,
 }
 
 /// What is known of a segment.
 struct State {
+    /// Held by nobody else for longer than one read or write: what is closed or removed here
+    /// gives its descriptor and its space back.
     open: Option<Arc<Segment>>,
+    /// Shared with every open file of it: one that is read from is not written again.
+    pins: Arc<()>,
     /// What logs refer to, counted once per log, and what they did at most.
     live: Live,
     referred: u64,
@@ -52,6 +64,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             open: None,
+            pins: Arc::default(),
             live: Live::default(),
             referred: 0,
             group: 0,
@@ -61,6 +74,23 @@ impl Default for State {
             sealed: None,
             footer: None,
         }
+    }
+}
+
+impl State {
+    /// Nothing more is written directly. The open file goes: readers open it anew, as one of
+    /// those whose number is bounded.
+    fn stop_direct(&mut self) {
+        if let Some(end) = self.end.take() {
+            (self.capacity, self.open) = (end, None);
+        }
+    }
+
+    /// What is left of it that can be written again: its bytes, unless somebody still reads it.
+    fn into_spare(mut self, id: u64) -> Option<Spare> {
+        self.open = None;
+        let bytes = self.sealed.or(self.end).unwrap_or(self.capacity);
+        (Arc::strong_count(&self.pins) == 1).then_some(Spare { id, bytes })
     }
 }
 
@@ -95,6 +125,7 @@ struct Table {
     open: VecDeque<u64>,
     footers: VecDeque<(u64, usize)>,
     footer_entries: usize,
+    spares: Spares,
 }
 
 pub(super) struct Segments {
@@ -102,6 +133,8 @@ pub(super) struct Segments {
     dir: PathBuf,
     /// Sealed segments kept open for reading.
     open_max: usize,
+    /// Smaller ones are not worth to be written again.
+    spare_bytes_min: u64,
     table: Mutex<Table>,
 }
 
@@ -122,8 +155,11 @@ pub(super) fn id_of(name: &str, suffix: &str) -> Option<u64> {
 }
 
 impl Segments {
-    pub(super) fn new(files: Arc<dyn Files>, dir: &Path, open_max: usize) -> Self {
-        Self { files, dir: dir.to_owned(), open_max, table: Mutex::default() }
+    pub(super) fn new(files: Arc<dyn Files>, dir: &Path, options: &DiskOptions) -> Self {
+        let open_max = options.segments_open_max;
+        let spare_bytes_min = options.segment_bytes_max / 2;
+        let (dir, table) = (dir.to_owned(), Mutex::default());
+        Self { files, dir, open_max, spare_bytes_min, table }
     }
 
     pub(super) fn path(&self, id: u64) -> PathBuf {
@@ -138,16 +174,20 @@ impl Segments {
                 return Some(Ok(Arc::clone(open)));
             }
         }
-        Some(self.files.open(&self.path(id), OpenMode::Read).map(|file| {
-            let segment = Arc::new(Segment { id, file, direct: false });
-            let mut table = self.table.lock();
-            if let Some(state) = table.segments.get_mut(&id) {
-                state.open = Some(Arc::clone(&segment));
-                table.open.push_back(id);
+        let opened = self.files.open(&self.path(id), OpenMode::Read);
+        let mut table = self.table.lock();
+        // Where it went meanwhile, a file that is missing is no damage.
+        let state = table.segments.get_mut(&id)?;
+        let segment = match opened {
+            Ok(file) => {
+                Arc::new(Segment { id, file, direct: false, _pin: Arc::clone(&state.pins) })
             }
-            table.bound_open(self.open_max);
-            segment
-        }))
+            Err(e) => return Some(Err(e)),
+        };
+        state.open = Some(Arc::clone(&segment));
+        table.open.push_back(id);
+        table.bound_open(self.open_max);
+        Some(Ok(segment))
     }
 
     /// Ids that were never used before.
@@ -175,10 +215,22 @@ impl Segments {
         table.next_checkpoint = table.next_checkpoint.max(checkpoint);
     }
 
-    /// Makes a segment to be written directly, with its space allocated and its name durable.
-    pub(super) fn create_direct(&self, capacity: u64) -> Result<Arc<Segment>, Stop> {
+    /// Whether a dead segment's file is there to be written again.
+    pub(super) fn has_spare(&self) -> bool {
+        !self.table.lock().spares.is_empty()
+    }
+
+    /// Makes a segment to be written directly, with its space allocated and its name durable, out
+    /// of a dead one's file where there is one. Returns its id.
+    pub(super) fn create_direct(&self, capacity: u64) -> Result<u64, Stop> {
         let id = self.next_segment();
         let path = self.path(id);
+        let spare = self.table.lock().spares.take();
+        if let Some(spare) = spare {
+            let renamed = self.files.rename(&self.path(spare.id), &path);
+            renamed.map_err(later("rename", &path))?;
+        }
+        let capacity = capacity.max(spare.map_or(0, |spare| spare.bytes));
         let file = self.files.open(&path, OpenMode::Direct).map_err(later("make", &path))?;
         if let Err(e) = file.allocate(capacity) {
             let _ = self.files.remove(&path);
@@ -186,28 +238,42 @@ impl Segments {
         }
         // Its length becomes durable with the first write.
         self.files.sync_dir(&self.dir).map_err(fatal("sync", &path))?;
-        let segment = Arc::new(Segment { id, file, direct: true });
-        let open = Some(Arc::clone(&segment));
+        let pins = Arc::default();
+        let segment = Segment { id, file, direct: true, _pin: Arc::clone(&pins) };
+        let open = Some(Arc::new(segment));
         // Until its first write is applied it must not look dead.
-        let state = State { open, end: Some(0), group: u64::MAX, capacity, ..State::default() };
+        let group = u64::MAX;
+        let state = State { open, pins, end: Some(0), group, capacity, ..State::default() };
         self.table.lock().segments.insert(id, state);
-        Ok(segment)
+        Ok(id)
     }
 
     /// Where a group's next bytes go in a segment written directly; `None` when they do not fit,
     /// or when nothing more may be written to it.
-    pub(super) fn place_direct(&self, id: u64, bytes: u64, group: u64) -> Option<u64> {
+    pub(super) fn place_direct(
+        &self,
+        id: u64,
+        bytes: u64,
+        group: u64,
+    ) -> Option<(Arc<Segment>, u64)> {
         let mut table = self.table.lock();
         let state = table.segments.get_mut(&id)?;
         let position = state.end?;
-        if position + bytes > state.capacity {
-            state.end = None;
-            state.capacity = position;
+        let segment = state.open.clone().filter(|_| position + bytes <= state.capacity);
+        let Some(segment) = segment else {
+            state.stop_direct();
             return None;
-        }
+        };
         state.end = Some(position + bytes);
         state.group = group;
-        Some(position)
+        Some((segment, position))
+    }
+
+    /// Nothing more is written directly to a segment.
+    pub(super) fn stop_direct(&self, id: u64) {
+        if let Some(state) = self.table.lock().segments.get_mut(&id) {
+            state.stop_direct();
+        }
     }
 
     /// A log refers to bytes in a segment that is written directly.
@@ -267,7 +333,7 @@ impl Segments {
         let mut closed = Vec::new();
         for (id, state) in &mut table.segments {
             if state.first_wal <= wal {
-                state.capacity = state.end.take().unwrap_or(state.capacity);
+                state.stop_direct();
                 closed.push((*id, state.group));
             }
         }
@@ -280,9 +346,10 @@ impl Segments {
         self.table.lock().segments.get(&id).map_or(0, |state| state.capacity)
     }
 
-    /// Removes from the table, and returns, the segments that nothing refers to and that no
-    /// commit after `group` can point into.
-    pub(super) fn take_dead(&self, group: u64) -> Vec<u64> {
+    /// Removes from the table the segments that nothing refers to and that no commit after
+    /// `group` can point into. Returns how many they are, and the files to be removed: where the
+    /// disk `is_roomy` some are kept, to be written again.
+    pub(super) fn take_dead(&self, group: u64, is_roomy: bool) -> (usize, Vec<u64>) {
         let mut table = self.table.lock();
         let is_dead = |state: &State| state.live.references == 0 && state.group < group;
         let mut dead = table
@@ -292,10 +359,15 @@ impl Segments {
             .map(|(id, _)| *id)
             .collect::<Vec<_>>();
         dead.sort_unstable();
+        let mut gone = table.spares.look(is_roomy);
         for id in &dead {
-            table.segments.remove(id);
+            let spare = table.segments.remove(id).and_then(|state| state.into_spare(*id));
+            match spare.filter(|spare| is_roomy && spare.bytes >= self.spare_bytes_min) {
+                Some(spare) => gone.extend(table.spares.keep(spare)),
+                None => gone.push(*id),
+            }
         }
-        dead
+        (dead.len(), gone)
     }
 
     /// Removes from the table, and returns, the checkpoint files that nothing refers to.
@@ -366,11 +438,12 @@ impl Segments {
         self.table.lock().checkpoints.keys().copied().collect()
     }
 
-    /// What segments and checkpoint files take on disk.
+    /// What segments and checkpoint files take on disk, with those that are to be written again.
     pub(super) fn bytes(&self) -> u64 {
         let table = self.table.lock();
         let segments = table.segments.values();
         let segments = segments.map(|state| state.sealed.unwrap_or(state.capacity)).sum::<u64>();
+        let segments = segments + table.spares.bytes();
         segments + table.checkpoints.values().map(|state| state.length).sum::<u64>()
     }
 

@@ -1,3 +1,4 @@
+mod descriptors;
 mod shared;
 
 use super::*;
@@ -324,4 +325,58 @@ fn retirement_keeps_what_lives_and_frees_the_files() {
     let store = open_stepped(dir.path(), small());
     assert_eq!(store.logs(), [LOG]);
     assert_eq!(store.ends(LOG).unwrap(), Ends { start: offset(200), next: offset(200) });
+}
+
+#[test]
+fn what_compaction_puts_below_a_start_that_has_moved_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_stepped(dir.path(), small());
+    commit(&store, [Op::Create(LOG, Offset::ZERO)]);
+    for base in 0..20 {
+        commit(&store, [append(LOG, base, 1, batch(1, 1000, 1))]);
+    }
+    commit(&store, [Op::Trim(LOG, offset(10))]);
+    let left = store.usage(LOG).unwrap();
+    let anew = |base| match append(LOG, base, 1, batch(1, 1000, 2)) {
+        Op::Append(append) => append,
+        _ => unreachable!(),
+    };
+    commit(&store, [Op::Replace(LOG, offset(0)..offset(12), [3, 9, 11].map(anew).to_vec())]);
+    assert_eq!(bases(&read_all(&store, LOG, 10)), (11..20).collect::<Vec<_>>());
+    assert!(store.usage(LOG).unwrap() < left, "{} bytes are kept", store.usage(LOG).unwrap());
+    wait(store.close());
+    drop(store);
+    let store = open_stepped(dir.path(), small());
+    assert_eq!(bases(&read_all(&store, LOG, 10)), (11..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_note_of_damage_keeps_the_newest_file_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_stepped(dir.path(), small());
+    commit(&store, [Op::Create(LOG, Offset::ZERO)]);
+    let fill = |store: &DiskStore, from: u64| {
+        for base in from..from + 60 {
+            commit(store, [append(LOG, base, 1, batch(1, 10_000, 9))]);
+        }
+    };
+    fill(&store, 0);
+    assert!(store.step_retire(true));
+    let manifest = || {
+        let bytes = std::fs::read(dir.path().join("MANIFEST.a")).unwrap();
+        manifest::Manifest::decode(&bytes).unwrap()
+    };
+    let before = manifest();
+    fill(&store, 60);
+    wait(store.close());
+    drop(store);
+    let path = dir.path().join("wal").join(wal::name(before.first_live));
+    let mut content = std::fs::read(&path).unwrap();
+    content[10_000] ^= 1;
+    std::fs::write(&path, content).unwrap();
+    let store = open_stepped(dir.path(), small());
+    assert_ne!(store.damage(), []);
+    let after = manifest();
+    assert!(after.generation > before.generation, "the damage is noted");
+    assert!(after.newest >= before.newest, "{} was {}", after.newest, before.newest);
 }

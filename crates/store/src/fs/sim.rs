@@ -113,6 +113,11 @@ impl SimFiles {
         self.disk.lock().faults.seen(kind)
     }
 
+    /// How many files are open, counted once per handle.
+    pub fn open_files(&self) -> u64 {
+        self.disk.lock().open_files()
+    }
+
     /// Every file there is, in order of names.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.disk.lock().paths()
@@ -192,6 +197,12 @@ impl Files for SimFiles {
         let disk = self.disk.lock();
         disk.find(dir)?;
         Ok(disk.free_bytes())
+    }
+
+    fn total_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let disk = self.disk.lock();
+        disk.find(dir)?;
+        Ok(disk.total_bytes())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

@@ -381,8 +381,16 @@ impl Disk {
         self.capacity.map_or(ROOMY, |capacity| capacity.saturating_sub(self.used_bytes()))
     }
 
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.capacity.unwrap_or(ROOMY)
+    }
+
     pub(super) fn set_free_bytes(&mut self, free: Option<u64>) {
         self.capacity = free.map(|free| self.used_bytes() + free);
+    }
+
+    pub(super) fn open_files(&self) -> u64 {
+        self.inodes.values().map(|inode| u64::from(inode.handles)).sum()
     }
 
     /// Removed files count as long as they are open.
