@@ -2,12 +2,10 @@
 //! versions have to be able to start on. `cargo run -p tramline-store --example format_fixture --
 //! crates/store/tests/fixtures/format-N`
 
-#![allow(clippy::unwrap_used, reason = "a tool of the tests: what fails ends it")]
-
 #[path = "../tests/it/format/dump.rs"]
 mod dump;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{error::Error, fs, path::Path, sync::Arc};
 use tramline_record::{BatchBuilder, Compression};
 use tramline_store::fs::RealFiles;
 use tramline_store::{
@@ -22,14 +20,14 @@ const D: LogId = LogId(4);
 const E: LogId = LogId(5);
 
 fn at(offset: u64) -> Offset {
-    Offset::new(offset).unwrap()
+    Offset::new(offset).expect("offsets here are small")
 }
 
 fn append(targets: &[(LogId, u64)], records: u32, value_bytes: usize) -> Append {
     let mut builder = BatchBuilder::new(Compression::None);
     let (_, seed) = targets[0];
     for record in 0..records {
-        let byte = u8::try_from((seed * 7 + u64::from(record)) % 251).unwrap();
+        let byte = u8::try_from((seed * 7 + u64::from(record)) % 251).expect("below 251");
         let message = Message { value: Some(vec![byte; value_bytes].into()), ..Message::default() };
         builder.push(&message, Timestamp::from_millis(1_700_000_000_000 + seed.cast_signed()));
     }
@@ -38,7 +36,7 @@ fn append(targets: &[(LogId, u64)], records: u32, value_bytes: usize) -> Append 
             .iter()
             .map(|&(log, base)| Target { log, base: at(base), leader_epoch: 3 })
             .collect(),
-        batch: builder.build().unwrap().bytes().clone(),
+        batch: builder.build().expect("a few small records").bytes().clone(),
         offsets: records,
         max_timestamp: Timestamp::from_millis(1_700_000_000_000 + seed.cast_signed()),
     }
@@ -88,11 +86,11 @@ fn fill(store: &DiskStore, round: u64) {
     store.step_prepare();
 }
 
-fn main() {
-    let out = std::env::args().nth(1).expect("the directory to write");
+fn main() -> Result<(), Box<dyn Error>> {
+    let out = std::env::args().nth(1).ok_or("give the directory to write")?;
     let out = Path::new(&out);
     let data = out.join("data");
-    fs::create_dir_all(&data).unwrap();
+    fs::create_dir_all(&data)?;
     let options = DiskOptions {
         wal_file_bytes: 64 * 1024,
         wal_retire_bytes: 128 * 1024,
@@ -101,8 +99,8 @@ fn main() {
         segment_bytes_max: 32 * 1024,
         ..DiskOptions::default()
     };
-    let open = || DiskStore::open_stepped(Arc::new(RealFiles), &data, options.clone()).unwrap();
-    let store = open();
+    let open = || DiskStore::open_stepped(Arc::new(RealFiles), &data, options.clone());
+    let store = open()?;
     commit(&store, vec![Op::Create(A, at(0)), Op::Create(B, at(100)), Op::Create(C, at(0))]);
     commit(&store, vec![Op::Create(D, at(0)), Op::Create(E, at(0)), Op::Delete(E)]);
     fill(&store, 0);
@@ -111,27 +109,31 @@ fn main() {
     fill(&store, 2);
     drop(store);
     // A second start, and the end without a clean close: both leave their traces.
-    let store = open();
+    let store = open()?;
     fill(&store, 3);
     // Whether discarded batches are still shown is open: below the start they are not.
     commit(&store, vec![Op::Append(append(&[(A, 160)], 1, 10)), Op::Trim(C, at(124))]);
     while store.step_commit() {}
     drop(store);
-    fs::write(out.join("expected.txt"), dump::dump(&open_copy(&data, &options))).unwrap();
-    fs::remove_file(data.join("LOCK")).unwrap();
+    fs::write(out.join("expected.txt"), dump::dump(&*open_copy(&data, &options)?))?;
+    fs::remove_file(data.join("LOCK"))?;
+    Ok(())
 }
 
 /// A start changes the directory: the expectation is read from a copy.
-fn open_copy(data: &Path, options: &DiskOptions) -> Arc<DiskStore> {
+fn open_copy(data: &Path, options: &DiskOptions) -> Result<Arc<DiskStore>, Box<dyn Error>> {
     let copy = std::env::temp_dir().join(format!("tramline-fixture-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&copy);
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
     for dir in ["", "wal", "seg", "ckpt", "quarantine"] {
-        fs::create_dir_all(copy.join(dir)).unwrap();
-        for entry in fs::read_dir(data.join(dir)).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_file() {
-                fs::copy(entry.path(), copy.join(dir).join(entry.file_name())).unwrap();
+        fs::create_dir_all(copy.join(dir))?;
+        for entry in fs::read_dir(data.join(dir))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), copy.join(dir).join(entry.file_name()))?;
             }
         }
     }
-    DiskStore::open_stepped(Arc::new(RealFiles), &copy, options.clone()).unwrap()
+    Ok(DiskStore::open_stepped(Arc::new(RealFiles), &copy, options.clone())?)
 }
