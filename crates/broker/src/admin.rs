@@ -229,6 +229,9 @@ impl Broker {
         if self.topic(&view).is_ok() {
             return Err(Error::TopicExists(view.to_string()));
         }
+        if self.queues_map().has(view.as_str()) {
+            return Err(QueueError::NameTaken(view.to_string(), "queue").into());
+        }
         let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
         Ok(Some(self.new_partition(ordered_settings(settings, partitions))))
     }

@@ -233,7 +233,13 @@ impl Pass {
         }
     }
 
+    /// Where to go on where the log's beginning was dropped meanwhile.
+    fn untrimmed(&self, from: Offset) -> Offset {
+        from.max(self.partition.log_start())
+    }
+
     async fn note(&mut self, from: Offset) -> Result<Step, Error> {
+        let from = self.untrimmed(from);
         if from >= self.end {
             return Ok(self.noted(from));
         }
@@ -285,6 +291,7 @@ impl Pass {
     }
 
     async fn replace(&mut self, from: Offset) -> Result<Step, Error> {
+        let from = self.untrimmed(from);
         if from >= self.map_end {
             return Ok(self.finish(None));
         }

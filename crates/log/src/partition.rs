@@ -203,7 +203,7 @@ impl Partition {
     /// Refuses appends from here on: its topic is about to be deleted. Whoever waits is woken.
     pub fn close(&self) {
         self.state.lock().deleted = true;
-        self.durable_up_to(self.high_watermark());
+        self.wake();
     }
 
     /// Takes [`Partition::close`] back: the deletion was refused.
@@ -487,3 +487,6 @@ fn out_of_range(error: tramline_store::Error) -> Error {
         error => Error::Store(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tramline_broker::{
     Change, CompactionOptions, Error, Mode, Options, Position, RecordRule, SettingChange, Topic,
 };
+use tramline_log::Step;
 use tramline_record::{Batch, BatchBuilder, Compression};
 use tramline_store::MemoryStore;
 use tramline_types::{Message, Timestamp};
@@ -382,4 +383,37 @@ async fn whatever_is_published_the_latest_of_each_key_is_never_lost() {
             assert!(is_kept || may_be_gone, "seed {seed}: `{key}` at {offset} is lost");
         }
     }
+}
+
+#[tokio::test]
+async fn a_pass_goes_on_where_the_beginning_is_deleted_meanwhile() {
+    let node = Node::start().await;
+    let both = [("cleanup.policy", "compact,delete"), EAGER[1]];
+    let topic = node.topic("t", &both).await;
+    let mut dice = Dice(1);
+    for n in 0..4000 {
+        let digits = (0..200).map(|_| format!("{:08x}", dice.below(1 << 31))).collect::<String>();
+        put(&node, &topic, &[(["a", "b", "c"][n % 3], &digits)]).await;
+    }
+    let partition = topic.partition(0).unwrap();
+    let mut pass = partition.compaction_due(node.now(), 1 << 20).await.unwrap().unwrap();
+    let cut = |to| node.broker.delete_records(&topic, 0, tramline_types::Offset::new(to));
+    let mut steps = 0;
+    loop {
+        steps += 1;
+        match pass.step().await.unwrap() {
+            Step::Done => break,
+            Step::Read(_) => {}
+            Step::Replace(replacement) => {
+                let reservation = tramline_store::Reservation::unbounded();
+                let (done, durable) = tokio::sync::oneshot::channel();
+                replacement.submit(reservation, Box::new(move || done.send(()).unwrap()));
+                durable.await.unwrap();
+            }
+        }
+        let to = [2000, 2500, 2500, 2500].get(steps - 1).copied().unwrap_or(3990);
+        cut(to).await.unwrap();
+    }
+    assert!(steps > 5, "{steps}");
+    assert_eq!(offsets(&all(&node, &topic, 3990).await), [3997, 3998, 3999]);
 }

@@ -36,7 +36,8 @@ pub struct Around<L, S> {
 /// durable, after the high watermarks have moved; not at all when this refuses, or when
 /// [`Around::lock`] does: `false`.
 ///
-/// For the logs of queues: none of the partitions follows an ordered log.
+/// For the logs of queues. A partition of a topic in total order is refused: its ordered log would
+/// miss the batch.
 pub fn append_together<G>(
     appends: &[Together],
     now: Timestamp,
@@ -49,10 +50,14 @@ pub fn append_together<G>(
     partitions.sort_unstable_by_key(|partition| partition.log());
     partitions.dedup_by_key(|partition| partition.log());
     let Some(first) = partitions.first() else { return Ok(false) };
+    if partitions.iter().any(|partition| partition.ordered.is_some()) {
+        return Err(Error::InvalidRecord("a topic in total order gets its batches one by one"));
+    }
+    // Before the first offset is given out: from there on nothing may be refused.
+    let spans = appends.iter().map(|append| span(&append.batch)).collect::<Result<Vec<_>, _>>()?;
     let store = Arc::clone(&first.store);
     let mut states: SmallVec<[(LogId, MutexGuard<'_, _>); 4]> = SmallVec::new();
     for partition in &partitions {
-        debug_assert!(partition.ordered.is_none(), "its ordered log would miss the batch");
         let state = partition.state.lock();
         if state.deleted {
             return Err(Error::Deleted);
@@ -62,11 +67,7 @@ pub fn append_together<G>(
     let Some(mut locked) = (around.lock)() else { return Ok(false) };
     let mut ops: SmallVec<[Op; 1]> = SmallVec::new();
     let mut all_bases = Vec::with_capacity(appends.len());
-    for append in appends {
-        let header = append.batch.header();
-        let offsets = u32::try_from(header.last_offset_delta)
-            .map_err(|_| Error::InvalidRecord("a negative last offset delta"))?
-            + 1;
+    for (append, offsets) in appends.iter().zip(spans) {
         let mut bases = Bases::new();
         let mut targets = SmallVec::new();
         for partition in &append.partitions {
@@ -77,7 +78,7 @@ pub fn append_together<G>(
             bases.push(target.base);
             targets.push(target);
         }
-        let newest = Some(header.newest_timestamp()).filter(|newest| *newest >= 0);
+        let newest = Some(append.batch.header().newest_timestamp()).filter(|newest| *newest >= 0);
         let max_timestamp = newest.map_or(now, Timestamp::from_millis);
         let batch = append.batch.bytes().clone();
         ops.push(Op::Append(Append { targets, batch, offsets, max_timestamp }));
@@ -98,4 +99,10 @@ pub fn append_together<G>(
     store.submit(Commit { ops, on_durable }, reservation);
     drop(locked);
     Ok(true)
+}
+
+/// How many offsets a batch takes.
+fn span(batch: &Batch) -> Result<u32, Error> {
+    let last = u32::try_from(batch.header().last_offset_delta);
+    Ok(last.map_err(|_| Error::InvalidRecord("a negative last offset delta"))? + 1)
 }
