@@ -9,6 +9,7 @@ mod admin;
 mod client;
 mod compacted;
 mod consumer;
+mod early;
 mod machine;
 mod ordered;
 mod producer;
@@ -70,6 +71,9 @@ pub struct Finished {
     pub ordered: usize,
     /// Superseded records of the compacted topic that were gone at the end.
     pub compacted: usize,
+    /// Records of the topic with `durability=memory` that were read before they were durable,
+    /// and those that crashes took.
+    pub early: (usize, usize),
 }
 
 impl Finished {
@@ -141,6 +145,8 @@ impl Driver {
         self.spawn(async move { keys.check_keys().await });
         let queues = self.client("queue-audit");
         self.spawn(queues.empty_queues());
+        let early = self.client("early-audit");
+        self.spawn(async move { early.check_early().await });
         self.finish_clients().await;
         self.machine.stop().await;
 
@@ -161,6 +167,7 @@ impl Driver {
             crashes: self.machine.crashes(),
             ordered: orders.len(),
             compacted: self.world.compacted.lock().removed(),
+            early: self.world.early.lock().counts(),
         }
     }
 
@@ -192,6 +199,8 @@ impl Driver {
             let worker = self.client(&format!("worker-{i}"));
             self.spawn(worker.work_off());
         }
+        let early = self.client("early");
+        self.spawn(early.use_early());
     }
 
     fn client(&mut self, name: &str) -> Client {

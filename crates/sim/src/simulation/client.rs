@@ -1,7 +1,7 @@
 //! What all clients share: the way to the broker that runs at the moment, the history, and the
 //! topics that they know of.
 
-use super::{compacted::Compacted, ordered::Orders, topics::Topics};
+use super::{compacted::Compacted, early::Early, ordered::Orders, topics::Topics};
 use crate::{Recorder, Step};
 use parking_lot::Mutex;
 use std::{
@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 use tokio::sync::Notify;
-use tramline_broker::Broker;
+use tramline_broker::{Broker, Error, Mode, NewTopic, Topic};
 use tramline_store::fs::sim::Random;
 use tramline_testkit::FakeClock;
-use tramline_types::Clock;
+use tramline_types::{Clock, TopicName};
 
 /// What is outside of the machine and survives its crashes.
 pub(super) struct World {
@@ -25,6 +25,7 @@ pub(super) struct World {
     pub(super) topics: Mutex<Topics>,
     pub(super) orders: Mutex<Orders>,
     pub(super) compacted: Mutex<Compacted>,
+    pub(super) early: Mutex<Early>,
     problems: Mutex<Vec<String>>,
     stopped: AtomicBool,
 }
@@ -37,6 +38,7 @@ impl World {
             topics: Mutex::default(),
             orders: Mutex::default(),
             compacted: Mutex::default(),
+            early: Mutex::default(),
             problems: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
@@ -154,6 +156,11 @@ impl Session {
     }
 }
 
+/// A constant as a topic's name.
+pub(super) fn topic_name(name: &str) -> TopicName {
+    TopicName::parse(name).expect("a short word is a topic's name")
+}
+
 /// One client: a name in the history and a stream of decisions.
 pub(super) struct Client {
     pub(super) name: String,
@@ -190,6 +197,35 @@ impl Client {
 
     pub(super) fn fail(&self, op: u64, reason: &impl ToString) {
         self.complete(op, Step::Fail { reason: reason.to_string() });
+    }
+
+    /// A topic with a program of its own; made where it is missing. `None` where it cannot be.
+    pub(super) async fn own_topic(
+        &self,
+        session: &Session,
+        name: &str,
+        settings: &[(&str, String)],
+    ) -> Option<Arc<Topic>> {
+        let topic = topic_name(name);
+        if let Ok(topic) = session.broker.topic(&topic) {
+            return Some(topic);
+        }
+        let setting = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
+        let new = NewTopic {
+            name: topic,
+            partitions: Some(1),
+            replication_factor: None,
+            settings: settings.iter().map(setting).collect(),
+            mode: Mode::Apply,
+        };
+        match session.call(session.broker.create_topic(new)).await? {
+            Ok(topic) => Some(topic),
+            Err(Error::TopicExists(_) | Error::StorageFull) => None,
+            Err(error) => {
+                self.world.problem(format!("no topic `{name}`: {error}"));
+                None
+            }
+        }
     }
 
     /// Does nothing for up to this long.

@@ -5,7 +5,7 @@
 //! over; nothing older comes back in its place; offsets rise and keep what they hold; nothing is
 //! there that was refused or never written.
 
-use super::client::{Client, Session};
+use super::client::{Client, Session, topic_name};
 use crate::payload;
 use bytes::Bytes;
 use std::{
@@ -13,11 +13,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tramline_broker::{
-    Error, FetchItem, FetchRequest, Fetched, Mode, NewTopic, PublishItem, Topic,
-};
+use tramline_broker::{Error, FetchItem, FetchRequest, Fetched, PublishItem, Topic};
 use tramline_record::{Batch, BatchBuilder, Compression};
-use tramline_types::{Clock, Message, Timestamp, TopicName};
+use tramline_types::{Clock, Message, Timestamp};
 
 pub(super) const NAME: &str = "compacted";
 const KEYS: u64 = 12;
@@ -193,8 +191,7 @@ impl Client {
     /// Reads everything and compares.
     pub(super) async fn check_keys(&self) {
         let session = self.session().await;
-        let name = TopicName::parse(NAME).expect("a short word is a topic's name");
-        let Ok(topic) = session.broker.topic(&name) else { return };
+        let Ok(topic) = session.broker.topic(&topic_name(NAME)) else { return };
         let ended: Vec<usize> = {
             let compacted = self.world.compacted.lock();
             let is_there = |(_, write): &(usize, &Write)| matches!(write.fate, Fate::At(_));
@@ -209,30 +206,12 @@ impl Client {
     }
 
     async fn compacted_topic(&self, session: &Session) -> Option<Arc<Topic>> {
-        let name = TopicName::parse(NAME).expect("a short word is a topic's name");
-        if let Ok(topic) = session.broker.topic(&name) {
-            return Some(topic);
-        }
         let settings = [
             ("cleanup.policy", "compact".to_owned()),
             ("min.cleanable.dirty.ratio", "0.2".to_owned()),
             ("delete.retention.ms", DELETE_RETENTION_MS.to_string()),
         ];
-        let new = NewTopic {
-            name,
-            partitions: Some(1),
-            replication_factor: None,
-            settings: settings.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
-            mode: Mode::Apply,
-        };
-        match session.call(session.broker.create_topic(new)).await? {
-            Ok(topic) => Some(topic),
-            Err(Error::TopicExists(_) | Error::StorageFull) => None,
-            Err(error) => {
-                self.world.problem(format!("no compacted topic: {error}"));
-                None
-            }
-        }
+        self.own_topic(session, NAME, &settings).await
     }
 
     /// A batch, noted as written with an unknown outcome: the index of its first record and how

@@ -117,6 +117,8 @@ fn expect_good(seeds: Range<u64>, settings: fn(u64) -> Settings) {
     assert!(sum(|f| f.report.totals.dead_letters) > count / 2, "few messages died");
     let compacted = sum(|f| f.compacted);
     assert!(compacted > count, "only {compacted} records were compacted");
+    assert!(sum(|f| f.early.0) > 0, "nothing was read before it was durable");
+    assert!(sum(|f| f.early.1) > 0, "no crash took anything that was acknowledged early");
     assert!(sum(|f| f.crashes as usize) > 2 * count, "the machine rarely crashed");
 }
 
