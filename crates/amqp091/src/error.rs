@@ -171,6 +171,7 @@ impl From<Error> for Refusal {
             | Error::TopicDeletionDisabled
             | Error::OffsetMetadataTooLarge
             | Error::OrderedView { .. }
+            | Error::RecordsNotDeletable(_)
             | Error::Busy(_) => Self::precondition(text),
             Error::StorageFull | Error::LimitExceeded(_) => Self::precondition(text),
             Error::Storage(_) | Error::DataDamaged(_) => Self::new(ReplyCode::InternalError, text),

@@ -75,6 +75,9 @@ pub enum Error {
     /// Records that break a rule of the topic.
     #[error("{0}")]
     InvalidRecords(tramline_log::RecordErrors),
+    /// `cleanup.policy` is `compact` alone: nothing goes but what a later record replaces.
+    #[error("records of `{0}` cannot be deleted: `delete` is not in its `cleanup.policy`")]
+    RecordsNotDeletable(String),
     /// The operator forbids it.
     #[error("topics cannot be deleted: `delete.topic.enable` is false")]
     TopicDeletionDisabled,
@@ -170,6 +173,7 @@ impl Error {
             | Self::OffsetMetadataTooLarge => ErrorKind::InvalidArgument,
             Self::OffsetOutOfRange { .. } => ErrorKind::OutOfRange,
             Self::OrderedView { .. }
+            | Self::RecordsNotDeletable(_)
             | Self::TopicDeletionDisabled
             | Self::OutOfOrderSequence(_)
             | Self::NonEmptyGroup => ErrorKind::FailedPrecondition,

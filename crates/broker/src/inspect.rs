@@ -13,11 +13,13 @@ pub struct StorageDescription {
     pub directory: String,
     /// Free space of its file system, where there is one.
     pub free_bytes: Option<u64>,
+    /// The size of its file system, where there is one.
+    pub total_bytes: Option<u64>,
 }
 
 impl Broker {
     /// Deletes the records of a partition below `before`, or all that are durable; durable on
-    /// return. Gives the first offset that is left.
+    /// return. Gives the first offset that is left. A topic's order keeps them.
     pub async fn delete_records(
         &self,
         topic: &Topic,
@@ -25,6 +27,9 @@ impl Broker {
         before: Option<Offset>,
     ) -> Result<Offset, Error> {
         topic.check_writable()?;
+        if !topic.settings().deletes_old {
+            return Err(Error::RecordsNotDeletable(topic.name().to_string()));
+        }
         let partition = topic.partition(partition)?;
         let (start, end) = (partition.log_start(), partition.high_watermark());
         let before = before.unwrap_or(end);
@@ -66,9 +71,11 @@ impl Broker {
 
     /// Where the data lies.
     pub fn describe_storage(&self) -> StorageDescription {
+        let stats = self.store().stats();
         StorageDescription {
             directory: self.options().data_dir.clone(),
-            free_bytes: self.store().stats().disk_free_bytes,
+            free_bytes: stats.disk_free_bytes,
+            total_bytes: stats.disk_total_bytes,
         }
     }
 }

@@ -206,6 +206,8 @@ pub struct TopicSettings {
     pub retention_ms: Option<i64>,
     /// `retention.bytes`; `None` is no limit.
     pub retention_bytes: Option<u64>,
+    /// `delete` is in `cleanup.policy`: what is old goes, and DeleteRecords is allowed.
+    pub deletes_old: bool,
     /// `compact` is in `cleanup.policy`.
     pub compaction: Option<CompactionSettings>,
     /// `compression.type` with its level; `None` keeps the producer's.
@@ -249,6 +251,7 @@ impl TopicSettings {
             retention_ms: of_deletion(number("retention.ms")?).filter(|ms| *ms >= 0),
             retention_bytes: of_deletion(number("retention.bytes")?)
                 .and_then(|bytes| u64::try_from(bytes).ok()),
+            deletes_old: has("delete"),
             compression: codec(&value("compression.type")?, &number)?,
             compaction: Some(CompactionSettings {
                 delete_retention_ms: number("delete.retention.ms")?,

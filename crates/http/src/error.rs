@@ -156,6 +156,9 @@ fn from_broker(error: &broker::Error) -> (StatusCode, &'static str) {
         }
         E::UnknownGroup(_) => (StatusCode::NOT_FOUND, "list the groups to see their names"),
         E::OrderedView { .. } => (StatusCode::CONFLICT, "use the topic that it is a view of"),
+        E::RecordsNotDeletable(_) => {
+            (StatusCode::CONFLICT, "add `delete` to the topic's `cleanup.policy`")
+        }
         E::TopicExists(_) => (StatusCode::CONFLICT, "use it, or choose another name"),
         E::InvalidTopicName(_) => (
             StatusCode::BAD_REQUEST,

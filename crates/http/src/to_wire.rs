@@ -44,8 +44,20 @@ pub(crate) struct TopicSummary {
 pub(crate) struct TopicDescription {
     #[serde(flatten)]
     summary: TopicSummary,
+    retention: RetentionDescription,
     partition_list: Vec<PartitionDescription>,
     settings: Vec<SettingDescription>,
+}
+
+/// What becomes of old records, by the settings in force.
+#[derive(Serialize)]
+struct RetentionDescription {
+    /// `delete`, `compact`, or both.
+    cleanup_policy: &'static str,
+    /// Records older than this go, in milliseconds; `null`: no limit.
+    ms: Option<i64>,
+    /// Above so many bytes the oldest of a partition go; `null`: no limit.
+    bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -117,10 +129,24 @@ pub(crate) fn topic_description(broker: &Broker, topic: &Topic) -> Result<TopicD
         })
     });
     Ok(TopicDescription {
+        retention: retention(topic),
         partition_list: partitions.collect::<Result<_, Error>>()?,
         settings: broker.describe_topic_settings(Some(topic)).into_iter().map(setting).collect(),
         summary: topic_summary(topic),
     })
+}
+
+fn retention(topic: &Topic) -> RetentionDescription {
+    let settings = topic.settings();
+    RetentionDescription {
+        cleanup_policy: match (settings.deletes_old, settings.compaction.is_some()) {
+            (true, true) => "compact,delete",
+            (false, true) => "compact",
+            (_, false) => "delete",
+        },
+        ms: settings.retention_ms,
+        bytes: settings.retention_bytes,
+    }
 }
 
 fn compaction(status: broker::CompactionStatus) -> CompactionDescription {

@@ -82,7 +82,7 @@ impl From<&broker::Error> for ErrorCode {
             E::InvalidPartitions(_) => 37,
             E::InvalidReplicationFactor(_) => 38,
             E::InvalidSetting { .. } => 40,
-            E::LimitExceeded(_) => 44,
+            E::LimitExceeded(_) | E::RecordsNotDeletable(_) => 44,
             E::OutOfOrderSequence(_) => 45,
             E::InvalidProducerEpoch(_) => 47,
             // Retriable, as a full or failing disk is in Kafka.

@@ -185,6 +185,7 @@ impl From<broker::Error> for Error {
             | E::UnknownPartition { .. }
             | E::TopicExists(_)
             | E::OrderedView { .. }
+            | E::RecordsNotDeletable(_)
             | E::InvalidTopicName(_)
             | E::InvalidPartitions(_)
             | E::InvalidReplicationFactor(_)

@@ -178,6 +178,16 @@ async fn the_view_is_found_like_a_topic_and_only_read() {
 }
 
 #[tokio::test]
+async fn a_queue_with_the_views_name_is_in_the_way() {
+    let node = Node::start().await;
+    let queue = tramline_types::QueueName::parse("t.ordered").unwrap();
+    let settings = tramline_broker::QueueSettings::default();
+    node.broker.declare_queue(&queue, settings).await.unwrap();
+    let refused = node.broker.create_topic(total("t", 1, &[])).await.map(drop);
+    assert!(matches!(refused, Err(Error::Queue(_))), "{refused:?}");
+}
+
+#[tokio::test]
 async fn groups_commit_on_the_view_and_all_goes_with_the_topic() {
     let node = Node::start().await;
     let topic = node.broker.create_topic(total("t", 2, &[])).await.unwrap();

@@ -23,6 +23,33 @@ fn settings_change_and_go_back_to_their_defaults() {
 }
 
 #[test]
+fn what_becomes_of_old_records_is_told_by_the_settings_in_force() {
+    let server = Server::start();
+    server.create("t", 1);
+    let retention = || server.get("/v1/topics/t").body["retention"].clone();
+    let week = 7 * 24 * 3600 * 1000_u64;
+    let default = json!({ "cleanup_policy": "delete", "ms": week, "bytes": null });
+    assert_eq!(retention(), default, "told, though nobody has set it");
+    for (settings, told) in [
+        (
+            json!({ "retention.ms": "-1", "retention.bytes": "5000" }),
+            json!({ "cleanup_policy": "delete", "ms": null, "bytes": 5000 }),
+        ),
+        (
+            json!({ "cleanup.policy": "compact" }),
+            json!({ "cleanup_policy": "compact", "ms": null, "bytes": null }),
+        ),
+        (
+            json!({ "cleanup.policy": "delete,compact", "retention.ms": "60000" }),
+            json!({ "cleanup_policy": "compact,delete", "ms": 60000, "bytes": 5000 }),
+        ),
+    ] {
+        server.json("PATCH", "/v1/topics/t", &json!({ "settings": settings }));
+        assert_eq!(retention(), told);
+    }
+}
+
+#[test]
 fn a_change_that_is_half_wrong_changes_nothing() {
     let server = Server::start();
     server.create("t", 3);

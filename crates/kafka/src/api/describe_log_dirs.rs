@@ -1,8 +1,8 @@
 //! DescribeLogDirs (key 35, v1-5): the one data directory, and how many bytes each partition
 //! stores in it.
 //!
-//! v2 is flexible, v3 adds a top-level error, v4 the free space, v5 cordoned directories. The size
-//! of the whole volume is not told (-1).
+//! v2 is flexible, v3 adds a top-level error, v4 the size and the free space of the volume (-1
+//! where the store has none), v5 cordoned directories.
 
 use crate::{
     context::{Call, Context},
@@ -54,12 +54,15 @@ pub(super) async fn handle(
         },
         log_dir: text(&storage.directory),
         topics: topics.into_iter().flatten().collect(),
-        usable_bytes: storage
-            .free_bytes
-            .map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        total_bytes: size(storage.total_bytes),
+        usable_bytes: size(storage.free_bytes),
         ..DescribeLogDirsResult::default()
     };
     DescribeLogDirsResponse { results: vec![result], ..DescribeLogDirsResponse::default() }
+}
+
+fn size(bytes: Option<u64>) -> i64 {
+    bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
 /// `None` when the store cannot tell.

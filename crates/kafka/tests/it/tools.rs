@@ -74,6 +74,19 @@ async fn deleted_records_are_gone_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn records_are_deleted_only_where_the_policy_says_so() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    for (topic, policy, code) in
+        [("a", "compact", 44), ("b", "compact,delete", 0), ("c", "delete", 0)]
+    {
+        client.create(topic, 1, &[("cleanup.policy", policy)]).await;
+        assert_eq!(delete_before(&mut client, 2, (topic, 0, 0)).await.1, code, "{policy}");
+        assert_eq!(delete_before(&mut client, 2, (topic, 0, -1)).await.1, code, "{policy}");
+    }
+}
+
+#[tokio::test]
 async fn ordered_view_keeps_its_records() {
     let node = Node::start().await;
     let mut client = node.client().await;
@@ -199,6 +212,7 @@ async fn data_directory_is_described_with_the_sizes_of_partitions() {
         assert_eq!((answer.error_code, answer.results.len()), (0, 1));
         let result = answer.results.remove(0);
         assert_eq!((result.error_code, result.log_dir.as_str()), (0, "memory"));
+        assert_eq!((result.total_bytes, result.usable_bytes), (-1, -1), "memory has no volume");
         let sizes = |topic: usize| {
             let partitions = result.topics[topic].partitions.iter();
             partitions.map(|it| (it.partition_index, it.partition_size)).collect::<Vec<_>>()

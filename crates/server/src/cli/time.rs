@@ -1,4 +1,4 @@
-//! Points in time for people.
+//! Points in time and spans for people.
 
 /// Milliseconds since 1970 as `2026-01-31T08:00:00.000Z`; `-` for none.
 pub(crate) fn format(millis: i64) -> String {
@@ -21,9 +21,33 @@ pub(crate) fn format(millis: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
 }
 
+/// Milliseconds in the largest unit that leaves no rest: `7 days`, `90 minutes`, `1 second`.
+pub(crate) fn span(millis: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second")];
+    let unit = UNITS.into_iter().find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "millisecond"));
+    let count = millis / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_written_in_the_largest_unit_without_a_rest() {
+        for (millis, text) in [
+            (604_800_000, "7 days"),
+            (86_400_000, "1 day"),
+            (5_400_000, "90 minutes"),
+            (61_000, "61 seconds"),
+            (1, "1 millisecond"),
+            (0, "0 milliseconds"),
+        ] {
+            assert_eq!(span(millis), text);
+        }
+    }
 
     #[test]
     fn times_are_written_in_utc() {

@@ -97,6 +97,7 @@ fn describe_text(topic: &Value, all: bool) -> String {
         cell(&topic["id"]),
         topic["copies"],
     );
+    head.push_str(&format!("kept: {}\n", retention(&topic["retention"])));
     if let Some(view) = topic["ordered_view"].as_str() {
         head.push_str(&format!("in one order over all partitions as {view}\n"));
     }
@@ -108,6 +109,23 @@ fn describe_text(topic: &Value, all: bool) -> String {
         _ => settings.render(),
     };
     format!("{head}\n{}\n{settings}", partitions.render())
+}
+
+/// What is kept of a topic.
+fn retention(retention: &Value) -> String {
+    let policy = retention["cleanup_policy"].as_str().unwrap_or_default();
+    let mut kept = Vec::new();
+    if policy.contains("compact") {
+        kept.push("the latest record of each key".to_owned());
+    }
+    if policy.contains("delete") {
+        let ms = retention["ms"].as_u64();
+        kept.push(ms.map_or_else(|| "for ever".to_owned(), |ms| format!("for {}", time::span(ms))));
+    }
+    if let Some(bytes) = retention["bytes"].as_u64() {
+        kept.push(format!("up to {bytes} bytes per partition"));
+    }
+    kept.join(", ")
 }
 
 fn alter(arguments: &TopicAlter) -> anyhow::Result<()> {

@@ -98,6 +98,7 @@ fn topics_are_created_listed_described_altered_and_deleted() {
     let described = broker.run(&["topic", "describe", "orders"]);
     assert!(described.contains("retention.ms") && described.contains("60000"), "{described}");
     assert!(!described.contains("segment.bytes"), "{described}");
+    assert!(described.contains("kept: for 1 minute\n"), "{described}");
     let all = broker.run(&["topic", "describe", "orders", "--all"]);
     assert!(all.lines().count() > described.lines().count(), "{all}");
     broker.run(&["topic", "alter", "orders", "--partitions", "4", "--reset", "retention.ms"]);

@@ -61,6 +61,7 @@ class ToolsTest extends ClientTest {
         assertTrue(replicas.get(new TopicPartition(topic, 0)).size() > 0);
         assertEquals(0, replicas.get(new TopicPartition(topic, 1)).size());
         assertTrue(directory.usableBytes().isPresent());
+        assertTrue(directory.totalBytes().orElse(0) >= directory.usableBytes().getAsLong());
     }
 
     @Test
