@@ -112,10 +112,7 @@ fn a_reader_that_meets_a_segment_just_as_compaction_drops_it_reads_what_took_its
     wait(store.close());
     drop(store);
     let store = open();
-    let latest = match append(LOG, 19, 1, batch(1, 100, 2)) {
-        Op::Append(append) => append,
-        _ => unreachable!(),
-    };
+    let Op::Append(latest) = append(LOG, 19, 1, batch(1, 100, 2)) else { unreachable!() };
     let other = Arc::clone(&store);
     *files.happens.lock() = Some(Box::new(move || {
         let next = other.ends(LOG).unwrap().next;
