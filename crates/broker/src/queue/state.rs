@@ -155,13 +155,14 @@ impl State {
         let context = &queue.context;
         let (id, bound) = context.log_ids.next();
         let mut ops: SmallVec<[Op; 1]> = smallvec![bound, Op::Create(LogId(id), Offset::ZERO)];
-        if self.log.is_none() {
-            let (state, bound) = context.log_ids.next();
-            ops.extend([bound, Op::Create(LogId(state), Offset::ZERO)]);
-            self.log = Some(LogId(state));
-        }
         let mut record = self.record(queue);
         record.lanes.push((level, id));
+        if record.state.is_none() {
+            let (state, bound) = context.log_ids.next();
+            ops.extend([bound, Op::Create(LogId(state), Offset::ZERO)]);
+            record.state = Some(state);
+        }
+        let log = record.state.map(LogId);
         let record = record.encode();
         let bytes = record.len() + queue.name.as_str().len();
         ops.push(Op::Put(QueueRecord::key(&queue.name), record));
@@ -174,6 +175,8 @@ impl State {
         let partition = Partition::create(store, LogId(id), context.leader_epoch, LOG_SETTINGS);
         let partition = Arc::new(partition);
         context.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
+        // Not before: without space nothing is made.
+        self.log = log;
         self.add_lane(queue, level, Arc::clone(&partition));
         Ok(partition)
     }

@@ -264,3 +264,19 @@ async fn a_dead_message_that_cannot_be_read_waits() {
         assert_eq!((counts.ready, counts.transferring, counts.unreadable), (0, 0, 0));
     }
 }
+
+#[tokio::test]
+async fn a_first_message_that_found_no_space_leaves_nothing_behind() {
+    let store = Faulty::over(MemoryStore::new());
+    let node = store.node().await;
+    let queue = queue(&node, QueueSettings::default()).await;
+    store.refuse(true);
+    let refused = node.broker.enqueue(vec![item(&queue, "a", persistent())]).await.await;
+    assert_ne!(refused, [Ok(())], "there is no space");
+    store.refuse(false);
+    put(&node, &queue, &["b"]).await;
+    // The record names logs: all of them must be there.
+    let node = recovered(&store).await.node().await;
+    let queue = node.broker.queue(&name("jobs")).unwrap();
+    assert_eq!(texts(&get(&queue, 9, HELD).await), ["b"]);
+}
