@@ -120,10 +120,22 @@ impl From<snap::Error> for Failure {
     }
 }
 
+/// What is opened grows twofold up to here; beyond, it gets space for all that it may become, of
+/// which only what is written takes memory: half-grown copies of a bomb would take as much again.
+const GROWS_TO: usize = 4 << 20;
+
 fn read_capped(reader: impl Read, bytes_max: usize) -> Result<Vec<u8>, Failure> {
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut reader = reader.take(limit.min(GROWS_TO as u64));
     let mut opened = Vec::new();
-    reader.take(limit).read_to_end(&mut opened)?;
+    reader.read_to_end(&mut opened)?;
+    if opened.len() == GROWS_TO && bytes_max >= GROWS_TO {
+        let mut whole = Vec::with_capacity(bytes_max.saturating_add(1));
+        whole.extend_from_slice(&opened);
+        opened = whole;
+        reader.set_limit(limit - GROWS_TO as u64);
+        reader.read_to_end(&mut opened)?;
+    }
     if opened.len() > bytes_max { Err(Failure::TooLarge) } else { Ok(opened) }
 }
 
