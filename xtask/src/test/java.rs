@@ -56,6 +56,8 @@ pub(super) fn run(cx: &Context, run: &Run) -> Result<Tally> {
     let excluded: String = excluded.collect();
     command.arg(format!("-Dtest={}{excluded}", run.tests));
     command.arg(format!("-Dtests.reports={}", reports.display()));
+    // Two runs that begin in the same moment would share the list of their tests.
+    command.arg(format!("-DtempDir=surefire-{}", run.report));
     command.arg("surefire:test").env("TRAMLINE_BINARY", &cx.broker);
     let status = cx.status(&mut command, LIMIT)?;
     let tally = read_reports(&reports)?;
