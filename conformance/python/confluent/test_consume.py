@@ -7,7 +7,8 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, TopicParti
 
 from kafka_client import SECONDS, read, read_nothing, send, until, values
 
-BASE = 1_700_000_000_000
+# An hour ago: what is older than a week goes when retention looks next.
+BASE = (int(time.time()) - 3600) * 1000
 
 
 @pytest.fixture
