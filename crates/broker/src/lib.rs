@@ -26,6 +26,7 @@ mod quota;
 mod settings;
 mod topic;
 mod upkeep;
+mod write_limit;
 
 pub use admin::{Mode, NewTopic, SettingChange};
 pub use broker::Broker;
@@ -68,3 +69,4 @@ pub use tramline_routing::{
     Value,
 };
 pub use tramline_store::{Damage, Stats as StoreStats};
+pub use write_limit::WriteLimit;

@@ -1,8 +1,6 @@
 //! The sockets: bounds the time and size of request heads and the time that a peer may take none
 //! of its answer, and ends connections when the server stops.
 
-mod write_limit;
-
 use crate::{Context, Options, metrics::Metrics, routes};
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -15,9 +13,8 @@ use tokio::{
     sync::watch,
 };
 use tracing::debug;
-use tramline_broker::{Broker, Door, Excess};
+use tramline_broker::{Broker, Door, Excess, WriteLimit};
 use tramline_types::limits;
-use write_limit::WriteLimit;
 
 /// The request line and the headers.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tramline_types::Clock;
 
 /// A socket with a limit on how long a write may be pending.
-pub(super) struct WriteLimit<S> {
+pub struct WriteLimit<S> {
     stream: S,
     clock: Arc<dyn Clock>,
     pending_max: Duration,
@@ -24,7 +24,7 @@ pub(super) struct WriteLimit<S> {
 
 impl<S> WriteLimit<S> {
     /// Fails writes that are pending for longer than `pending_max`.
-    pub(super) fn new(stream: S, clock: Arc<dyn Clock>, pending_max: Duration) -> Self {
+    pub fn new(stream: S, clock: Arc<dyn Clock>, pending_max: Duration) -> Self {
         Self { stream, clock, pending_max, deadline: None }
     }
 
