@@ -9,8 +9,8 @@ const path = require('node:path')
 const { setTimeout: sleep } = require('node:timers/promises')
 
 const BINARY = process.env.TRAMLINE_BINARY ?? path.join(__dirname, '../../target/release/tramline')
-const READY_MS = 20_000
-const STOP_MS = 20_000
+const READY_MS = 60_000
+const STOP_MS = 60_000
 
 class Broker {
   static async start() {

@@ -9,7 +9,7 @@ const lz4 = require('lz4js')
 const snappy = require('kafkajs-snappy')
 const { ZstdCodec } = require('zstd-codec')
 
-const LIMIT_MS = 20_000
+const LIMIT_MS = 60_000
 
 // kafkajs brings gzip alone and takes the other codecs from whoever uses it.
 CompressionCodecs[CompressionTypes.Snappy] = snappy

@@ -26,7 +26,7 @@ const EXCLUDED = new Set((process.env.TRAMLINE_EXCLUDED ?? '').split('\n'))
 /** A test with a time limit, unless `counts.toml` leaves it out. */
 function test(name, run) {
   if (EXCLUDED.has(name)) return undefined
-  return untimed(name, { timeout: 60_000 }, run)
+  return untimed(name, { timeout: 180_000 }, run)
 }
 
 module.exports = { shared, test }

@@ -13,8 +13,8 @@ import subprocess
 import time
 
 BINARY = os.environ.get("TRAMLINE_BINARY", "target/release/tramline")
-READY_SECONDS = 20
-STOP_SECONDS = 20
+READY_SECONDS = 60
+STOP_SECONDS = 60
 
 
 class Broker:

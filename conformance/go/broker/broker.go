@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	readyLimit = 20 * time.Second
-	stopLimit  = 20 * time.Second
+	readyLimit = 60 * time.Second
+	stopLimit  = 60 * time.Second
 )
 
 // Broker is one process at a time; Kafka and AMQP are its addresses.
@@ -181,7 +181,7 @@ func Numbers(from, to int) []string {
 // Until waits for a condition.
 func Until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	const limit = 20 * time.Second
+	const limit = 60 * time.Second
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not come to be within %s", what, limit)

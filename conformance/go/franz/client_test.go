@@ -13,7 +13,7 @@ import (
 	"tramline/conformance/broker"
 )
 
-const limit = 20 * time.Second
+const limit = 60 * time.Second
 
 var shared *broker.Broker
 

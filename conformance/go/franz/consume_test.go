@@ -9,7 +9,7 @@ import (
 	"tramline/conformance/broker"
 )
 
-const base = 1_700_000_000_000
+var base = time.Now().Add(-time.Hour).Unix() * 1000
 
 // hundred makes a topic of one partition: value n at offset n, at base + 1000 n, in batches of 10.
 func hundred(t *testing.T) string {

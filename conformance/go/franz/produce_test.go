@@ -127,7 +127,7 @@ func TestHeadersKeepOrderDuplicatesEmptyAndAbsentValues(t *testing.T) {
 }
 
 func TestTheProducersTimestampIsKept(t *testing.T) {
-	topic := create(t, 1)
+	topic := createOn(t, shared, 1, map[string]string{"retention.ms": "-1"}) // They are old.
 	stamps := []int64{1_700_000_000_000, 1, 1_700_000_000_500}
 	for _, stamp := range stamps {
 		send(t, client(t), &kgo.Record{Topic: topic, Timestamp: time.UnixMilli(stamp)})

@@ -15,7 +15,7 @@ import (
 	"tramline/conformance/broker"
 )
 
-const limit = 20 * time.Second
+const limit = 60 * time.Second
 
 var shared *broker.Broker
 

@@ -141,7 +141,7 @@ func TestHeadersKeepOrderDuplicatesAndEmptyValues(t *testing.T) {
 }
 
 func TestTheProducersTimestampIsKept(t *testing.T) {
-	topic := create(t, 1)
+	topic := createOn(t, shared, 1, map[string]string{"retention.ms": "-1"}) // They are old.
 	stamps := []int64{1_700_000_000_000, 1_600_000_000_000, 1_700_000_000_500}
 	for _, stamp := range stamps {
 		send(t, producer(t), &sarama.ProducerMessage{Topic: topic, Timestamp: time.UnixMilli(stamp)})

@@ -15,7 +15,7 @@ const EXCLUDED = new Set((process.env.TRAMLINE_EXCLUDED ?? '').split('\n'))
 /** A test with a time limit, unless `counts.toml` leaves it out. */
 function test(name, run) {
   if (EXCLUDED.has(name)) return undefined
-  return untimed(name, { timeout: 60_000 }, run)
+  return untimed(name, { timeout: 180_000 }, run)
 }
 
 const context = { connections: [] }
@@ -77,7 +77,7 @@ function send(ch, queue, ...bodies) {
 }
 
 async function until(holds, what = 'it') {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 60_000
   for (;;) {
     const value = await holds()
     if (value) return value

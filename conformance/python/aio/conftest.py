@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-SECONDS = 20
+SECONDS = 60
 
 
 @pytest.hookimpl(tryfirst=True)

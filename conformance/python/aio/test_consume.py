@@ -11,7 +11,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 
 from waits import numbers, read, read_nothing, send, until, values
 
-BASE = 1_700_000_000_000
+BASE = (int(time.time()) - 3600) * 1000
 
 
 async def hundred(clients, name):
@@ -73,12 +73,12 @@ async def test_small_fetches_lose_nothing(clients, name):
 
 async def test_a_waiting_fetch_is_answered_when_a_message_comes(clients, name):
     topic = await clients.create_topic(name)
-    reader = await clients.reader(topic, fetch_max_wait_ms=10_000)
+    reader = await clients.reader(topic, fetch_max_wait_ms=30_000)
     await read_nothing(reader)
     sent_at = time.monotonic()
     await send(await clients.producer(), topic, [b"v"])
     await read(reader, 1)
-    assert time.monotonic() - sent_at < 3
+    assert time.monotonic() - sent_at < 15
 
 
 async def test_topics_are_subscribed_to_by_pattern(clients, name):

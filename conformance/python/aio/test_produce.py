@@ -73,7 +73,7 @@ async def test_headers_keep_order_and_duplicates(clients, name):
 
 
 async def test_the_producers_timestamp_is_kept(clients, name):
-    topic = await clients.create_topic(name)
+    topic = await clients.create_topic(name, retention_ms=-1)  # They are old.
     stamps = [1_700_000_000_000, 1, 1_700_000_000_500]
     await send(await clients.producer(), topic, [b"v"] * 3, timestamp_ms=lambda n: stamps[n])
     came = await read(await clients.reader(topic), 3)

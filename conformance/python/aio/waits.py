@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-SECONDS = 20
+SECONDS = 60
 
 
 async def send(producer, topic, values, **fields):

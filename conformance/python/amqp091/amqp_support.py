@@ -27,7 +27,7 @@ def publish(channel, queue, *bodies, **properties):
         channel.basic_publish("", queue, body, pika.BasicProperties(**properties))
 
 
-def get(channel, queue, auto_ack=True, seconds=5):
+def get(channel, queue, auto_ack=True, seconds=60):
     """The next message as (method, properties, body), waiting for it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -49,7 +49,7 @@ def count(channel, queue):
     return channel.queue_declare(queue, passive=True).method.message_count
 
 
-def wait_until(condition, seconds=5):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it does not come true"
@@ -75,7 +75,7 @@ class Consumer:
     def tags(self):
         return [method.delivery_tag for method, _, _ in self.deliveries]
 
-    def wait(self, n, seconds=5):
+    def wait(self, n, seconds=60):
         """Waits for `n` deliveries in all."""
         connection = self.channel.connection
         deadline = time.monotonic() + seconds

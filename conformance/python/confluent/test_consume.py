@@ -107,12 +107,12 @@ def test_small_fetches_lose_nothing(clients, hundred):
 
 def test_a_waiting_fetch_is_answered_when_a_message_comes(clients, name):
     topic = clients.create_topic(name)
-    reader = clients.reader(topic, fetch_wait_max_ms=10_000)
+    reader = clients.reader(topic, fetch_wait_max_ms=40_000)
     read_nothing(reader, 1.0)
     sent_at = time.monotonic()
     send(clients.producer(linger_ms=0), topic, [b"v"])
     read(reader, 1)
-    assert time.monotonic() - sent_at < 3
+    assert time.monotonic() - sent_at < 15
 
 
 def test_a_fetch_waits_for_its_least_bytes_but_not_longer_than_its_wait(clients, name):
@@ -122,7 +122,7 @@ def test_a_fetch_waits_for_its_least_bytes_but_not_longer_than_its_wait(clients,
     reader = clients.reader(topic, fetch_min_bytes=100_000, fetch_wait_max_ms=1500)
     send(clients.producer(linger_ms=0), topic, [b"v"])
     read(reader, 1)
-    assert 1.4 < time.monotonic() - started < 10
+    assert 1.4 < time.monotonic() - started < 30
 
 
 def test_pause_and_resume(clients, hundred):

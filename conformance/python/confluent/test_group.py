@@ -194,7 +194,7 @@ def test_a_member_that_dies_is_removed_after_its_session_timeout(clients, four):
         os.kill(dying.pid, signal.SIGKILL)
         died_at = time.monotonic()
         until(lambda: len(assigned(heir)) == 4, [heir])
-        assert 3 < time.monotonic() - died_at < 15
+        assert 3 < time.monotonic() - died_at < 50
     finally:
         dying.kill()
         dying.wait(SECONDS)

@@ -9,7 +9,7 @@ from confluent_kafka import TopicPartition
 from kafka_client import SECONDS, read, send, until
 
 # What the window of ten commits, a second or more apart, takes to tell; and the least silence.
-STATE_SECONDS = 40
+STATE_SECONDS = 90
 
 
 def get(broker, path):

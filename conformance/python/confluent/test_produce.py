@@ -93,7 +93,7 @@ def test_headers_keep_order_duplicates_empty_and_absent_values(clients, name):
 
 
 def test_the_producers_timestamp_is_kept(clients, name):
-    topic = clients.create_topic(name)
+    topic = clients.create_topic(name, retention_ms=-1)  # They are old.
     stamps = [1_700_000_000_000, 1, 1_700_000_000_500]
     send(clients.producer(), topic, [b"v"] * 3, timestamp=lambda n: stamps[n])
     came = [message.timestamp() for message in read(clients.reader(topic), 3)]

@@ -3,7 +3,7 @@
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
-SECONDS = 20
+SECONDS = 60
 
 
 class Clients:

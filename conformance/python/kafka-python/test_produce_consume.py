@@ -82,7 +82,7 @@ def test_headers_keep_order_and_duplicates(clients, name):
 
 
 def test_the_producers_timestamp_is_kept(clients, name):
-    topic = clients.create_topic(name)
+    topic = clients.create_topic(name, retention_ms=-1)  # They are old.
     stamps = [1_700_000_000_000, 1, 1_700_000_000_500]
     send(clients.producer(), topic, [b"v"] * 3, timestamp_ms=lambda n: stamps[n])
     came = read(clients.reader(topic), 3)

@@ -2,7 +2,7 @@
 
 import time
 
-SECONDS = 20
+SECONDS = 60
 
 
 def send(producer, topic, values, **fields):
@@ -39,7 +39,7 @@ def until(holds, consumers=()):
     while not holds():
         assert time.monotonic() < deadline, "it did not come to be"
         for consumer in consumers:
-            got = consumer.poll(timeout_ms=50)
+            got = consumer.poll(timeout_ms=500)
             messages += [message for part in got.values() for message in part]
     return messages
 

@@ -9,7 +9,7 @@ import pytest
 
 from conftest import SETTINGS
 
-SECONDS = 30
+SECONDS = 60
 BROKER_HOST = "10.231.77.1"
 CLIENT_HOST = "10.231.77.2"
 

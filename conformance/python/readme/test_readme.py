@@ -12,7 +12,7 @@ from broker import BINARY
 PYTHON = pathlib.Path(sys.executable).parent
 README = pathlib.Path(__file__).parents[3] / "README.md"
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README.read_text(), re.DOTALL)
-SECONDS = 30
+SECONDS = 60
 
 
 def block(language, word):

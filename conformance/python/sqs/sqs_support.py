@@ -44,7 +44,7 @@ def receive(sqs, queue, n=10, wait=5, **options):
     ).get("Messages", [])
 
 
-def receive_all(sqs, queue, n, seconds=10, **options):
+def receive_all(sqs, queue, n, seconds=60, **options):
     """Receives until there are `n` messages."""
     deadline = time.monotonic() + seconds
     messages = []
@@ -59,7 +59,7 @@ def attribute(sqs, queue, name):
     return names["Attributes"][name]
 
 
-def wait_until(condition, seconds=5):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it does not come true"

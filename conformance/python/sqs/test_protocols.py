@@ -147,7 +147,7 @@ def test_a_length_that_is_only_announced_takes_nothing(broker, sqs, queue):
         sockets.append(plain)
     started = time.monotonic()
     sqs.send_message(QueueUrl=queue, MessageBody="x" * 200_000)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15
     for plain in sockets:
         plain.close()
 

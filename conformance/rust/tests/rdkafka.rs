@@ -1,5 +1,6 @@
 //! The rdkafka crate: produce, consume, groups, administration, refusals, restarts.
 
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
@@ -16,7 +17,11 @@ use tramline_conformance_rust::{
     Broker, Clients, LIMIT, numbers, read, read_nothing, send, texts, unique, until,
 };
 
-const BASE: i64 = 1_700_000_000_000;
+static BASE: LazyLock<i64> = LazyLock::new(|| {
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    let since = hour_ago.duration_since(UNIX_EPOCH).expect("it is after 1970");
+    i64::try_from(since.as_secs()).expect("it fits") * 1000
+});
 
 fn clients() -> Clients {
     Clients(Broker::shared().kafka.clone())
@@ -32,7 +37,7 @@ async fn hundred(clients: &Clients) -> String {
     let producer = clients.producer(&[("batch.num.messages", "10")]);
     let values = numbers(0, 100);
     let sent = values.iter().zip(0..).map(|(value, n)| {
-        let record = FutureRecord::<str, _>::to(&topic).payload(value).timestamp(BASE + 1000 * n);
+        let record = FutureRecord::<str, _>::to(&topic).payload(value).timestamp(*BASE + 1000 * n);
         producer.send(record.partition(0), LIMIT)
     });
     assert!(join_all(sent).await.iter().all(Result::is_ok));
@@ -143,13 +148,13 @@ async fn keys_headers_and_times_come_back() {
     let all = headers
         .iter()
         .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: *value }));
-    let record = FutureRecord::to(&topic).key("k").payload("v").timestamp(BASE).headers(all);
+    let record = FutureRecord::to(&topic).key("k").payload("v").timestamp(*BASE).headers(all);
     let producer = clients.producer(&[]);
     producer.send(record, LIMIT).await.unwrap();
     producer.send(FutureRecord::<[u8], str>::to(&topic), LIMIT).await.unwrap();
     let came = read(&clients.reader(&topic, Offset::Beginning, &[]), 2).await;
     assert_eq!((came[0].key(), came[0].payload()), (Some(&b"k"[..]), Some(&b"v"[..])));
-    assert_eq!(came[0].timestamp().to_millis(), Some(BASE));
+    assert_eq!(came[0].timestamp().to_millis(), Some(*BASE));
     let kept = came[0].headers().unwrap();
     let kept: Vec<_> = kept.iter().map(|one| (one.key, one.value)).collect();
     assert_eq!(kept, headers);
@@ -160,7 +165,7 @@ async fn keys_headers_and_times_come_back() {
 async fn log_append_time_replaces_the_producers() {
     let clients = clients();
     let topic = clients.create_topic(1, &[("message.timestamp.type", "LogAppendTime")]).await;
-    let record = FutureRecord::to(&topic).key("k").payload("v").timestamp(BASE);
+    let record = FutureRecord::to(&topic).key("k").payload("v").timestamp(*BASE);
     clients.producer(&[]).send(record, LIMIT).await.unwrap();
     let came = read(&clients.reader(&topic, Offset::Beginning, &[]), 1).await.remove(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
@@ -193,7 +198,7 @@ async fn offsets_are_found_by_time_and_at_both_ends() {
     let topic = hundred(&clients).await;
     let consumer = clients.consumer("nobody", &[]);
     for (stamp, offset) in
-        [(0, 0), (BASE, 0), (BASE + 1, 1), (BASE + 37_000, 37), (BASE + 37_001, 38)]
+        [(0, 0), (*BASE, 0), (*BASE + 1, 1), (*BASE + 37_000, 37), (*BASE + 37_001, 38)]
     {
         let mut asked = TopicPartitionList::new();
         asked.add_partition_offset(&topic, 0, Offset::Offset(stamp)).unwrap();

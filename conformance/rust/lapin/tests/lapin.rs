@@ -13,7 +13,7 @@ use lapin::{
 };
 use tramline_conformance_broker::{Addresses, Broker};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 type Outcome<T> = lapin::Result<T>;
 

@@ -115,7 +115,7 @@ final class AmqpClients implements AutoCloseable {
     }
 
     static void until(String what, Callable<Boolean> holds) throws Exception {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
         while (!holds.call()) {
             assertTrue(System.nanoTime() < deadline, () -> "no " + what);
             Thread.sleep(20);

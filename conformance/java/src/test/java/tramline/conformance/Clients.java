@@ -35,7 +35,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
 
 /** Clients of one broker, with bounded waits, closed together. Keys and values are text. */
 final class Clients implements AutoCloseable {
-    static final int SECONDS = 20;
+    static final int SECONDS = 60;
 
     private final String address;
     private final Deque<AutoCloseable> open = new ArrayDeque<>();

@@ -116,7 +116,7 @@ class ProduceTest extends ClientTest {
 
     @Test
     void theProducersTimestampIsKept() throws Exception {
-        String topic = clients.createTopic(1);
+        String topic = clients.createTopic(1, "retention.ms", "-1"); // They are old.
         Clients.send(clients.producer(), List.of(
                 new ProducerRecord<>(topic, 0, 1_700_000_000_000L, null, "a"),
                 new ProducerRecord<>(topic, 0, 0L, null, "b")));

@@ -38,7 +38,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(150)
 class StreamsTest {
     /** Their start takes long on a busy machine. */
-    private static final int SECONDS = 50;
+    private static final int SECONDS = 100;
     private static final int PARTITIONS = 4;
 
     @TempDir
