@@ -3,7 +3,9 @@
 //! Each suite gives a [`Tally`] or says why it cannot run here. On a developer's machine such a
 //! suite is skipped with the reason; under CI a skip is a failure, and so is a count below the
 //! one in `conformance/counts.toml`. What the suites need is made before the first one runs;
-//! those that wait more than they work then run side by side.
+//! those that wait more than they work then run side by side. A client's suite that fails there
+//! runs once more by itself, for clients have races of their own that a busy machine brings out;
+//! what failed the first time is printed, and the table and the closing line say so.
 
 mod broker;
 mod counts;
@@ -153,6 +155,11 @@ impl Kind {
         self.is_alone() || matches!(self, Self::Soak)
     }
 
+    /// Whether it tests through a client that others wrote.
+    fn is_of_a_client(&self) -> bool {
+        !self.is_of_cargo()
+    }
+
     fn set_up(&self, cx: &Context) -> Result<SetUp> {
         match self {
             Self::Rust | Self::Soak => Ok(SetUp::Ready),
@@ -213,6 +220,9 @@ const SUITES: &[Suite] = &[
 /// How many suites run side by side: they wait for time-outs more than for the processor.
 const SUITES_AT_ONCE: usize = 3;
 
+/// How many suites may run a second time; where more fail, it is not a client's race.
+const SECOND_TRIES: usize = 3;
+
 /// Builds, runs the suites, prints the table and the closing line.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     let suites = chosen(&options.only)?;
@@ -257,7 +267,8 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     report::print(project, rows, options.record, started.elapsed().saturating_sub(built))
 }
 
-/// First those that need the machine for themselves, then the others side by side.
+/// First those that need the machine for themselves, then the others side by side, then those
+/// of a client that failed among them once more.
 fn run_all(suites: Vec<(&Suite, Context)>) -> Vec<Row> {
     let (alone, together): (Vec<_>, Vec<_>) =
         suites.into_iter().partition(|(suite, _)| suite.kind.is_alone());
@@ -266,8 +277,29 @@ fn run_all(suites: Vec<(&Suite, Context)>) -> Vec<Row> {
         println!("\n== {} ==", suite.name);
         rows.push(run_one(suite, &cx));
     }
-    let waiting = Mutex::new(together.into_iter());
-    let rows = Mutex::new(rows);
+    let (again, together): (Vec<_>, Vec<_>) = run_together(together)
+        .into_iter()
+        .partition(|(suite, _, row)| suite.kind.is_of_a_client() && row.failed());
+    rows.extend(together.into_iter().map(|(_, _, row)| row));
+    if again.len() > SECOND_TRIES {
+        rows.extend(again.into_iter().map(|(_, _, row)| row));
+        return rows;
+    }
+    for (suite, cx, first) in again {
+        println!("\n== {}, a second time ==", suite.name);
+        if let Some(log) = &cx.log {
+            let _ = std::fs::rename(log, log.with_extension("first.log"));
+        }
+        let row = run_one(suite, &cx).after_a_first(first);
+        report::print_one(&row, cx.log.as_deref());
+        rows.push(row);
+    }
+    rows
+}
+
+fn run_together<'a>(suites: Vec<(&'a Suite, Context<'a>)>) -> Vec<(&'a Suite, Context<'a>, Row)> {
+    let waiting = Mutex::new(suites.into_iter());
+    let rows = Mutex::new(Vec::new());
     let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
     std::thread::scope(|scope| {
         for _ in 0..SUITES_AT_ONCE {
@@ -276,7 +308,7 @@ fn run_all(suites: Vec<(&Suite, Context)>) -> Vec<Row> {
                     let row = run_one(suite, &cx);
                     report::print_one(&row, cx.log.as_deref());
                     if let Ok(mut rows) = rows.lock() {
-                        rows.push(row);
+                        rows.push((suite, cx, row));
                     }
                 }
             });

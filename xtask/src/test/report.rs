@@ -18,16 +18,43 @@ pub(super) struct Row {
     excluded: usize,
     expected_run: u32,
     took: Duration,
+    /// How many tests failed in a first try, where this is the second.
+    first_failed: Option<u32>,
 }
 
 impl Row {
     pub(super) fn new(suite: &Suite, cx: &Context, outcome: Result<Outcome>) -> Self {
         let (excluded, expected_run) = (cx.expected.excluded.len(), cx.expected.run);
-        Self { name: suite.name, outcome, excluded, expected_run, took: Duration::ZERO }
+        Self {
+            name: suite.name,
+            outcome,
+            excluded,
+            expected_run,
+            took: Duration::ZERO,
+            first_failed: None,
+        }
     }
 
     pub(super) fn after(self, took: Duration) -> Self {
         Self { took, ..self }
+    }
+
+    /// The row of a second try.
+    pub(super) fn after_a_first(self, first: Self) -> Self {
+        let first_failed = match first.outcome {
+            Ok(Outcome::Ran(tally)) => tally.failed,
+            _ => 1,
+        };
+        Self { first_failed: Some(first_failed), ..self }
+    }
+
+    /// Whether its tests ran and one failed, or it broke off.
+    pub(super) fn failed(&self) -> bool {
+        match &self.outcome {
+            Ok(Outcome::Ran(tally)) => tally.failed > 0,
+            Ok(Outcome::Skipped(_)) => false,
+            Err(_) => true,
+        }
     }
 }
 
@@ -59,7 +86,7 @@ pub(super) fn print(
     is_recorded: bool,
     took: Duration,
 ) -> Result<()> {
-    let mut faults = Vec::new();
+    let (mut faults, mut second_tries) = (Vec::new(), Vec::new());
     let mut total = Tally::default();
     let heads = ("suite", "run", "failed", "skipped", "excluded", "seconds");
     println!(
@@ -75,12 +102,21 @@ pub(super) fn print(
             tally.failed, tally.skipped, row.excluded
         );
         total.add(tally);
+        if let Some(failed) = row.first_failed {
+            second_tries.push(format!("{name}: second try, {failed} failed in the first"));
+        }
+    }
+    for again in &second_tries {
+        println!("- {again}");
     }
     for fault in &faults {
         println!("- {fault}");
     }
-    let line =
+    let mut line =
         format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    if !second_tries.is_empty() {
+        line += &format!(" ({})", second_tries.join("; "));
+    }
     let summary = project.target().join("test-summary.txt");
     std::fs::write(&summary, format!("{line}\n"))
         .with_context(|| format!("cannot write `{}`", summary.display()))?;
