@@ -6,7 +6,9 @@ mod load;
 mod peer;
 mod queues;
 mod report;
+mod server;
 mod sink;
+mod sqs;
 mod streams;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +56,33 @@ enum Command {
         #[arg(long, default_value_t = 5_000_000)]
         backlog: u64,
         /// Only the loads whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Tramline beside ElasticMQ and moto's server; writes docs/benchmarks/sqs.md
+    Sqs {
+        /// The `tramline` binary
+        #[arg(long)]
+        tramline: PathBuf,
+        /// The directory of ElasticMQ's jars
+        #[arg(long)]
+        elasticmq: PathBuf,
+        /// The `moto_server` program
+        #[arg(long)]
+        moto: PathBuf,
+        /// How often each load runs on each broker
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long a run takes, in seconds
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Messages of the backlog
+        #[arg(long, default_value_t = 1_000_000)]
+        backlog: u64,
+        /// Long polls that wait for nothing
+        #[arg(long, default_value_t = 10_000)]
+        polls: usize,
+        /// Only the rows whose name contains this
         #[arg(long)]
         only: Option<String>,
     },
@@ -133,6 +162,13 @@ async fn main() -> anyhow::Result<()> {
             let dir = directory()?;
             let (time, dir) = (Duration::from_secs(seconds), dir.path().to_owned());
             queues::run(&queues::Settings { tramline, rounds, time, backlog, only, dir })
+        }
+        Command::Sqs { tramline, elasticmq, moto, rounds, seconds, backlog, polls, only } => {
+            let dir = directory()?;
+            let (time, dir) = (Duration::from_secs(seconds), dir.path().to_owned());
+            let programs = sqs::Programs { tramline, elasticmq, moto };
+            let settings = sqs::Settings { programs, rounds, time, backlog, polls, only, dir };
+            sqs::run(&settings).await
         }
         Command::Produce {
             address,

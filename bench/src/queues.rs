@@ -11,16 +11,12 @@ mod wire;
 
 use crate::{
     figures::median,
-    report::{NOTES, number, probe, progress, times},
+    report::{Row, number, probe, progress, table, write_page},
+    server::sleep,
 };
 use load::{Load, Rates, millis};
 use server::{SYSTEMS, Server, System};
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::PathBuf, time::Duration};
 
 /// What the command line sets.
 pub(crate) struct Settings {
@@ -31,21 +27,6 @@ pub(crate) struct Settings {
     pub(crate) backlog: u64,
     pub(crate) only: Option<String>,
     pub(crate) dir: PathBuf,
-}
-
-/// One line of the table: a value for each of [`SYSTEMS`].
-struct Row {
-    name: String,
-    unit: &'static str,
-    values: [f64; 3],
-    higher_is_better: bool,
-    ceiling: Option<f64>,
-}
-
-impl Row {
-    fn new(name: &str, unit: &'static str, values: [f64; 3]) -> Self {
-        Self { name: name.to_owned(), unit, values, higher_is_better: false, ceiling: None }
-    }
 }
 
 /// One kind of load, and which of its rates the row shows.
@@ -127,7 +108,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     if wanted(settings, "idle") {
         rows.extend(idle(settings)?);
     }
-    write_page(&probe.to_string(), &rows, settings.rounds)
+    write_page("queues", &page(&probe.to_string(), &rows, settings.rounds))
 }
 
 fn wanted(settings: &Settings, name: &str) -> bool {
@@ -145,7 +126,7 @@ fn rounds(
         for (place, system) in SYSTEMS.into_iter().enumerate() {
             progress(name, round, system.name());
             let dir = settings.dir.join(format!("{}-{round}", system.name().replace(' ', "-")));
-            let server = Server::start(system, &settings.tramline, &dir)?;
+            let server = server::start(system, &settings.tramline, &dir)?;
             all[place].push(measure(system, &server)?);
             drop(server);
             fs::remove_dir_all(&dir)?;
@@ -263,12 +244,12 @@ fn backlog(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     for (place, system) in SYSTEMS.into_iter().enumerate().take(2) {
         progress("backlog", 0, system.name());
         let dir = settings.dir.join("backlog");
-        let server = Server::start(system, &settings.tramline, &dir)?;
+        let server = server::start(system, &settings.tramline, &dir)?;
         amqp::Client::connect(&server.address)?.declare("bench", true)?;
         load::fill(&server.address, "bench", 1024, settings.backlog)?;
         columns[1][place] = server.resident_mib()?;
         drop(server);
-        let server = Server::start(system, &settings.tramline, &dir)?;
+        let server = server::start(system, &settings.tramline, &dir)?;
         columns[2][place] = server.ready.as_secs_f64() * 1000.0;
         columns[3][place] = server.resident_mib()?;
         columns[0][place] = load::drain(&server.address, "bench", settings.backlog)?;
@@ -290,58 +271,24 @@ fn backlog(settings: &Settings) -> anyhow::Result<Vec<Row>> {
 
 fn idle(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let values = rounds(settings, "idle", |_, server| {
-        load::sleep(Duration::from_secs(1));
+        sleep(Duration::from_secs(1));
         Ok(vec![server.ready.as_secs_f64() * 1000.0, server.resident_mib()?])
     })?;
     let names = [("ready, empty directory", "ms"), ("idle resident memory", "MiB")];
     Ok(names.into_iter().zip(&values).map(|((name, unit), v)| Row::new(name, unit, *v)).collect())
 }
 
-fn write_page(probe: &str, rows: &[Row], rounds: usize) -> anyhow::Result<()> {
-    let path = Path::new("docs/benchmarks/queues.md");
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let notes = text.split_once(NOTES).map_or("", |(_, notes)| notes);
-    let page = page(probe, rows, rounds)?;
-    crate::report::print(&page);
-    fs::create_dir_all("docs/benchmarks")?;
-    Ok(fs::write(path, format!("{page}\n{NOTES}{notes}"))?)
-}
-
-fn page(probe: &str, rows: &[Row], rounds: usize) -> anyhow::Result<String> {
-    let mut page = String::new();
-    writeln!(page, "# Queues: Tramline beside RabbitMQ and NATS JetStream\n")?;
-    writeln!(
-        page,
-        "`cargo xtask bench queues`: the brokers on one machine in one run, taking turns, medians \
+fn page(probe: &str, rows: &[Row], rounds: usize) -> String {
+    format!(
+        "# Queues: Tramline beside RabbitMQ and NATS JetStream\n\n\
+         `cargo xtask bench queues`: the brokers on one machine in one run, taking turns, medians \
          of {rounds}. Tramline on its defaults: synced before each confirm. RabbitMQ 3.10 from \
          Debian on its defaults: classic queues, which sync in batches before the confirm. NATS \
          2.9 from Debian, JetStream work queue with the file store, which syncs every two \
          minutes. The load generator is native (raw frames made beforehand, the same for \
          Tramline and RabbitMQ) and shares the machine's cores with the broker. A row within \
          20 % of what the generator reaches against a broker that does nothing is marked \
-         *client-bound*.\n\nMachine: {probe}.\n"
-    )?;
-    writeln!(page, "| work | unit | Tramline | RabbitMQ | ratio | NATS | ratio | generator |")?;
-    writeln!(page, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
-    for row in rows {
-        let [ours, rabbitmq, nats] = row.values;
-        let ratio = |peer: f64| if row.higher_is_better { ours / peer } else { peer / ours };
-        let ceiling = row.ceiling.map_or_else(String::new, |ceiling| {
-            let bound = if ours > ceiling * 0.8 { " *client-bound*" } else { "" };
-            format!("{}{bound}", number(ceiling))
-        });
-        writeln!(
-            page,
-            "| {} | {} | {} | {} | {} | {} | {} | {ceiling} |",
-            row.name,
-            row.unit,
-            number(ours),
-            number(rabbitmq),
-            times(ratio(rabbitmq)),
-            number(nats),
-            times(ratio(nats)),
-        )?;
-    }
-    writeln!(page, "\nA ratio above 1 means that Tramline is ahead.")?;
-    Ok(page)
+         *client-bound*.\n\nMachine: {probe}.\n\n{}",
+        table(["RabbitMQ", "NATS"], rows)
+    )
 }

@@ -8,15 +8,22 @@ use std::{fmt::Write as _, path::Path, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tramline_store::fs::{ProbeReport, RealFiles};
 
-/// One line of the table.
+/// One line of a table.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) unit: &'static str,
-    /// Tramline, Kafka on its defaults, Kafka with `flush.messages=1`.
+    /// Tramline, then the others, in the order of the table's columns.
     pub(crate) values: [f64; 3],
     pub(crate) higher_is_better: bool,
     /// What the generator itself can do.
     pub(crate) ceiling: Option<f64>,
+}
+
+impl Row {
+    /// A row where less is better.
+    pub(crate) fn new(name: &str, unit: &'static str, values: [f64; 3]) -> Self {
+        Self { name: name.to_owned(), unit, values, higher_is_better: false, ceiling: None }
+    }
 }
 
 /// One figure of Tramline alone.
@@ -56,11 +63,6 @@ impl std::fmt::Display for Probe {
             self.round_trip_micros
         )
     }
-}
-
-/// Prints a page.
-pub(crate) fn print(page: &str) {
-    println!("{page}");
 }
 
 /// Measures the disk and the loopback.
@@ -137,17 +139,21 @@ pub(crate) fn write(
     rounds: usize,
 ) -> anyhow::Result<()> {
     let page = page(probe, idle, rows, rounds)? + &alone(facts)?;
-    println!("{page}");
-    let path = Path::new("docs/benchmarks/streams.md");
-    std::fs::create_dir_all("docs/benchmarks")?;
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    // What people wrote about the figures stands below the marker and stays.
-    let notes = text.split_once(NOTES).map_or("", |(_, notes)| notes);
-    std::fs::write(path, format!("{page}\n{NOTES}{notes}"))?;
-    Ok(())
+    write_page("streams", &page)
 }
 
-pub(crate) const NOTES: &str = "<!-- notes -->\n";
+/// Prints a page of the documentation, and writes it.
+pub(crate) fn write_page(name: &str, page: &str) -> anyhow::Result<()> {
+    println!("{page}");
+    std::fs::create_dir_all("docs/benchmarks")?;
+    let path = Path::new("docs/benchmarks").join(name).with_extension("md");
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    // What people wrote about the figures stands below the marker and stays.
+    let notes = text.split_once(NOTES).map_or("", |(_, notes)| notes);
+    Ok(std::fs::write(path, format!("{page}\n{NOTES}{notes}"))?)
+}
+
+const NOTES: &str = "<!-- notes -->\n";
 
 fn page(probe: &Probe, idle: &[Row], rows: &[Row], rounds: usize) -> anyhow::Result<String> {
     let mut page = String::new();
@@ -162,34 +168,38 @@ fn page(probe: &Probe, idle: &[Row], rows: &[Row], rounds: usize) -> anyhow::Res
          reaches against a sink that does nothing is marked *client-bound*.\n"
     )?;
     writeln!(page, "Machine: {probe}.\n")?;
-    writeln!(
-        page,
-        "| work | unit | Tramline | Kafka | ratio | Kafka, synced | ratio | generator |"
-    )?;
-    writeln!(page, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
-    for row in rows.iter().chain(idle) {
-        let [ours, kafka, flush] = row.values;
-        let ratio = |peer: f64| if row.higher_is_better { ours / peer } else { peer / ours };
-        let bound = row.ceiling.filter(|ceiling| ours > ceiling * 0.8);
-        let ceiling = match (row.ceiling, bound) {
-            (Some(ceiling), Some(_)) => format!("{} *client-bound*", number(ceiling)),
-            (Some(ceiling), None) => number(ceiling),
-            (None, _) => String::new(),
-        };
-        writeln!(
-            page,
-            "| {} | {} | {} | {} | {} | {} | {} | {ceiling} |",
-            row.name,
-            row.unit,
-            number(ours),
-            number(kafka),
-            times(ratio(kafka)),
-            number(flush),
-            times(ratio(flush)),
-        )?;
-    }
-    writeln!(page, "\nA ratio above 1 means that Tramline is ahead.")?;
+    page.push_str(&table(["Kafka", "Kafka, synced"], rows.iter().chain(idle)));
     Ok(page)
+}
+
+/// The figures, and Tramline's beside those of the peers.
+pub(crate) fn table<'a>(peers: [&str; 2], rows: impl IntoIterator<Item = &'a Row>) -> String {
+    let [first, second] = peers;
+    let mut table = format!(
+        "| work | unit | Tramline | {first} | ratio | {second} | ratio | generator |\n\
+         | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+    );
+    for row in rows {
+        let [ours, first, second] = row.values;
+        let ratio = |peer: f64| if row.higher_is_better { ours / peer } else { peer / ours };
+        let ceiling = row.ceiling.map_or_else(String::new, |ceiling| {
+            let bound = if ours > ceiling * 0.8 { " *client-bound*" } else { "" };
+            format!("{}{bound}", number(ceiling))
+        });
+        let cells = [
+            row.name.clone(),
+            row.unit.to_owned(),
+            number(ours),
+            number(first),
+            times(ratio(first)),
+            number(second),
+            times(ratio(second)),
+            ceiling,
+        ];
+        table.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    table.push_str("\nA ratio above 1 means that Tramline is ahead.\n");
+    table
 }
 
 fn alone(facts: &[Fact]) -> anyhow::Result<String> {
@@ -225,7 +235,7 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-pub(crate) fn times(ratio: f64) -> String {
+fn times(ratio: f64) -> String {
     if ratio.is_nan() { "–".to_owned() } else { format!("{ratio:.2}×") }
 }
 

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: builds the release binaries, gets the peers by package name, and runs
-//! the comparison. Needs a JDK and Maven; the machine should do nothing else meanwhile.
+//! the comparison. Needs a JDK and Maven (`sqs`: Python, too); the machine should do nothing else meanwhile.
 
 use crate::{process, project::Project};
 use anyhow::{Context, Result, ensure};
@@ -13,8 +13,9 @@ use std::{
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Which page: `streams` (beside Apache Kafka) or `queues` (beside RabbitMQ and NATS)
-    #[arg(value_parser = ["streams", "queues"], default_value = "streams")]
+    /// Which page: `streams` (beside Apache Kafka), `queues` (beside RabbitMQ and NATS) or `sqs`
+    /// (beside ElasticMQ and moto)
+    #[arg(value_parser = ["streams", "queues", "sqs"], default_value = "streams")]
     page: String,
     /// How often each load runs on each broker
     #[arg(long, default_value_t = 5)]
@@ -22,9 +23,12 @@ pub(crate) struct Options {
     /// How long a run takes, in seconds
     #[arg(long, default_value_t = 4)]
     seconds: u32,
-    /// Messages of the backlog (`queues`)
-    #[arg(long, default_value_t = 5_000_000)]
-    backlog: u64,
+    /// Messages of the backlog: 5,000,000 (`queues`), 1,000,000 (`sqs`)
+    #[arg(long)]
+    backlog: Option<u64>,
+    /// Long polls that wait for nothing: 10,000 (`sqs`)
+    #[arg(long)]
+    polls: Option<u64>,
     /// Only the loads whose name contains this
     #[arg(long)]
     only: Option<String>,
@@ -44,10 +48,22 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
                 "RabbitMQ and NATS are missing: \
                  `apt-get install --no-install-recommends rabbitmq-server nats-server`"
             );
-            bench.arg("--backlog").arg(options.backlog.to_string());
+        }
+        "sqs" => {
+            bench.arg("--elasticmq").arg(jars(
+                project,
+                "elasticmq",
+                "elasticmq-server_2.13-1.7.1",
+            )?);
+            bench.arg("--moto").arg(moto(project)?);
         }
         _ => {
-            bench.arg("--jars").arg(kafka_jars(project)?);
+            bench.arg("--jars").arg(jars(project, "kafka", "kafka-clients-4.3.0")?);
+        }
+    }
+    for (name, value) in [("--backlog", options.backlog), ("--polls", options.polls)] {
+        if let Some(value) = value {
+            bench.arg(name).arg(value.to_string());
         }
     }
     bench.arg("--rounds").arg(options.rounds.to_string());
@@ -58,18 +74,34 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
     process::run(&mut bench, Duration::from_secs(3 * 3600))
 }
 
-/// Apache Kafka's jars, from Maven.
-fn kafka_jars(project: &Project) -> Result<PathBuf> {
-    let jars = project.target().join("bench").join("kafka");
-    if !jars.join("kafka-clients-4.3.0.jar").is_file() {
+/// The jars of `bench/peer/<name>/pom.xml`, from Maven; there when this one is.
+fn jars(project: &Project, name: &str, one: &str) -> Result<PathBuf> {
+    let jars = project.target().join("bench").join(name);
+    if !jars.join(one).with_added_extension("jar").is_file() {
         fs::create_dir_all(&jars).with_context(|| format!("making `{}`", jars.display()))?;
         let mut maven = Command::new("mvn");
         maven
             .args(["-q", "-B", "-f"])
-            .arg(project.root().join("bench/peer/pom.xml"))
+            .arg(project.root().join("bench/peer").join(name).join("pom.xml"))
             .arg("dependency:copy-dependencies")
             .arg(format!("-DoutputDirectory={}", jars.display()));
         process::run(&mut maven, Duration::from_secs(600))?;
     }
     Ok(jars)
+}
+
+/// moto's server in an environment of its own, from PyPI.
+fn moto(project: &Project) -> Result<PathBuf> {
+    let environment = project.target().join("bench").join("moto");
+    let server = environment.join("bin").join("moto_server");
+    if !server.is_file() {
+        let limit = Duration::from_secs(600);
+        process::run(Command::new("python3").args(["-m", "venv"]).arg(&environment), limit)?;
+        let mut install = Command::new(environment.join("bin").join("python"));
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        install.args(["--only-binary=:all:", "--requirement"]);
+        install.arg(project.root().join("bench/peer/moto/requirements.txt"));
+        process::run(&mut install, limit)?;
+    }
+    Ok(server)
 }

@@ -1,7 +1,7 @@
 //! The load on queues: publishers and consumers, each a thread with a blocking socket.
 
 use super::{amqp, amqp::Client, confirms::Confirms};
-use crate::load::instant;
+use crate::{load::instant, server::sleep};
 use anyhow::{bail, ensure};
 use std::{
     sync::{
@@ -49,11 +49,6 @@ struct Run {
 
 /// What runs before the figures are taken.
 const WARM_UP: Duration = Duration::from_millis(700);
-
-#[expect(clippy::disallowed_methods, reason = "load threads are no tasks")]
-pub(crate) fn sleep(time: Duration) {
-    thread::sleep(time);
-}
 
 /// Declares the queues, runs the load, and takes the queues away.
 pub(crate) fn run(address: &str, load: &Load) -> anyhow::Result<Rates> {

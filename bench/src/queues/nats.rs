@@ -1,11 +1,8 @@
 //! A bare NATS client for load on a JetStream work queue: the protocol's texts, several in one
 //! write.
 
-use super::{
-    load::{Rates, sleep},
-    wire::Wire,
-};
-use crate::load::instant;
+use super::{load::Rates, wire::Wire};
+use crate::{load::instant, server::sleep};
 use anyhow::ensure;
 use std::{
     sync::{

@@ -1,15 +1,12 @@
-//! The brokers under comparison, started on free ports and an empty directory and stopped by
-//! their process id: Tramline, RabbitMQ and NATS as Debian packages them.
+//! The brokers under comparison: Tramline, RabbitMQ and NATS as Debian packages them.
 
-use super::{amqp::Client, load::sleep, nats};
-use crate::{load::instant, peer::free_port};
-use anyhow::{Context, bail};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+use super::{amqp::Client, nats};
+pub(crate) use crate::server::Server;
+use crate::{
+    peer::free_port,
+    server::{Address, Started, tramline},
 };
+use std::{fs, path::Path, process::Command};
 
 /// A broker under comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,125 +30,15 @@ impl System {
     }
 }
 
-/// A start on a large backlog takes its time, and so does an orderly end.
-const READY_MAX: Duration = Duration::from_secs(300);
-const STOP_MAX: Duration = Duration::from_secs(60);
-
-/// A running broker.
-pub(crate) struct Server {
-    pub(crate) address: String,
-    /// From the start of the process to the first answer.
-    pub(crate) ready: Duration,
-    pid: u32,
-    child: Child,
-    /// RabbitMQ's port mapper outlives it.
-    epmd_port: Option<u16>,
-}
-
-/// What one is started with.
-struct Started {
-    command: Command,
-    address: Address,
-    /// Where the process id of the broker proper will be.
-    pid_file: Option<PathBuf>,
-    epmd_port: Option<u16>,
-}
-
-enum Address {
-    Known(String),
-    ReadyFile(PathBuf),
-}
-
-impl Server {
-    /// Starts one on a directory, which may hold an earlier one's data.
-    pub(crate) fn start(system: System, tramline: &Path, dir: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(dir)?;
-        let mut started = match system {
-            System::Tramline => tramline_command(tramline, dir),
-            System::RabbitMq => rabbitmq_command(dir)?,
-            System::Nats => nats_command(dir)?,
-        };
-        let begun = instant();
-        let log = fs::File::create(dir.join("output"))?;
-        let command = &mut started.command;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().with_context(|| format!("starting {}", system.name()))?;
-        let pid = child.id();
-        let epmd_port = started.epmd_port;
-        let mut server =
-            Self { address: String::new(), ready: Duration::ZERO, pid, child, epmd_port };
-        while begun.elapsed() < READY_MAX {
-            if let Some(address) = started.address.read()
-                && answers(system, &address)
-            {
-                server.ready = begun.elapsed();
-                server.address = address;
-                if let Some(file) = &started.pid_file {
-                    server.pid = fs::read_to_string(file)?.trim().parse()?;
-                }
-                return Ok(server);
-            }
-            if let Some(status) = server.child.try_wait()? {
-                let output = fs::read_to_string(dir.join("output")).unwrap_or_default();
-                bail!("{} ended with {status}: {output}", system.name());
-            }
-            sleep(Duration::from_millis(1));
-        }
-        bail!("{} is not ready after {READY_MAX:?}", system.name())
-    }
-
-    /// Processor seconds so far, user and system.
-    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        let fields = stat.rsplit_once(')').context("no `)` in stat")?.1;
-        let tick = |place| fields.split_whitespace().nth(place).and_then(|f| f.parse::<f64>().ok());
-        Ok((tick(11).context("no utime")? + tick(12).context("no stime")?) / 100.0)
-    }
-
-    /// Resident memory in MiB.
-    pub(crate) fn resident_mib(&self) -> anyhow::Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib = line.split_whitespace().nth(1).context("no value")?.parse::<f64>()?;
-        Ok(kib / 1024.0)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
-        let ended =
-            pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
-        let begun = instant();
-        while ended.is_some()
-            && begun.elapsed() < STOP_MAX
-            && matches!(self.child.try_wait(), Ok(None))
-        {
-            sleep(Duration::from_millis(50));
-        }
-        let _already_gone = self.child.kill();
-        let _already_gone = self.child.wait();
-        if let Some(port) = self.epmd_port {
-            let mut epmd = Command::new("epmd");
-            epmd.arg("-kill").env("ERL_EPMD_PORT", port.to_string());
-            let _best_effort = epmd.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        }
-    }
-}
-
-impl Address {
-    fn read(&self) -> Option<String> {
-        match self {
-            Self::Known(address) => Some(address.clone()),
-            Self::ReadyFile(file) => {
-                let text = fs::read_to_string(file).ok()?;
-                let ready: serde_json::Value = serde_json::from_str(&text).ok()?;
-                let address =
-                    ready["amqp"].as_str().or_else(|| ready["listeners"]["amqp"].as_str());
-                address.map(str::to_owned)
-            }
-        }
-    }
+/// Starts one on a directory, which may hold an earlier one's data.
+pub(crate) fn start(system: System, binary: &Path, dir: &Path) -> anyhow::Result<Server> {
+    fs::create_dir_all(dir)?;
+    let started = match system {
+        System::Tramline => tramline(binary, dir, "amqp"),
+        System::RabbitMq => rabbitmq_command(dir)?,
+        System::Nats => nats_command(dir)?,
+    };
+    Server::start(started, dir, |address| answers(system, address))
 }
 
 fn answers(system: System, address: &str) -> bool {
@@ -159,22 +46,6 @@ fn answers(system: System, address: &str) -> bool {
         System::Tramline | System::RabbitMq => Client::connect(address).is_ok(),
         System::Nats => nats::Client::connect(address).is_ok(),
     }
-}
-
-fn tramline_command(binary: &Path, dir: &Path) -> Started {
-    let ready = dir.join("ready.json");
-    let _none_at_first = fs::remove_file(&ready);
-    let mut command = Command::new(binary);
-    // Every listener is on, as by default: what they take when idle counts.
-    let any = "127.0.0.1:0";
-    command
-        .args(["serve", "--listen-http", any, "--listen-kafka", any, "--listen-amqp", any])
-        .args(["--listen-sqs", any])
-        .arg("--data-dir")
-        .arg(dir.join("data"))
-        .arg("--ready-file")
-        .arg(&ready);
-    Started { command, address: Address::ReadyFile(ready), pid_file: None, epmd_port: None }
 }
 
 fn rabbitmq_command(dir: &Path) -> anyhow::Result<Started> {
@@ -198,7 +69,8 @@ fn rabbitmq_command(dir: &Path) -> anyhow::Result<Started> {
         .env("RABBITMQ_LOG_BASE", dir.join("log"))
         .env("RABBITMQ_PID_FILE", &pid_file);
     let address = Address::Known(format!("127.0.0.1:{port}"));
-    Ok(Started { command, address, pid_file: Some(pid_file), epmd_port: Some(epmd) })
+    let name = System::RabbitMq.name();
+    Ok(Started { name, command, address, pid_file: Some(pid_file), epmd_port: Some(epmd) })
 }
 
 fn nats_command(dir: &Path) -> anyhow::Result<Started> {
@@ -207,5 +79,5 @@ fn nats_command(dir: &Path) -> anyhow::Result<Started> {
     command.args(["-js", "-a", "127.0.0.1", "-p"]).arg(port.to_string());
     command.arg("-sd").arg(dir.join("data"));
     let address = Address::Known(format!("127.0.0.1:{port}"));
-    Ok(Started { command, address, pid_file: None, epmd_port: None })
+    Ok(Started::new(System::Nats.name(), command, address))
 }
