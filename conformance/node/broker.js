@@ -13,16 +13,19 @@ const READY_MS = 60_000
 const STOP_MS = 60_000
 
 class Broker {
-  static async start() {
-    const broker = new Broker()
+  /** A broker with more settings, as TOML. */
+  static async start(settings = '') {
+    const broker = new Broker(settings)
     await broker.start()
     return broker
   }
 
-  constructor() {
+  constructor(settings) {
+    this.settings = settings
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'tramline-'))
     this.kafka = '127.0.0.1:0'
     this.amqp = '127.0.0.1:0'
+    this.sqs = '127.0.0.1:0'
     // So that no broker is left behind where a test fails.
     process.on('exit', () => {
       if (this.isRunning()) this.process.kill('SIGKILL')
@@ -35,7 +38,8 @@ class Broker {
     const config = path.join(this.directory, 'tramline.toml')
     fs.rmSync(ready, { force: true })
     // No wait for further members: each test knows its own.
-    fs.writeFileSync(config, '[groups]\ninitial_rebalance_delay = "0s"\n')
+    const settings = `[groups]\ninitial_rebalance_delay = "0s"\n${this.settings}`
+    fs.writeFileSync(config, settings)
     const log = fs.openSync(path.join(this.directory, 'log'), 'a')
     const args = [
       'serve',
@@ -44,7 +48,7 @@ class Broker {
       `--listen-kafka=${this.kafka}`,
       '--listen-http=127.0.0.1:0',
       `--listen-amqp=${this.amqp}`,
-      '--listen-sqs=127.0.0.1:0',
+      `--listen-sqs=${this.sqs}`,
       `--ready-file=${ready}`,
     ]
     this.process = spawn(BINARY, args, { stdio: ['ignore', log, log] })
@@ -59,8 +63,8 @@ class Broker {
       }
       await sleep(10)
     }
-    const { kafka, amqp } = JSON.parse(fs.readFileSync(ready, 'utf8'))
-    Object.assign(this, { kafka, amqp })
+    const { kafka, amqp, sqs } = JSON.parse(fs.readFileSync(ready, 'utf8'))
+    Object.assign(this, { kafka, amqp, sqs })
   }
 
   /** A clean end; its exit code must be 0. */

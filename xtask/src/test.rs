@@ -201,6 +201,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "amqp-client", kind: Kind::Java(java::AMQP) },
     Suite { name: "kafkajs", kind: Kind::Node(node::KAFKAJS) },
     Suite { name: "amqplib", kind: Kind::Node(node::AMQPLIB) },
+    Suite { name: "aws-sdk-js", kind: Kind::Node(node::AWS_SDK) },
+    Suite { name: "sqs-consumer", kind: Kind::Node(node::SQS_CONSUMER) },
     Suite { name: "franz-go", kind: Kind::Go("franz") },
     Suite { name: "sarama", kind: Kind::Go("sarama") },
     Suite { name: "amqp091-go", kind: Kind::Go("amqp091") },

@@ -1,4 +1,5 @@
-//! The suites written in JavaScript: kafkajs and amqplib, by npm and Node's own test runner.
+//! The suites written in JavaScript: kafkajs, amqplib, the AWS SDK and sqs-consumer, by npm and
+//! Node's own test runner.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,6 +20,10 @@ pub(super) struct Run {
 pub(super) const KAFKAJS: Run = Run { folder: "test/", name: "kafkajs" };
 /// amqplib.
 pub(super) const AMQPLIB: Run = Run { folder: "amqplib/", name: "amqplib" };
+/// The AWS SDK for JavaScript, its client of SQS.
+pub(super) const AWS_SDK: Run = Run { folder: "sqs/", name: "aws-sdk-js" };
+/// sqs-consumer.
+pub(super) const SQS_CONSUMER: Run = Run { folder: "sqs-consumer/", name: "sqs-consumer" };
 
 /// What the suites' `package.json` says.
 const NODE_MIN: u32 = 20;
@@ -44,7 +49,7 @@ pub(super) fn set_up(cx: &Context) -> Result<SetUp> {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(SetUp::Ready);
     }
-    println!("installing kafkajs and amqplib");
+    println!("installing the clients for Node");
     for file in ["package.json", "package-lock.json"] {
         std::fs::copy(source.join(file), directory.join(file))?;
     }
