@@ -1,11 +1,13 @@
-//! Extents are written by a thread of their own while the committer writes the group's frames:
-//! both are durable before anything of the group counts. After a crash in between, recovery finds
-//! the pointers of the last group without their extents and cuts the group there.
+//! Extents are written by a thread of their own while the committer gathers the next ones and
+//! writes the group's frames: all are durable before anything of the group counts. After a crash
+//! in between, recovery finds the pointers of the last group without their extents and cuts the
+//! group there.
 
 use super::inner::Inner;
 use super::segments::Segment;
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Bytes that go to a place in a segment.
@@ -27,80 +29,64 @@ impl Write {
 }
 
 /// What the committer and the thread hand to each other.
+#[derive(Default)]
 pub(super) struct Beside {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-enum State {
-    Idle,
-    Wanted(Vec<Write>),
-    Writing,
-    /// Whether all were written.
-    Done(bool),
-    Closed,
+#[derive(Default)]
+struct State {
+    wanted: VecDeque<Write>,
+    /// Whether the thread is writing one.
+    writing: bool,
+    /// Whether one of the group's could not be written.
+    failed: bool,
+    closed: bool,
 }
 
 impl Beside {
-    pub(super) const fn new() -> Self {
-        Self { state: Mutex::new(State::Idle), changed: Condvar::new() }
+    /// Begins to write an extent.
+    pub(super) fn begin(&self, write: Write) {
+        self.state.lock().wanted.push_back(write);
+        self.changed.notify_one();
     }
 
-    /// Begins to write extents.
-    pub(super) fn begin(&self, writes: Vec<Write>) {
-        if !writes.is_empty() {
-            *self.state.lock() = State::Wanted(writes);
-            self.changed.notify_one();
-        }
-    }
-
-    /// Waits until what was begun is durable; false when the store has failed.
+    /// Waits until what was begun is durable, and writes what the thread has not come to; false
+    /// when the store has failed.
     pub(super) fn finish(&self, inner: &Inner) -> bool {
         let mut state = self.state.lock();
         loop {
-            match &mut *state {
-                State::Idle => return true,
-                State::Done(all) => {
-                    let all = *all;
-                    *state = State::Idle;
-                    return all;
-                }
-                // The thread has not come to it, or there is none: who waits can do it.
-                State::Wanted(writes) => {
-                    let writes = std::mem::take(writes);
-                    *state = State::Idle;
-                    drop(state);
-                    return writes.iter().all(|write| write.run(inner));
-                }
-                State::Writing => self.changed.wait(&mut state),
-                State::Closed => return false,
+            if let Some(write) = state.wanted.pop_front() {
+                let done = MutexGuard::unlocked(&mut state, || write.run(inner));
+                state.failed |= !done;
+            } else if state.writing {
+                self.changed.wait(&mut state);
+            } else {
+                return !std::mem::take(&mut state.failed);
             }
         }
     }
 
     /// Ends the thread.
     pub(super) fn close(&self) {
-        *self.state.lock() = State::Closed;
+        self.state.lock().closed = true;
         self.changed.notify_all();
     }
 
     /// The thread.
     pub(super) fn run(&self, inner: &Inner) {
         let mut state = self.state.lock();
-        loop {
-            match &mut *state {
-                State::Wanted(writes) => {
-                    let writes = std::mem::take(writes);
-                    *state = State::Writing;
-                    drop(state);
-                    let all = writes.iter().all(|write| write.run(inner));
-                    state = self.state.lock();
-                    *state = State::Done(all);
-                    self.changed.notify_all();
-                }
-                State::Closed => return,
-                State::Idle | State::Writing | State::Done(_) => self.changed.wait(&mut state),
-            }
+        while !state.closed {
+            let Some(write) = state.wanted.pop_front() else {
+                self.changed.wait(&mut state);
+                continue;
+            };
+            state.writing = true;
+            let done = MutexGuard::unlocked(&mut state, || write.run(inner));
+            state.writing = false;
+            state.failed |= !done;
+            self.changed.notify_all();
         }
     }
 }

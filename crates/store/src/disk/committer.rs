@@ -69,7 +69,7 @@ impl Committer {
             frames: Vec::new(),
             completions: Vec::new(),
             direct: Direct::default(),
-            beside: Arc::new(Beside::new()),
+            beside: Arc::new(Beside::default()),
             ends,
             stepped,
         }
@@ -147,9 +147,7 @@ impl Committer {
             return Ok(Vec::new());
         }
         let commits = self.backlog.iter().take(count);
-        let (pointers, writes) = self.direct.prepare(&self.inner, commits, self.link.group + 1)?;
-        self.beside.begin(writes);
-        Ok(pointers)
+        self.direct.prepare(&self.inner, commits, self.link.group + 1, &self.beside)
     }
 
     /// Moves commits from the backlog into the buffer, one frame each. Returns what was set

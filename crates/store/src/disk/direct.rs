@@ -2,15 +2,15 @@
 //! the write-ahead log carries a pointer with a checksum. Both are durable before anything is
 //! acknowledged.
 
-use super::beside::Write;
+use super::beside::{Beside, Write};
 use super::frame::{Pointer, stamp};
 use super::inner::Inner;
 use super::intake::Pending;
 use super::log::FileRef;
 use super::segments::Segment;
 use super::writer::Stop;
-use crate::Op;
-use crate::fs::{AlignedBuf, BLOCK};
+use crate::fs::BLOCK;
+use crate::{Op, Target};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +24,8 @@ const FIRST_SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 const OWN_EXTENTS_MAX: usize = 2;
 const SHARED_PART: usize = 8;
 const SHARED_FACTOR: usize = 4;
+/// An extent that has so many times what makes a log heavy is written while the next is gathered.
+const EXTENT_FACTOR: usize = 4;
 /// Logs that have a segment open for direct writing.
 const ACTIVE_MAX: usize = 64;
 
@@ -31,12 +33,12 @@ const ACTIVE_MAX: usize = 64;
 #[derive(Default)]
 pub(super) struct Direct {
     active: HashMap<Option<LogId>, Active>,
-    extents: Vec<Extent>,
-    /// Which extent a log's batches go to.
+    /// Whose extents a group has, those of a shared segment under `None`.
+    owners: Vec<Option<LogId>>,
+    /// Which owner's extents a log's batches go to.
     members: HashMap<LogId, usize>,
-    /// Per append of the group in order: which extent, and where in it.
-    placed: Vec<Option<(usize, Placed)>>,
-    writes: Vec<Write>,
+    /// Per append of the group in order: where it is, unless it goes inline.
+    pointers: Vec<Option<Pointer>>,
     used: u64,
 }
 
@@ -46,56 +48,53 @@ struct Active {
     last_used: u64,
 }
 
-#[derive(Clone, Copy)]
-struct Placed {
-    at: usize,
-    length: usize,
-    crc: u32,
-}
-
-/// The bytes of one log in one group, or of several.
-struct Extent {
-    owner: Option<LogId>,
-    bytes: usize,
-    buf: AlignedBuf,
-    /// Where it is written; `None`: it goes inline.
-    home: Option<(u64, u64)>,
-}
-
-impl Extent {
-    fn new(owner: Option<LogId>, bytes: usize) -> Self {
-        Self { owner, bytes, buf: AlignedBuf::default(), home: None }
-    }
+/// One append of a group that goes to an extent.
+struct Part<'a> {
+    owner: usize,
+    target: &'a Target,
+    /// Which of the group's appends it is.
+    index: usize,
+    batch: &'a [u8],
 }
 
 /// A write failed.
 pub(super) struct Failed;
 
 impl Direct {
-    /// Makes the extents of a group's heavy logs, to be written. The result gives, per append in
-    /// order, its pointer, if it has one.
+    /// Gathers the extents of a group's heavy logs; each is on its way to the disk while the next
+    /// is gathered. The result gives, per append in order, its pointer, if it has one.
     pub(super) fn prepare<'a>(
         &mut self,
         inner: &Inner,
         commits: impl Iterator<Item = &'a Pending> + Clone,
         group: u64,
-    ) -> Result<(Vec<Option<Pointer>>, Vec<Write>), Failed> {
-        self.extents.clear();
-        self.placed.clear();
+        beside: &Beside,
+    ) -> Result<Vec<Option<Pointer>>, Failed> {
+        self.owners.clear();
+        self.members.clear();
+        self.pointers.clear();
         self.choose(inner, commits.clone());
-        if self.extents.is_empty() {
-            return Ok(Default::default());
+        if self.owners.is_empty() {
+            return Ok(Vec::new());
         }
-        for extent in &mut self.extents {
-            extent.buf = inner.pool.take(extent.bytes + BLOCK);
+        let parts = self.parts(commits);
+        let enough = EXTENT_FACTOR * inner.options.direct_extent_bytes;
+        let mut rest = parts.as_slice();
+        while let Some(first) = rest.first() {
+            let mut bytes = 0;
+            let full = rest.iter().take_while(|part| {
+                let goes_on = part.owner == first.owner && bytes < enough;
+                bytes += if goes_on { part.batch.len() } else { 0 };
+                goes_on
+            });
+            let (extent, others) = rest.split_at(full.count());
+            let owner = self.owners[first.owner];
+            if let Some(write) = self.extent(inner, owner, (extent, bytes), group)? {
+                beside.begin(write);
+            }
+            rest = others;
         }
-        self.gather(commits);
-        for index in 0..self.extents.len() {
-            self.place_extent(inner, index, group)?;
-        }
-        let pointer = |placed: &Option<_>| placed.and_then(|placed| self.pointer(placed));
-        let pointers = self.placed.iter().map(pointer).collect();
-        Ok((pointers, std::mem::take(&mut self.writes)))
+        Ok(std::mem::take(&mut self.pointers))
     }
 
     /// Decides what goes where: a few heavy logs each to a segment of its own, many together to
@@ -109,73 +108,75 @@ impl Direct {
                 *bytes.entry(target.log).or_default() += append.batch.len();
             }
         }
-        self.members.clear();
         let heavy_bytes = inner.options.direct_extent_bytes;
         let part = bytes.iter().filter(|(_, bytes)| **bytes >= heavy_bytes / SHARED_PART);
         let total = part.clone().map(|(_, bytes)| *bytes).sum::<usize>();
         if part.clone().count() > OWN_EXTENTS_MAX && total >= SHARED_FACTOR * heavy_bytes {
             self.members.extend(part.map(|(log, _)| (*log, 0)));
-            self.extents.push(Extent::new(None, total));
+            self.owners.push(None);
             return;
         }
         let heavy = bytes.into_iter().filter(|(_, bytes)| *bytes >= heavy_bytes);
-        self.extents.extend(heavy.map(|(log, bytes)| Extent::new(Some(log), bytes)));
-        self.extents.sort_unstable_by_key(|extent| (Reverse(extent.bytes), extent.owner));
-        self.extents.truncate(OWN_EXTENTS_MAX);
-        let owners = self.extents.iter().map(|extent| extent.owner);
-        self.members.extend(owners.enumerate().filter_map(|(at, owner)| Some((owner?, at))));
+        let mut heavy = heavy.map(|(log, bytes)| (Reverse(bytes), log)).collect::<Vec<_>>();
+        heavy.sort_unstable();
+        heavy.truncate(OWN_EXTENTS_MAX);
+        self.members.extend(heavy.iter().enumerate().map(|(at, (_, log))| (*log, at)));
+        self.owners.extend(heavy.into_iter().map(|(_, log)| Some(log)));
     }
 
-    /// Copies the batches into the buffers, those of one log one behind the other.
-    fn gather<'a>(&mut self, commits: impl Iterator<Item = &'a Pending>) {
+    /// The appends that go to extents, those of one log one behind the other.
+    fn parts<'a>(&mut self, commits: impl Iterator<Item = &'a Pending>) -> Vec<Part<'a>> {
         let mut parts = Vec::new();
         for op in commits.flat_map(|pending| &pending.commit.ops) {
             match op {
                 Op::Append(append) => {
-                    let target = append.targets.first();
-                    let member = target.and_then(|target| self.members.get_key_value(&target.log));
-                    if let Some((log, extent)) = member {
-                        parts.push((*extent, *log, self.placed.len(), append));
+                    if let Some(target) = append.targets.first()
+                        && let Some(&owner) = self.members.get(&target.log)
+                    {
+                        let index = self.pointers.len();
+                        parts.push(Part { owner, target, index, batch: &append.batch });
                     }
-                    self.placed.push(None);
+                    self.pointers.push(None);
                 }
-                Op::Replace(_, _, appends) => self.placed.extend(appends.iter().map(|_| None)),
+                Op::Replace(_, _, appends) => self.pointers.extend(appends.iter().map(|_| None)),
                 _ => {}
             }
         }
-        parts.sort_by_key(|(extent, log, ..)| (*extent, *log));
-        for (extent, _, index, append) in parts {
-            let Some(target) = append.targets.first() else { continue };
-            let buf = &mut self.extents[extent].buf;
-            let (at, length) = (buf.len(), append.batch.len());
-            buf.extend_from_slice(&append.batch);
-            let batch = &mut buf.as_mut_slice()[at..];
-            stamp(batch, target.base, target.leader_epoch);
-            let placed = Placed { at, length, crc: crc32c::crc32c(batch) };
-            self.placed[index] = Some((extent, placed));
-        }
+        parts.sort_by_key(|part| (part.owner, part.target.log));
+        parts
     }
 
-    /// Finds a place for an extent. One that has none goes inline.
-    fn place_extent(&mut self, inner: &Inner, index: usize, group: u64) -> Result<(), Failed> {
-        let (owner, mut buf) =
-            (self.extents[index].owner, std::mem::take(&mut self.extents[index].buf));
-        buf.pad_to_block();
-        let placed = self.place(inner, owner, buf.len() as u64, group);
-        let placed = placed.map_err(|stop| inner.stopped(stop, "a heavy log is written inline"));
-        let (segment, position) = match placed {
-            Ok(Some(placed)) => placed,
+    /// Copies batches into an extent and finds a place for it. Without one they go inline.
+    fn extent(
+        &mut self,
+        inner: &Inner,
+        owner: Option<LogId>,
+        (parts, bytes): (&[Part], usize),
+        group: u64,
+    ) -> Result<Option<Write>, Failed> {
+        let place = self.place(inner, owner, bytes.next_multiple_of(BLOCK) as u64, group);
+        let place = place.map_err(|stop| inner.stopped(stop, "a heavy log is written inline"));
+        let (segment, position) = match place {
+            Ok(Some(place)) => place,
             Err(()) if inner.has_failed() => return Err(Failed),
-            Ok(None) | Err(()) => return Ok(()),
+            Ok(None) | Err(()) => return Ok(None),
         };
-        self.extents[index].home = Some((segment.id, position));
+        let mut buf = inner.pool.take(bytes + BLOCK);
+        for part in parts {
+            let at = buf.len();
+            buf.extend_from_slice(part.batch);
+            let batch = &mut buf.as_mut_slice()[at..];
+            stamp(batch, part.target.base, part.target.leader_epoch);
+            let crc = crc32c::crc32c(batch);
+            self.pointers[part.index] = pointer(segment.id, position + at as u64, batch.len(), crc);
+        }
+        buf.pad_to_block();
         let (capacity, bytes) = (buf.capacity(), inner.pool.share(buf));
         if let Ok(position) = u32::try_from(position) {
             // Found only through the index, which gets it when the group is durable.
             inner.cache.insert(FileRef::segment(segment.id), position, bytes.clone(), capacity);
         }
-        self.writes.push(Write { segment, position, bytes });
-        Ok(())
+        Ok(Some(Write { segment, position, bytes }))
     }
 
     /// Space in the owner's segment, in another one where it is full. `None` where the disk has
@@ -219,14 +220,9 @@ impl Direct {
             inner.segments.stop_direct(active.segment);
         }
     }
+}
 
-    fn pointer(&self, (index, placed): (usize, Placed)) -> Option<Pointer> {
-        let (segment, position) = self.extents[index].home?;
-        Some(Pointer {
-            segment,
-            position: u32::try_from(position + placed.at as u64).ok()?,
-            length: u32::try_from(placed.length).ok()?,
-            crc: placed.crc,
-        })
-    }
+fn pointer(segment: u64, position: u64, length: usize, crc: u32) -> Option<Pointer> {
+    let (position, length) = (u32::try_from(position).ok()?, u32::try_from(length).ok()?);
+    Some(Pointer { segment, position, length, crc })
 }
