@@ -110,6 +110,7 @@ impl Broker {
         tokio::spawn(broker.clone().run_removals());
         tokio::spawn(compaction::run(broker.clone()));
         tokio::spawn(broker.clone().run_transfers());
+        broker.groups().renew_sessions();
         Ok(broker)
     }
 

@@ -2,15 +2,16 @@
 //!
 //! One short lock per group around a pure [`State`] and its [`Offsets`]; one task for the timers
 //! of all groups. Joins and syncs wait on a oneshot for an answer that another member's step, or
-//! a timer, gives. Membership lives in memory: after a restart the members join again.
-//! Committed offsets are durable state of the group's own log in the store; the key `group/<id>`
-//! of the key-value space holds that log's id (decimal text).
+//! a timer, gives. Committed offsets and the last settled membership are durable state of the
+//! group's own log in the store; the key `group/<id>` of the key-value space holds that log's id
+//! (decimal text).
 //!
 //! Invariant: a group found in the map is alive, except for the instant between its end and its
 //! removal; in that instant it answers like a group that does not know the member.
 
 mod commit;
 mod judge;
+mod membership;
 mod offsets;
 mod request;
 mod state;
@@ -23,6 +24,7 @@ pub use request::{
 };
 
 use crate::{Budget, Error, GroupOptions, Share, lag::Window, topic::Topics};
+use membership::Storing;
 use offsets::{Change, Occupancy, Offsets, Place};
 use parking_lot::{Mutex, RwLock};
 use state::{Answer, Rules, State, Step};
@@ -82,6 +84,8 @@ struct Cell {
     held: Share,
     joins: HashMap<MemberId, oneshot::Sender<Result<Joined, JoinError>>>,
     syncs: HashMap<MemberId, oneshot::Sender<Result<Synced, Error>>>,
+    /// Resolves when the membership, as submitted last, is durable.
+    storing: Option<Storing>,
     /// The earliest entry of this group among the timers.
     scheduled: Option<Monotonic>,
 }
@@ -146,14 +150,20 @@ impl Groups {
             if !cell.held.fits(join.held_bytes()) {
                 return Err(refuse(Error::Busy("the members of consumer groups".to_owned())));
             }
+            let space = cell.state.bytes_after_join(&join, &fresh);
+            let space = self.shared.membership_space(&group, space).map_err(refuse)?;
             let step = cell.state.handle_join(now, join, fresh);
+            self.shared.store_members(&group, cell, space);
             if let Ok(Step::Wait(member)) = &step {
                 cell.joins.insert(member.clone(), answer);
             }
             step
         });
         match step? {
-            Step::Done(joined) => Ok(joined),
+            Step::Done(joined) => {
+                self.shared.members_durable(&group).await.map_err(refuse)?;
+                Ok(joined)
+            }
             Step::Wait(_) => match waiting.await {
                 Ok(answer) => answer,
                 // The same member joined again and waits in this one's place.
@@ -171,16 +181,21 @@ impl Groups {
             if !cell.held.fits(sync.held_bytes()) {
                 return Err(Error::Busy("the assignments of consumer groups".to_owned()));
             }
+            let space = cell.state.bytes_after_sync(&sync);
+            let space = self.shared.membership_space(&group, space)?;
             let step = cell.state.handle_sync(now, sync);
+            self.shared.store_members(&group, cell, space);
             if let Ok(Step::Wait(member)) = &step {
                 cell.syncs.insert(member.clone(), answer);
             }
             step
         });
-        match step? {
-            Step::Done(synced) => Ok(synced),
-            Step::Wait(_) => waiting.await.unwrap_or(Err(Error::RebalanceInProgress)),
-        }
+        let synced = match step? {
+            Step::Done(synced) => synced,
+            Step::Wait(_) => waiting.await.unwrap_or(Err(Error::RebalanceInProgress))?,
+        };
+        self.shared.members_durable(&group).await?;
+        Ok(synced)
     }
 
     /// A member says that it is alive.
@@ -241,6 +256,14 @@ impl Groups {
         self.shared.all().into_iter().map(list).collect()
     }
 
+    /// Starts every session anew: until now nobody could be heard.
+    pub(crate) fn renew_sessions(&self) {
+        let now = self.shared.clock.monotonic();
+        for group in self.shared.all() {
+            self.shared.step(&group, |cell| cell.state.renew_sessions(now));
+        }
+    }
+
     /// Stops the timers: nobody is expired any more.
     pub(crate) fn close(&self) {
         self.timer_task.abort();
@@ -299,6 +322,7 @@ impl Shared {
             held: self.budget.share(),
             joins: HashMap::new(),
             syncs: HashMap::new(),
+            storing: None,
             scheduled: None,
         };
         Arc::new(Group { id, cell: Mutex::new(cell), n_durable: Arc::default(), damage })
@@ -315,7 +339,7 @@ impl Shared {
             group.settle(&mut cell);
             let result = step(&mut cell);
             cell.answer();
-            let held_bytes = cell.state.held_bytes();
+            let held_bytes = cell.state.held_bytes() + cell.offsets.members().len();
             cell.held.charge(held_bytes);
             self.note_occupancy(group, &mut cell);
             (result, cell.deadline_to_schedule())

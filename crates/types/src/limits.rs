@@ -61,6 +61,9 @@ pub const RECORD_ERRORS_MAX: usize = 1000;
 pub const RECORD_HEADERS_MAX: usize = 10_000;
 /// Members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// The stored membership of one consumer group; the members of a larger one join again after a
+/// restart. With the group's offsets it must fit into one WAL file.
+pub const GROUP_MEMBERSHIP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Consumer groups of one node.
 pub const GROUPS_MAX: usize = 100_000;
 /// Commits by which a group's lag in one partition is judged.

@@ -180,7 +180,8 @@ impl Shared {
             let stored = self.store.take_state(log)?;
             let mut offsets = Offsets::recover(&stored)
                 .map_err(|error| Error::DataDamaged(format!("group `{id}`: {error}")))?;
-            if offsets.occupancy() == Occupancy::Occupied {
+            let membership = offsets.members().clone();
+            if membership.is_empty() && offsets.occupancy() == Occupancy::Occupied {
                 offsets.note_occupancy(Occupancy::EmptySince(Some(now)));
             }
             let lost = damage.iter().find(|damage| damage.log == Some(log));
@@ -190,6 +191,10 @@ impl Shared {
             }
             let group = self.new_group(id.clone(), Some(log), offsets, lost);
             self.begin_windows(&group);
+            if !membership.is_empty() {
+                self.restore_members(&group, membership)
+                    .map_err(|error| Error::DataDamaged(format!("group `{id}`: {error}")))?;
+            }
             self.groups.lock().insert(id, group);
         }
         Ok(())
@@ -248,7 +253,7 @@ impl Shared {
     }
 
     /// Replaces a long chain of deltas. Nobody waits for it to be durable.
-    async fn checkpoint_when_due(&self, group: &Arc<Group>) -> Result<(), Error> {
+    pub(super) async fn checkpoint_when_due(&self, group: &Arc<Group>) -> Result<(), Error> {
         let Some(bytes) = group.cell.lock().offsets.checkpoint_due() else { return Ok(()) };
         let reservation = self.store.reserve(Purpose::Upkeep, bytes, 1).wait().await?;
         let mut cell = group.cell.lock();
@@ -300,6 +305,7 @@ impl Shared {
             let (expired, n_kept) = {
                 let mut cell = group.cell.lock();
                 group.settle(&mut cell);
+                self.note_occupancy(&group, &mut cell);
                 let idle = cell.state.is_idle();
                 let expired = if idle { cell.offsets.expired(now, limit) } else { Vec::new() };
                 let n_kept = if idle { cell.offsets.len() - expired.len() } else { usize::MAX };

@@ -1,4 +1,4 @@
-//! What one consumer group has committed, and how that is stored.
+//! What one consumer group has committed, and how that is stored, with the membership beside it.
 //!
 //! Pure state. A change is encoded and noted as submitted; it shows when [`Offsets::settle`]
 //! hears that it is durable, so that no client is told a position that a crash takes back.
@@ -13,9 +13,14 @@
 //! checkpoint | 4: u8 | since: i64 | entry ...                             |
 //! set        | 5: u8 | (entry, expires_at: i64) ...                       |
 //! checkpoint | 6: u8 | since: i64 | (entry, expires_at: i64) ...          |
+//! members    | 7: u8 | membership                                         |
+//! checkpoint | 8: u8 | since: i64 | len: u32 | membership | (entry, expires_at: i64) ... |
 //! entry      | topic_len: u16 | topic | partition: u32 | offset: i64 | leader_epoch: i32,
 //!            | -1 none | committed_at: i64, ms | metadata_len: u16 | metadata             |
-//! expires_at when the entry goes, ms since 1970; -1: as all others. 1 and 4 where none has one
+//! membership as in `state/stored.rs`; empty where it is not kept. It is over when the group
+//!            becomes empty
+//! expires_at when the entry goes, ms since 1970; -1: as all others. 1 and 4 where none has one;
+//!            8 where there is a membership
 //! since      when the group became empty, ms since 1970; -1 while it has members
 //! ```
 
@@ -35,6 +40,8 @@ const OCCUPANCY: u8 = 3;
 const CHECKPOINT: u8 = 4;
 const SET_EXPIRING: u8 = 5;
 const CHECKPOINT_EXPIRING: u8 = 6;
+const MEMBERS: u8 = 7;
+const CHECKPOINT_OCCUPIED: u8 = 8;
 
 /// Deltas may grow to this before the first checkpoint is due.
 const DELTA_BYTES_MAX: usize = 4096;
@@ -62,6 +69,8 @@ pub(crate) enum Change {
     Removed(Vec<Place>),
     /// The group got its first member or lost its last.
     Occupancy(Occupancy),
+    /// A generation was settled: its membership, encoded; empty where it is not kept.
+    Members(Bytes),
 }
 
 /// Why stored bytes are no group state.
@@ -74,6 +83,8 @@ pub(crate) struct DecodeError;
 pub(crate) struct Offsets {
     durable: BTreeMap<Place, Committed>,
     occupancy: Occupancy,
+    /// The last settled membership, while the group has members; empty where none is kept.
+    members: Bytes,
     /// Submitted, in order, not known to be durable.
     in_flight: VecDeque<Change>,
     n_settled: u64,
@@ -87,6 +98,7 @@ impl Offsets {
         Self {
             durable: BTreeMap::new(),
             occupancy: Occupancy::EmptySince(None),
+            members: Bytes::new(),
             in_flight: VecDeque::new(),
             n_settled: 0,
             delta_bytes: 0,
@@ -99,9 +111,7 @@ impl Offsets {
         let mut offsets = Self::new();
         if let Some(checkpoint) = &stored.checkpoint {
             offsets.checkpoint_bytes = checkpoint.len();
-            let (occupancy, entries) = decode_checkpoint(checkpoint.clone())?;
-            offsets.occupancy = occupancy;
-            offsets.durable = entries.into_iter().collect();
+            offsets.apply_checkpoint(checkpoint.clone())?;
         }
         for delta in &stored.deltas {
             offsets.delta_bytes += delta.len();
@@ -135,36 +145,60 @@ impl Offsets {
 
     /// The space that a checkpoint may take, when one is due.
     pub(crate) fn checkpoint_due(&self) -> Option<usize> {
-        let due = self.delta_bytes > DELTA_BYTES_MAX.max(2 * self.checkpoint_bytes);
-        // Each entry came with the last checkpoint or with a delta since.
-        due.then_some(self.checkpoint_bytes + self.delta_bytes + CHECKPOINT_SPARE_BYTES)
+        let bytes = || self.with_submitted().checkpoint().len() + CHECKPOINT_SPARE_BYTES;
+        self.is_checkpoint_due().then(bytes)
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        self.delta_bytes > DELTA_BYTES_MAX.max(2 * self.checkpoint_bytes)
     }
 
     /// A checkpoint of everything submitted, when one is due and not larger than `bytes_max`.
     pub(crate) fn poll_checkpoint(&mut self, bytes_max: usize) -> Option<Bytes> {
-        self.checkpoint_due()?;
-        let mut all = Self::new();
-        all.durable = self.durable.clone();
-        all.occupancy = self.occupancy;
-        for change in &self.in_flight {
-            all.apply(change.clone());
+        if !self.is_checkpoint_due() {
+            return None;
         }
-        let mut buf = BytesMut::new();
-        let expiring = all.durable.values().any(|committed| committed.expires_at.is_some());
-        buf.put_u8(if expiring { CHECKPOINT_EXPIRING } else { CHECKPOINT });
-        buf.put_i64(encode_occupancy(all.occupancy));
-        for (place, committed) in &all.durable {
-            encode_entry(&mut buf, place, committed);
-            if expiring {
-                encode_expiry(&mut buf, committed.expires_at);
-            }
-        }
-        if buf.len() > bytes_max {
+        let checkpoint = self.with_submitted().checkpoint();
+        if checkpoint.len() > bytes_max {
             return None;
         }
         self.delta_bytes = 0;
-        self.checkpoint_bytes = buf.len();
-        Some(buf.freeze())
+        self.checkpoint_bytes = checkpoint.len();
+        Some(checkpoint)
+    }
+
+    fn with_submitted(&self) -> Self {
+        let mut all = Self::new();
+        all.durable = self.durable.clone();
+        all.occupancy = self.occupancy;
+        all.members = self.members.clone();
+        for change in &self.in_flight {
+            all.apply(change.clone());
+        }
+        all
+    }
+
+    fn checkpoint(&self) -> Bytes {
+        let mut buf = BytesMut::new();
+        let expiring = self.durable.values().any(|committed| committed.expires_at.is_some());
+        let occupied = !self.members.is_empty();
+        buf.put_u8(match (occupied, expiring) {
+            (true, _) => CHECKPOINT_OCCUPIED,
+            (false, true) => CHECKPOINT_EXPIRING,
+            (false, false) => CHECKPOINT,
+        });
+        buf.put_i64(encode_occupancy(self.occupancy));
+        if occupied {
+            buf.put_u32(u32::try_from(self.members.len()).expect("it went into one commit"));
+            buf.put_slice(&self.members);
+        }
+        for (place, committed) in &self.durable {
+            encode_entry(&mut buf, place, committed);
+            if occupied || expiring {
+                encode_expiry(&mut buf, committed.expires_at);
+            }
+        }
+        buf.freeze()
     }
 
     /// How many partitions have something kept, or on the way.
@@ -194,7 +228,7 @@ impl Offsets {
         let durable = durable.take_while(|(name, _)| name == topic);
         let submitted = self.in_flight.iter().flat_map(|change| match change {
             Change::Set(entries) => entries.as_slice(),
-            Change::Removed(_) | Change::Occupancy(_) => &[],
+            Change::Removed(_) | Change::Occupancy(_) | Change::Members(_) => &[],
         });
         let submitted = submitted.map(|(place, _)| place).filter(|(name, _)| name == topic);
         durable.chain(submitted).cloned().collect::<BTreeSet<_>>().into_iter().collect()
@@ -220,14 +254,20 @@ impl Offsets {
     pub(crate) fn occupancy(&self) -> Occupancy {
         let submitted = self.in_flight.iter().rev().find_map(|change| match change {
             Change::Occupancy(occupancy) => Some(*occupancy),
+            Change::Members(_) => Some(Occupancy::Occupied),
             Change::Set(_) | Change::Removed(_) => None,
         });
         submitted.unwrap_or(self.occupancy)
     }
 
+    /// The membership as kept; empty where none is.
+    pub(crate) const fn members(&self) -> &Bytes {
+        &self.members
+    }
+
     /// Notes whether the group has members where nothing is stored for the group.
     pub(crate) fn note_occupancy(&mut self, occupancy: Occupancy) {
-        self.occupancy = occupancy;
+        self.apply(Change::Occupancy(occupancy));
     }
 
     fn apply(&mut self, change: Change) {
@@ -238,8 +278,38 @@ impl Offsets {
                     self.durable.remove(&place);
                 }
             }
-            Change::Occupancy(occupancy) => self.occupancy = occupancy,
+            Change::Occupancy(occupancy) => {
+                self.occupancy = occupancy;
+                if occupancy != Occupancy::Occupied {
+                    self.members = Bytes::new();
+                }
+            }
+            Change::Members(members) => {
+                self.occupancy = Occupancy::Occupied;
+                self.members = members;
+            }
         }
+    }
+
+    fn apply_checkpoint(&mut self, mut bytes: Bytes) -> Result<(), DecodeError> {
+        let kind = bytes.try_get_u8().map_err(|_| DecodeError)?;
+        let occupancy = decode_occupancy(bytes.try_get_i64().map_err(|_| DecodeError)?);
+        if kind == CHECKPOINT_OCCUPIED {
+            let len = bytes.try_get_u32().map_err(|_| DecodeError)?;
+            let len = usize::try_from(len).map_err(|_| DecodeError)?;
+            if bytes.remaining() < len {
+                return Err(DecodeError);
+            }
+            self.members = Bytes::copy_from_slice(&bytes.split_to(len));
+        }
+        let entries = match kind {
+            CHECKPOINT => decode_all(&mut bytes, decode_entry)?,
+            CHECKPOINT_EXPIRING | CHECKPOINT_OCCUPIED => decode_all(&mut bytes, decode_expiring)?,
+            _ => return Err(DecodeError),
+        };
+        self.durable = entries.into_iter().collect();
+        self.apply(Change::Occupancy(occupancy));
+        Ok(())
     }
 }
 
@@ -282,6 +352,10 @@ impl Change {
                 buf.put_u8(OCCUPANCY);
                 buf.put_i64(encode_occupancy(*occupancy));
             }
+            Self::Members(members) => {
+                buf.put_u8(MEMBERS);
+                buf.put_slice(members);
+            }
         }
         buf.freeze()
     }
@@ -294,6 +368,8 @@ impl Change {
             OCCUPANCY => {
                 Self::Occupancy(decode_occupancy(bytes.try_get_i64().map_err(|_| DecodeError)?))
             }
+            // A copy of its own: it is kept, and what it was read with is not.
+            MEMBERS => Self::Members(Bytes::copy_from_slice(&bytes)),
             _ => return Err(DecodeError),
         })
     }
@@ -312,19 +388,6 @@ const fn decode_occupancy(since: i64) -> Occupancy {
         0 => Occupancy::EmptySince(None),
         1.. => Occupancy::EmptySince(Some(Timestamp::from_millis(since))),
     }
-}
-
-fn decode_checkpoint(
-    mut bytes: Bytes,
-) -> Result<(Occupancy, Vec<(Place, Committed)>), DecodeError> {
-    let kind = bytes.try_get_u8().map_err(|_| DecodeError)?;
-    let since = bytes.try_get_i64().map_err(|_| DecodeError)?;
-    let entries = match kind {
-        CHECKPOINT => decode_all(&mut bytes, decode_entry)?,
-        CHECKPOINT_EXPIRING => decode_all(&mut bytes, decode_expiring)?,
-        _ => return Err(DecodeError),
-    };
-    Ok((decode_occupancy(since), entries))
 }
 
 fn decode_all<T>(

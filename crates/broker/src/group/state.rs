@@ -15,6 +15,7 @@
 
 mod member;
 mod rebalance;
+mod stored;
 
 use super::request::{
     FirstJoin, GroupPhase, Join, JoinError, Joined, JoinedMember, LeaderReturn, MemberDescription,
@@ -101,6 +102,8 @@ pub(crate) struct State {
     answers: VecDeque<Answer>,
     /// What the members' metadata and assignments take.
     held_bytes: usize,
+    /// The membership differs from what [`State::poll_membership`] gave last, and is to be stored.
+    has_changed: bool,
 }
 
 impl State {
@@ -128,6 +131,7 @@ impl State {
             sync_deadline: None,
             answers: VecDeque::new(),
             held_bytes: 0,
+            has_changed: false,
         }
     }
 
@@ -417,6 +421,7 @@ impl State {
         }
         match self.phase {
             Phase::Stable if self.select_protocol() == self.protocol => {
+                self.has_changed = true;
                 let mut joined = self.joined(&fresh);
                 match leader_return {
                     LeaderReturn::SkipsAssignment => joined.skip_assignment = led,

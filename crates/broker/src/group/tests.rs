@@ -14,9 +14,13 @@ struct Fixture {
 }
 
 fn open(store: Arc<MemoryStore>, clock: FakeClock) -> Fixture {
+    open_with(store, clock, Budget::new(10_000))
+}
+
+fn open_with(store: Arc<MemoryStore>, clock: FakeClock, budget: Arc<Budget>) -> Fixture {
     let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
     let log_ids = Arc::new(Counter::log_ids(&*store, used_max));
-    let options = (GroupOptions::default(), Budget::new(10_000));
+    let options = (GroupOptions::default(), budget);
     let topics = Arc::default();
     let clock_of_groups = Arc::new(clock.clone());
     let groups = Groups::start(store.clone(), clock_of_groups, log_ids, options, topics).unwrap();
@@ -342,3 +346,5 @@ async fn a_position_that_damage_may_have_taken_is_an_error_until_it_is_set_again
     fixture.commit("g", "b", 7).await.unwrap();
     assert_eq!(fixture.committed("g", "b"), Some(7));
 }
+
+mod membership;

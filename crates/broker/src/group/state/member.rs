@@ -29,7 +29,7 @@ pub(super) struct Member {
     pub(super) waiting: Waiting,
     /// It has not been in any generation.
     pub(super) is_new: bool,
-    expires_at: Monotonic,
+    pub(super) expires_at: Monotonic,
 }
 
 impl Member {

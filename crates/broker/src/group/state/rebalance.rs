@@ -109,6 +109,7 @@ impl State {
             }
         }
         self.phase = Phase::Stable;
+        self.has_changed = true;
         for id in self.members.keys().cloned().collect::<Vec<_>>() {
             let member = self.members.get_mut(&id).expect("its key was just read");
             if std::mem::replace(&mut member.waiting, Waiting::No) == Waiting::Sync {
