@@ -38,7 +38,7 @@ func TestAMemberGoesOnAndItsSuccessorResumes(t *testing.T) {
 			first.commit(read(t, first.messages, 10)[9])
 			own.Restart(t, how)
 			send(t, one, messages(topic, broker.Numbers(10, 20))...)
-			// Forgotten by the broker, it joins again and may read again from its commit.
+			// A client that joins again by itself may read again from its commit.
 			var last *sarama.ConsumerMessage
 			for next := int64(10); next < 20; {
 				if last = read(t, first.messages, 1)[0]; last.Offset == next {

@@ -48,7 +48,7 @@ for (const how of ['stop', 'kill']) {
     await commit(member, 10)
     await restart()
     await producer.send({ topic, messages: toMessages(numbers(10, 20)) })
-    // Forgotten by the broker, it joins again and may read again from its commit.
+    // A client that joins again by itself may read again from its commit.
     await until(() => new Set(values(member.messages)).size === 10)
     assert.deepEqual(new Set(values(member.messages)), new Set(numbers(10, 20)))
     await until(() => commit(member, 20).then(() => true, () => false))

@@ -408,7 +408,7 @@ async fn successor_resumes(how: &str) {
     send(&producer, &topic, &numbers(10, 20)).await.unwrap();
     let mut next = 10;
     while next < 20 {
-        // Forgotten by the broker, it joins again and may read again from its commit.
+        // A client that joins again by itself may read again from its commit.
         tokio::time::timeout(LIMIT, async {
             if let Ok(message) = first.recv().await
                 && message.offset() == next

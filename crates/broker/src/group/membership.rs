@@ -38,12 +38,7 @@ impl Shared {
 
     /// Submits the membership, if the last step settled or changed it. Whoever is told of it
     /// waits for [`Shared::members_durable`].
-    pub(super) fn store_members(
-        &self,
-        group: &Group,
-        cell: &mut Cell,
-        space: Option<Reservation>,
-    ) {
+    pub(super) fn store_members(&self, group: &Group, cell: &mut Cell, space: Option<Reservation>) {
         let Some(mut membership) = cell.state.poll_membership() else { return };
         let space = space.expect("the step that settles a group asks for space first");
         if membership.len() > GROUP_MEMBERSHIP_BYTES_MAX {

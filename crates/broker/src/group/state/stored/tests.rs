@@ -46,7 +46,8 @@ fn join(member: MemberRef) -> Join {
 }
 
 fn sync(member: &str, generation: i32, assignments: &[(&str, &'static str)]) -> Sync {
-    let give = |(member, text): &(&str, &'static str)| (id(member), Bytes::from_static(text.as_bytes()));
+    let give =
+        |(member, text): &(&str, &'static str)| (id(member), Bytes::from_static(text.as_bytes()));
     Sync {
         group: GroupId::parse("g").unwrap(),
         member: named(member),

@@ -2,17 +2,19 @@ package tramline.conformance;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Set;
-import java.util.TreeSet;
-import org.apache.kafka.clients.consumer.CommitFailedException;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Over a restart, clean or by kill -9, nothing acknowledged is lost and clients go on. */
@@ -74,9 +76,8 @@ class RestartTest {
         member.commitSync();
         restart(how);
         Clients.sendNumbers(producer, topic, 10, 20);
-        var came = new TreeSet<>(Clients.values(Clients.read(member, 10)));
-        assertEquals(new TreeSet<>(Clients.numbers(10, 20)), came);
-        Clients.until(() -> hasCommitted(member, new TopicPartition(topic, 0), 20));
+        assertEquals(Clients.numbers(10, 20), Clients.values(Clients.read(member, 10)));
+        member.commitSync();
         clients.close(member);
         restart(how);
         Clients.sendNumbers(producer, topic, 20, 25);
@@ -85,17 +86,69 @@ class RestartTest {
         assertEquals(Clients.numbers(20, 25), Clients.values(Clients.read(successor, 5)));
     }
 
-    /** Polls, so that a member that the broker forgot joins again and reads, and commits. */
-    private static boolean hasCommitted(
-            KafkaConsumer<String, String> member, TopicPartition partition, long offset) {
-        member.poll(Duration.ofMillis(100));
-        try {
-            member.commitSync();
-        } catch (CommitFailedException error) {
-            return false;
+    @ParameterizedTest
+    @CsvSource({"stop,false", "kill,false", "stop,true", "kill,true"})
+    void membersKeepTheirGenerationAndPartitionsOverARestart(String how, boolean isStatic) throws Exception {
+        String topic = clients.createTopic(2);
+        var moves = new AtomicInteger();
+        var members = new ArrayList<KafkaConsumer<String, String>>();
+        for (int n = 0; n < 2; n++) {
+            Object[] name = isStatic ? new Object[] {"group.instance.id", "member-" + n} : new Object[0];
+            var member = clients.consumer("group-" + topic, name);
+            member.subscribe(List.of(topic), counting(moves));
+            members.add(member);
         }
-        var committed = member.committed(Set.of(partition)).get(partition);
-        return committed != null && committed.offset() == offset;
+        var first = members.get(0);
+        var second = members.get(1);
+        Clients.pollUntil(() -> Clients.held(first).size() == 1 && Clients.held(second).size() == 1, first, second);
+        var producer = clients.producer();
+        Clients.sendEach(producer, 0, 20, n -> new ProducerRecord<>(topic, n % 2, null, "" + n));
+        Clients.read(first, 10);
+        Clients.read(second, 10);
+        var before = List.of(first.groupMetadata(), second.groupMetadata());
+        var holding = List.of(Clients.held(first), Clients.held(second));
+        int moved = moves.get();
+        restart(how);
+        first.commitSync();
+        second.commitSync();
+        Clients.sendEach(producer, 20, 40, n -> new ProducerRecord<>(topic, n % 2, null, "" + n));
+        Clients.read(first, 10);
+        Clients.read(second, 10);
+        first.commitSync();
+        second.commitSync();
+        assertEquals(moved, moves.get(), "partitions were given or taken");
+        assertEquals(holding, List.of(Clients.held(first), Clients.held(second)));
+        assertEquals(before.toString(), List.of(first.groupMetadata(), second.groupMetadata()).toString());
+    }
+
+    /** Counts every call. */
+    private static ConsumerRebalanceListener counting(AtomicInteger moves) {
+        return new ConsumerRebalanceListener() {
+            @Override
+            public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
+                moves.incrementAndGet();
+            }
+
+            @Override
+            public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+                moves.incrementAndGet();
+            }
+        };
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"stop", "kill"})
+    void aMemberThatDiedWithTheBrokerGivesItsPartitionsUp(String how) throws Exception {
+        String topic = clients.createTopic(2);
+        var first = clients.consumer("group-" + topic, "group.instance.id", "one");
+        var second = clients.consumer("group-" + topic, "group.instance.id", "two");
+        first.subscribe(List.of(topic));
+        second.subscribe(List.of(topic));
+        Clients.pollUntil(() -> Clients.held(first).size() == 1 && Clients.held(second).size() == 1, first, second);
+        clients.close(second); // A static member does not say that it leaves.
+        restart(how);
+        assertEquals(1, Clients.held(first).size());
+        Clients.pollUntil(() -> Clients.held(first).size() == 2, first);
     }
 
     @ParameterizedTest
