@@ -2,7 +2,7 @@
 
 Its fixtures take a running broker from `KAFKA_URI`; this starts one. The source package leaves out
 `test/__init__.py` and `test/service.py`: what its fixtures import of them stands here. Nothing in
-the package is changed. `KAFKA_PYTHON_TESTS` is where it was unpacked.
+the package is changed. `OWN_TESTS` is where it was unpacked.
 
 A test that fails is tried again: kafka-python 3.0 may ask for the metadata of no topic while its
 consumer subscribes, and then asks for the next in five minutes only. What is wrong with the broker
@@ -44,7 +44,7 @@ def pytest_load_initial_conftests(early_config):
     os.environ["KAFKA_URI"] = f"kafka://{broker.kafka}"
     os.environ["KAFKA_VERSION"] = "4.3.0"
     tests = types.ModuleType("test")
-    tests.__path__ = [os.path.join(os.environ["KAFKA_PYTHON_TESTS"], "test")]
+    tests.__path__ = [os.path.join(os.environ["OWN_TESTS"], "test")]
     service = types.ModuleType("test.service")
     service.ExternalService = ExternalService
     service.SpawnedService = None
