@@ -5,6 +5,7 @@ use crate::{
     collect::{Figures, groups::GroupFigures},
     compaction,
     exchange::Exchanges,
+    jobs,
     ordered::{follow, ordered_settings},
     queue::{self, Queues},
     quota::Quotas,
@@ -107,6 +108,7 @@ impl Broker {
         broker.groups().retain_topics(|name| broker.is_stream(name)).await?;
         tokio::spawn(upkeep::run(broker.clone()));
         tokio::spawn(queue::run_timers(broker.clone()));
+        tokio::spawn(jobs::run(broker.clone()));
         tokio::spawn(broker.clone().run_removals());
         tokio::spawn(compaction::run(broker.clone()));
         tokio::spawn(broker.clone().run_transfers());
@@ -237,6 +239,10 @@ impl Broker {
 
     pub(crate) fn next_round_robin(&self) -> u32 {
         self.shared.round_robin.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_log_id(&self) -> (u64, Op) {
+        self.shared.log_ids.next()
     }
 
     /// A new partition over a new log, and what to commit for it.

@@ -14,6 +14,7 @@ mod exchange;
 mod fetch;
 mod group;
 mod inspect;
+mod jobs;
 mod lag;
 mod metrics;
 mod options;
@@ -42,6 +43,9 @@ pub use group::{
     MemberId, MemberRef, OffsetCommit, Sync, Synced,
 };
 pub use inspect::StorageDescription;
+pub use jobs::{
+    Attempt, JobError, JobEvents, JobFilter, JobPage, JobState, JobStatus, Progress, Report, Worker,
+};
 pub use lag::{GroupLag, LagState, PartitionLag};
 pub use metrics::Metrics;
 pub use options::{CompactionOptions, GroupOptions, Options};

@@ -104,6 +104,12 @@ pub struct QueueSettings {
     /// Settled messages are kept so long, to be read again: refused, there is no such thing yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_after_settle_ms: Option<u64>,
+    /// What becomes of each message can be asked: it is a job.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub track: bool,
+    /// How long the end of a job is kept; 24 hours where nobody says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_ttl_ms: Option<u64>,
     /// What front-ends keep with the queue, by their protocols' names. Not compared when the
     /// queue is declared again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -5,6 +5,7 @@
 //! same order. Whatever is only a matter of time (a delay that is over, a timed lock that ends)
 //! is not logged: every delta carries its time, and a replay does the same by it.
 
+mod changes;
 mod checkpoint;
 mod enqueue;
 mod look;
@@ -12,11 +13,14 @@ mod purge;
 mod receive;
 mod replay;
 mod settle;
+mod single;
 
+pub use changes::Change;
 pub use enqueue::Arrival;
 pub use look::{Look, MessageState};
 pub use receive::{Delivery, Load, Take, Taking};
 pub use settle::Transfer;
+pub use single::Removal;
 
 use crate::{
     Counts, DeadReason, Place,
@@ -104,6 +108,8 @@ struct State {
     unreadable: BTreeSet<Place>,
     /// Timed locks that have ended, until their messages are delivered again.
     ended: HashMap<Place, Ended>,
+    /// For who follows messages one by one.
+    changes: changes::Changes,
     journal: Journal,
     delta_bytes: usize,
     checkpoint_bytes: usize,
@@ -128,6 +134,7 @@ impl Engine {
             n_dropped: 0,
             unreadable: BTreeSet::new(),
             ended: HashMap::new(),
+            changes: changes::Changes::default(),
             journal: Journal::default(),
             delta_bytes: 0,
             checkpoint_bytes: 0,
@@ -302,6 +309,7 @@ impl Engine {
             self.state.delayed.pop_first();
             if let Some(at) = self.find(place.lane) {
                 self.lanes[at].unpark_for_delivery(place.offset);
+                self.state.changes.note(Change::Due(place));
             }
         }
         while let Some(&(until, place)) = self.state.expiries.first()
@@ -398,7 +406,9 @@ impl State {
     fn dead(&mut self, lane: &mut Lane, offset: u64, reason: DeadReason) {
         let place = lane.place(offset);
         let dropped = reason == DeadReason::Expired && self.rules.drop_expired;
-        if self.rules.dead_letter && !dropped {
+        let moves = self.rules.dead_letter && !dropped;
+        self.changes.note(Change::Dead { place, reason, moves });
+        if moves {
             lane.pass(offset + 1);
             lane.park(offset);
             lane.source.drop_loaded(offset);

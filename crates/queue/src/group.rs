@@ -143,6 +143,16 @@ impl Groups {
         waiting.collect()
     }
 
+    /// A message that waits behind another one of its group does not any more.
+    pub(crate) fn forget_waiting(&mut self, place: Place) {
+        let of_lane = self.active.iter_mut().filter(|((lane, _), _)| *lane == place.lane);
+        for (_, active) in of_lane {
+            if active.waiting.remove(place.offset) {
+                return;
+            }
+        }
+    }
+
     /// Nothing of these is to be delivered any more.
     pub(crate) fn forget(&mut self, lane: u16, from: u64, to: u64) {
         let place = |offset| Place { lane, offset };

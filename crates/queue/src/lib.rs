@@ -15,7 +15,8 @@ mod source;
 
 pub use consumers::{ConsumerId, Consumers};
 pub use engine::{
-    Arrival, Delivery, Engine, Load, Look, MessageState, Rules, Take, Taking, Transfer,
+    Arrival, Change, Delivery, Engine, Load, Look, MessageState, Removal, Rules, Take, Taking,
+    Transfer,
 };
 pub use kind::{Counts, DeadReason, Lock, LockToken, Outcome, Place};
 pub use source::Loaded;

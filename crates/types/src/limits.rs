@@ -117,3 +117,17 @@ pub const SQS_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const QUEUE_MESSAGE_BYTES_MAX: usize = 14 * 1024 * 1024;
 /// Queues of one node.
 pub const QUEUES_MAX: usize = 1_000_000;
+/// Jobs that are followed or remembered.
+pub const JOBS_MAX: usize = 500_000;
+/// What they take in memory.
+pub const JOBS_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// A job's id.
+pub const JOB_ID_BYTES_MAX: usize = 255;
+/// What a worker says came of a job.
+pub const JOB_RESULT_BYTES_MAX: usize = 256 * 1024;
+/// An error, or a word about the progress, of a worker.
+pub const JOB_TEXT_BYTES_MAX: usize = 4096;
+/// Attempts that a job remembers.
+pub const JOB_ATTEMPTS_KEPT: usize = 20;
+/// Jobs that are looked at for one page of a list.
+pub const JOBS_SCANNED_MAX: usize = 20_000;

@@ -155,6 +155,8 @@ pub(crate) fn queue_settings(
         deliveries_max: reading.deliveries_max(kind)?,
         single_active_consumer: reading.flag("x-single-active-consumer")?,
         consumer_timeout_ms: reading.number("x-consumer-timeout", 0)?.unwrap_or(0),
+        track: reading.flag("x-track")?,
+        result_ttl_ms: reading.number("x-result-ttl", 0)?,
         ..QueueSettings::default()
     })
 }

@@ -73,6 +73,7 @@ impl Queue {
             engine.set_rules(rules(&wanted));
         }
         *self.settings.write() = Arc::new(wanted);
+        state.settings_changed(self);
         // Messages may be due that were not before.
         self.context.timers.set(self.context.now(), self);
     }

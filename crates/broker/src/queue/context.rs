@@ -1,7 +1,7 @@
 //! What all queues share.
 
 use super::{Queue, timer::Timers, view::Views};
-use crate::Error;
+use crate::{Error, jobs::Jobs};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,6 +45,7 @@ impl Queues {
             transfers: Work::default(),
             removals: Work::default(),
             results: Mutex::new(()),
+            jobs: Arc::new(Jobs::load(store)?),
             runtime: tokio::runtime::Handle::current(),
         };
         let by_name = RwLock::default();
@@ -52,6 +53,14 @@ impl Queues {
         let queues = Self { by_name, owned, views, context };
         queues.recover()?;
         Ok(queues)
+    }
+
+    pub(crate) fn jobs(&self) -> &Arc<Jobs> {
+        &self.context.jobs
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.context.now()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -76,6 +85,7 @@ pub(super) struct Context {
     pub(super) removals: Work,
     /// Held while a result is looked for and recorded.
     pub(super) results: Mutex<()>,
+    pub(super) jobs: Arc<Jobs>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 

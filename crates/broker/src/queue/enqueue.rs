@@ -103,6 +103,7 @@ impl Broker {
         while let Some((index, item)) = items.next() {
             plan.add(index, item);
             if plan.bytes() >= COMMIT_BYTES || items.peek().is_none() {
+                self.ensure_job_log().await;
                 let reserving = self.store().reserve(Purpose::Publish, plan.bytes(), plan.n_ops());
                 match reserving.wait().await {
                     Ok(reservation) => plan.commit(reservation, &outstanding),

@@ -2,6 +2,7 @@
 //! has the order of the commits, and what it finds out about them holds until it is submitted.
 
 use super::{Queue, state::AfterStep, state::State};
+use crate::jobs::Ticket;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -52,10 +53,14 @@ impl Locked<'_> {
     }
 
     /// What has changed, for the commit; and what is to be done when the locks are let go.
-    pub(super) fn finish(&mut self, now: Timestamp, afters: &mut Afters) -> SmallVec<[Op; 2]> {
+    pub(super) fn finish(
+        &mut self,
+        (now, ticket): (Timestamp, Option<&Ticket>),
+        afters: &mut Afters,
+    ) -> SmallVec<[Op; 2]> {
         let mut ops = SmallVec::new();
         for InHand { queue, state, ready } in &mut self.0 {
-            ops.extend(state.take_ops(&queue.context, now));
+            ops.extend(state.take_ops(&queue.context, (now, ticket)));
             let after = queue.after_step(state);
             let left = state.engine.as_deref().map_or(0, Engine::ready);
             afters.push((Arc::clone(queue), after, if left > *ready { left } else { 0 }));

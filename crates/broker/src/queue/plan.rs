@@ -11,7 +11,10 @@ use super::{
     locked::{Afters, Locked, Several, finish_steps},
     message::{deduplication_hash, loaded, stamp},
 };
-use crate::Error;
+use crate::{
+    Error,
+    jobs::{Arriving as Followed, Tag, Tags},
+};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -99,6 +102,7 @@ struct Arriving {
     level: u16,
     arrivals: Vec<Arrival>,
     items: Vec<usize>,
+    tags: Tags,
 }
 
 /// A batch that still grows.
@@ -107,6 +111,7 @@ struct Open {
     builder: BatchBuilder,
     arrivals: Vec<Arrival>,
     items: Vec<usize>,
+    tags: Tags,
 }
 
 /// One queue's log that gets a batch.
@@ -171,6 +176,8 @@ impl<'a> Plan<'a> {
             self.noting.wanted.push(index);
         }
         let mut durable: SmallVec<[(Arc<Queue>, u16); 1]> = SmallVec::new();
+        let track = targets.iter().any(|queue| queue.settings().track);
+        let tag = Tag::of(&arrival.loaded.message, track, &self.context.jobs);
         for queue in targets {
             let settings = queue.settings();
             let level = u16::from(options.priority.min(settings.priority_max));
@@ -180,14 +187,14 @@ impl<'a> Plan<'a> {
                     self.refused.push((queue, arrival.loaded.clone()));
                 }
             } else if queue.is_transient() {
-                self.arrive(queue, level, (index, &arrival));
+                self.arrive(queue, level, (index, &arrival, tag.as_ref()));
             } else {
                 durable.push((queue, level));
             }
         }
         if !durable.is_empty() {
             self.persistent |= options.persistent;
-            self.join(index, &durable, arrival);
+            self.join(index, &durable, (arrival, tag));
         }
     }
 
@@ -220,26 +227,34 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn arrive(&mut self, queue: Arc<Queue>, level: u16, (item, arrival): (usize, &Arrival)) {
+    fn arrive(
+        &mut self,
+        queue: Arc<Queue>,
+        level: u16,
+        (item, arrival, tag): (usize, &Arrival, Option<&Tag>),
+    ) {
         let is_same =
             |arriving: &&mut Arriving| arriving.queue.id == queue.id && arriving.level == level;
         match self.transient.iter_mut().find(is_same) {
             Some(arriving) => {
+                arriving.tags.add(arriving.arrivals.len(), tag);
                 arriving.arrivals.push(arrival.clone());
                 arriving.items.push(item);
             }
             None => {
                 let (arrivals, items) = (vec![arrival.clone()], vec![item]);
-                self.transient.push(Arriving { queue, level, arrivals, items });
+                let mut tags = Tags::default();
+                tags.add(0, tag);
+                self.transient.push(Arriving { queue, level, arrivals, items, tags });
             }
         }
     }
 
     /// Hands the transient queues what they get.
     pub(super) fn deliver_transient(&mut self) {
-        for Arriving { queue, level, arrivals, items } in self.transient.drain(..) {
+        for Arriving { queue, level, arrivals, items, tags } in self.transient.drain(..) {
             let mut items = items.into_iter();
-            queue.arrive((level, arrivals), self.now, |place, first| {
+            queue.arrive((level, arrivals, tags), self.now, |place, first| {
                 if let Some(item) = items.next() {
                     self.noting.take(item, place, first);
                 }
@@ -247,7 +262,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn join(&mut self, index: usize, targets: &[(Arc<Queue>, u16)], arrival: Arrival) {
+    fn join(
+        &mut self,
+        index: usize,
+        targets: &[(Arc<Queue>, u16)],
+        (arrival, tag): (Arrival, Option<Tag>),
+    ) {
         let mut at = None;
         for (place, open) in self.batches.iter().enumerate().rev() {
             if open.is_for(targets) {
@@ -277,12 +297,14 @@ impl<'a> Plan<'a> {
         self.bytes += open.builder.bytes_len() - if open.items.is_empty() { 0 } else { before };
         // What the engine may have to say about it.
         self.bytes += 64 * targets.len();
+        open.tags.add(open.arrivals.len(), tag.as_ref());
+        self.bytes += tag.map_or(0, |tag| targets.len() * tag.logged_bytes());
         open.arrivals.push(arrival);
         open.items.push(index);
     }
 
     pub(super) fn n_ops(&self) -> usize {
-        self.batches.iter().map(|open| 1 + 2 * open.lanes.len()).sum()
+        self.batches.iter().map(|open| 1 + 3 * open.lanes.len()).sum()
     }
 
     pub(super) fn refuse(&mut self, error: &EnqueueError) {
@@ -335,6 +357,15 @@ impl<'a> Plan<'a> {
         let queues: Several =
             of_batches.map(|lane| Arc::clone(&lane.queue)).chain(beside.queues()).collect();
         let (context, mut afters) = (self.context, Afters::new());
+        let ticket = context.jobs.is_used().then(|| Arc::new(context.jobs.ticket()));
+        let told = ticket.clone();
+        let done: Completion = match ticket.clone() {
+            None => done,
+            Some(ticket) => Box::new(move || {
+                done();
+                drop(ticket);
+            }),
+        };
         let lock = || {
             let mut locked = queues.lock();
             beside.is_possible(&mut locked, context.now()).then_some(locked)
@@ -346,7 +377,7 @@ impl<'a> Plan<'a> {
                 open.step(locked, bases, now, noting);
             }
             beside.step(locked, now);
-            let mut ops = locked.finish(now, &mut afters);
+            let mut ops = locked.finish((now, told.as_deref()), &mut afters);
             ops.extend(op);
             ops
         };
@@ -393,7 +424,8 @@ impl Open {
             Ok(TargetLane { queue: Arc::clone(queue), level: *level, partition })
         };
         let lanes = targets.iter().map(lane).collect::<Result<_, EnqueueError>>()?;
-        Ok(Self { lanes, builder: new_builder(), arrivals: Vec::new(), items: Vec::new() })
+        let (arrivals, items, tags) = (Vec::new(), Vec::new(), Tags::default());
+        Ok(Self { lanes, builder: new_builder(), arrivals, items, tags })
     }
 
     fn is_for(&self, targets: &[(Arc<Queue>, u16)]) -> bool {
@@ -424,15 +456,19 @@ impl Open {
                 if index == last { std::mem::take(&mut arrivals) } else { arrivals.clone() };
             let queue = &lane.queue;
             queue.counters.enqueued(of_lane.len());
-            let of_lane = of_lane.into_iter().map(|arrival| queue.delayed(arrival, now));
-            let engine = locked.state(queue).engine(queue);
+            let of_lane: Vec<Arrival> =
+                of_lane.into_iter().map(|arrival| queue.delayed(arrival, now)).collect();
+            let state = locked.state(queue);
+            let mut followed = state.followed(queue, (&self.tags, &of_lane), now);
             let at = (lane.level, base.get());
             let mut items = self.items.iter().copied();
-            engine.handle_enqueued(at, of_lane, now, |place, first| {
+            state.engine(queue).handle_enqueued(at, of_lane, now, |place, first| {
+                followed.placed(place, first.is_some());
                 if let Some(item) = items.next() {
                     noting.take(item, place, first);
                 }
             });
+            state.arrived(followed);
         }
     }
 }
@@ -479,20 +515,27 @@ impl Queue {
     /// Messages for a transient queue.
     fn arrive(
         self: &Arc<Self>,
-        (level, arrivals): (u16, Vec<Arrival>),
+        (level, arrivals, tags): (u16, Vec<Arrival>, Tags),
         now: Timestamp,
-        placed: impl FnMut(Place, Option<Place>),
+        mut placed: impl FnMut(Place, Option<Place>),
     ) {
         let n = arrivals.len();
-        let arrivals = arrivals.into_iter().map(|arrival| self.delayed(arrival, now));
+        let arrivals: Vec<Arrival> =
+            arrivals.into_iter().map(|arrival| self.delayed(arrival, now)).collect();
         let mut state = self.state.lock();
         if self.is_gone() {
             return;
         }
         self.counters.enqueued(n);
+        let mut followed: Followed = state.followed(self, (&tags, &arrivals), now);
         let engine = state.engine(self);
-        engine.handle_enqueued((level, 0), arrivals, now, placed);
+        engine.handle_enqueued((level, 0), arrivals, now, |place, first| {
+            followed.placed(place, first.is_some());
+            placed(place, first);
+        });
         let ready = engine.ready();
+        state.arrived(followed);
+        state.submit(&self.context, now, None);
         let after = self.after_step(&mut state);
         drop(state);
         self.finish_step(after);

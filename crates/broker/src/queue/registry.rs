@@ -193,6 +193,7 @@ impl Broker {
         });
         let consumers = queue.consumers.lock().all();
         consumers.iter().for_each(|wake| wake.wake());
+        self.end_jobs(queue).await?;
         let Some(durable) = durable else { return Ok(()) };
         durable.await.map_err(|_| Error::Closed)?;
         match TopicName::parse(queue.name.as_str()) {
@@ -286,6 +287,7 @@ impl Queues {
             }
             by_name.insert(name, queue);
         }
+        context.jobs.resumed();
         Ok(())
     }
 }
@@ -321,6 +323,7 @@ impl Queue {
             tracing::error!(queue = %self.name, "its delivery state is damaged");
         }
         engine.estimate_bytes_ready(stored);
+        state.resume_jobs(self);
         let after = self.after_step(&mut state);
         drop(state);
         self.finish_step(after);

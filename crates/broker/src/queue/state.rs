@@ -5,7 +5,10 @@ use super::{
     context::{Context, LOG_SETTINGS},
     future::Outstanding,
 };
-use crate::{EnqueueError, Error};
+use crate::{
+    EnqueueError, Error,
+    jobs::{Following, Ticket},
+};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::{
@@ -42,10 +45,20 @@ pub(super) struct State {
     /// The last read from the disk failed; it is tried again.
     pub(super) failing: bool,
     /// Changes that found no space on the disk, in order.
-    unsent: VecDeque<(Bytes, Option<Arc<Outstanding>>)>,
+    unsent: VecDeque<Unsent>,
     unsent_bytes: usize,
     /// The timer is to try again to send them.
     retrying: bool,
+    /// Where messages are followed one by one.
+    pub(super) following: Option<Box<Following>>,
+}
+
+/// A change that found no space, or who waits for the ones before it.
+struct Unsent {
+    log: LogId,
+    delta: Bytes,
+    waiter: Option<Arc<Outstanding>>,
+    ticket: Option<Ticket>,
 }
 
 /// One commit takes so much of changes that found no space.
@@ -192,28 +205,34 @@ impl State {
     }
 
     /// What changed, as operations for a commit that the caller submits under this lock.
-    pub(super) fn take_ops(&mut self, context: &Context, now: Timestamp) -> SmallVec<[Op; 2]> {
+    pub(super) fn take_ops(
+        &mut self,
+        context: &Context,
+        (now, ticket): (Timestamp, Option<&Ticket>),
+    ) -> SmallVec<[Op; 2]> {
         let mut ops = SmallVec::new();
+        let noted = ticket.and_then(|ticket| self.note_jobs(context, (now, ticket)));
         let Some(log) = self.log else { return ops };
         if !self.unsent.is_empty() {
-            self.send(context, log);
+            self.send(context);
             // What finds no space even so goes along, for the order: the commit is larger than
             // what was set aside for it, by at most `UNSENT_BYTES_MAX` and one step.
             ops.extend(
                 self.unsent
                     .iter_mut()
-                    .map(|(delta, _)| std::mem::take(delta))
-                    .filter(|delta| !delta.is_empty())
-                    .map(|delta| Op::Delta(log, delta)),
+                    .map(|unsent| (unsent.log, std::mem::take(&mut unsent.delta)))
+                    .filter(|(_, delta)| !delta.is_empty())
+                    .map(|(log, delta)| Op::Delta(log, delta)),
             );
             self.unsent_bytes = 0;
-            self.unsent.retain(|(_, waiter)| waiter.is_some());
+            self.unsent.retain(|unsent| unsent.waiter.is_some() || unsent.ticket.is_some());
         }
         if let Some(engine) = &mut self.engine {
             ops.extend(
                 std::iter::from_fn(|| engine.take_delta(now)).map(|delta| Op::Delta(log, delta)),
             );
         }
+        ops.extend(noted.map(|(log, delta)| Op::Delta(log, delta)));
         ops
     }
 
@@ -224,33 +243,50 @@ impl State {
         now: Timestamp,
         waiter: Option<&Arc<Outstanding>>,
     ) {
+        let ticket = self.following.is_some().then(|| context.jobs.ticket());
+        let noted = ticket.as_ref().and_then(|ticket| self.note_jobs(context, (now, ticket)));
         let (Some(log), Some(engine)) = (self.log, &mut self.engine) else {
             if let Some(waiter) = waiter {
                 waiter.done();
             }
             return;
         };
-        while let Some(delta) = engine.take_delta(now) {
+        let own = std::iter::from_fn(|| engine.take_delta(now)).map(|delta| (log, delta));
+        for (log, delta) in own.chain(noted) {
             self.unsent_bytes += delta.len();
-            self.unsent.push_back((delta, None));
+            self.unsent.push_back(Unsent { log, delta, waiter: None, ticket: None });
+        }
+        if let Some(ticket) = ticket
+            && let Some(last) = self.unsent.back_mut()
+        {
+            if last.ticket.is_none() {
+                last.ticket = Some(ticket);
+            } else {
+                let (delta, ticket) = (Bytes::new(), Some(ticket));
+                self.unsent.push_back(Unsent { log, delta, waiter: None, ticket });
+            }
         }
         if let Some(waiter) = waiter {
+            let waiting = Some(Arc::clone(waiter));
             match self.unsent.back_mut() {
-                Some((_, last)) if last.is_none() => *last = Some(Arc::clone(waiter)),
-                Some(_) => self.unsent.push_back((Bytes::new(), Some(Arc::clone(waiter)))),
+                Some(last) if last.waiter.is_none() => last.waiter = waiting,
+                Some(_) => {
+                    let delta = Bytes::new();
+                    self.unsent.push_back(Unsent { log, delta, waiter: waiting, ticket: None });
+                }
                 None => waiter.done(),
             }
         }
         if !self.unsent.is_empty() {
-            self.send(context, log);
+            self.send(context);
             self.checkpoint(context, log, now);
         }
     }
 
-    fn send(&mut self, context: &Context, log: LogId) {
+    fn send(&mut self, context: &Context) {
         while !self.unsent.is_empty() {
             let (mut bytes, mut n) = (0, 0);
-            for (delta, _) in &self.unsent {
+            for Unsent { delta, .. } in &self.unsent {
                 if n > 0 && bytes + delta.len() > SEND_BYTES {
                     break;
                 }
@@ -262,14 +298,19 @@ impl State {
                 return;
             };
             let (mut ops, mut waiters) = (SmallVec::new(), SmallVec::<[_; 1]>::new());
-            for (delta, waiter) in self.unsent.drain(..n) {
+            let mut tickets = SmallVec::<[_; 1]>::new();
+            for Unsent { log, delta, waiter, ticket } in self.unsent.drain(..n) {
                 if !delta.is_empty() {
                     ops.push(Op::Delta(log, delta));
                 }
                 waiters.extend(waiter);
+                tickets.extend(ticket);
             }
             self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
-            let on_durable = Box::new(move || waiters.iter().for_each(|waiter| waiter.done()));
+            let on_durable = Box::new(move || {
+                waiters.iter().for_each(|waiter: &Arc<Outstanding>| waiter.done());
+                drop(tickets);
+            });
             context.store.submit(Commit { ops, on_durable }, reservation);
         }
     }
@@ -282,9 +323,7 @@ impl State {
     /// Tries again what found no space.
     pub(super) fn retry(&mut self, context: &Context) {
         self.retrying = false;
-        if let Some(log) = self.log {
-            self.send(context, log);
-        }
+        self.send(context);
     }
 
     fn checkpoint(&mut self, context: &Context, log: LogId, now: Timestamp) {

@@ -51,6 +51,7 @@ impl Broker {
             self.dead_letter_refused(plan.take_refused());
             return Err(error);
         }
+        self.ensure_job_log().await;
         let bytes = plan.bytes() + n_settles * SETTLE_BYTES + result_bytes;
         if bytes > limits::BATCH_BYTES_MAX {
             let text = format!("a unit of {bytes} bytes is above {}", limits::BATCH_BYTES_MAX);

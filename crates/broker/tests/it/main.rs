@@ -5,6 +5,7 @@
 mod compaction;
 mod durability;
 mod fetching;
+mod jobs;
 mod lag;
 mod ordered;
 mod queues;

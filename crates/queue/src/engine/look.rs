@@ -56,11 +56,11 @@ impl Engine {
             let wanted = n_max - looks.len();
             looks.extend(below.chain(fresh).take(wanted).map(|offset| self.look_at(lane, offset)));
         }
-        self.find_delays(&mut looks);
+        self.find_delays(looks.iter_mut());
         looks
     }
 
-    fn look_at(&self, lane: &Lane, offset: u64) -> Look {
+    pub(super) fn look_at(&self, lane: &Lane, offset: u64) -> Look {
         let place = lane.place(offset);
         let mut until = None;
         let state = if let Some(held) = lane.locks.get(&offset) {
@@ -80,10 +80,10 @@ impl Engine {
         Look { place, state, deliveries: lane.count(offset), until }
     }
 
-    fn find_delays(&self, looks: &mut [Look]) {
+    pub(super) fn find_delays<'a>(&self, looks: impl Iterator<Item = &'a mut Look>) {
         let delayed = |look: &&mut Look| look.state == MessageState::Delayed;
         let mut wanted: BTreeMap<Place, &mut Look> =
-            looks.iter_mut().filter(delayed).map(|look| (look.place, look)).collect();
+            looks.filter(delayed).map(|look| (look.place, look)).collect();
         if wanted.is_empty() || self.state.delayed.len() > DELAYED_LOOKED_UP_MAX {
             return;
         }

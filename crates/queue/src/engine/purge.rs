@@ -28,6 +28,7 @@ impl Engine {
                 parked.advance_to(from);
                 let to = parked.next().map_or(lane.end, |parked| parked.min(lane.end));
                 lane.finish(from, to);
+                self.state.changes.removed(lane.level, from, to);
                 self.state.log(Record::Done(Run { lane: lane.level, from, to }));
                 purged += to - from;
             }
@@ -73,6 +74,7 @@ impl Engine {
             return false;
         }
         lane.finish(offset, offset + 1);
+        self.state.changes.removed(place.lane, offset, offset + 1);
         self.state.log(Record::Done(Run::one(place.lane, offset)));
         self.state.group_done(lane, offset);
         true
@@ -97,6 +99,7 @@ impl State {
     fn purge_returned(&mut self, lane: &mut Lane) -> u64 {
         let gone = lane.finish_returned();
         for offset in &gone {
+            self.changes.removed(lane.level, offset, offset + 1);
             self.log(Record::Done(Run::one(lane.level, offset)));
         }
         if self.rules.ordered_groups {

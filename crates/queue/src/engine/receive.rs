@@ -1,6 +1,6 @@
 //! Messages go out.
 
-use super::{Engine, State, plus};
+use super::{Change, Engine, State, plus};
 use crate::{
     DeadReason, Lock, LockToken, Place,
     delta::{Record, Run},
@@ -399,6 +399,9 @@ impl State {
             Lock::Connection(connection) => (Some(connection), None),
             Lock::Timed(span) => (None, Some(plus(now, millis(span)))),
         };
+        let settled = take.lock == Lock::None;
+        let counted = deliveries.saturating_add(1);
+        self.changes.note(Change::Delivered { place, deliveries: counted, connection, settled });
         let timeout = self.rules.consumer_timeout_ms.filter(|_| connection.is_some());
         let overdue = timeout.map(|timeout| plus(now, timeout));
         if take.lock != Lock::None {

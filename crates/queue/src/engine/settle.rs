@@ -1,7 +1,7 @@
 //! Deliveries end.
 
 use super::{
-    Engine, State, plus,
+    Change, Engine, State, plus,
     receive::{is_of, millis},
 };
 use crate::{
@@ -86,6 +86,7 @@ impl Engine {
     fn finish(&mut self, (at, from, to): (usize, u64, u64)) {
         let lane = &mut self.lanes[at];
         lane.finish(from, to);
+        self.state.changes.note(Change::Done { lane: lane.level, from, to });
         self.state.log(Record::Done(Run { lane: lane.level, from, to }));
         if self.state.rules.ordered_groups {
             (from..to).for_each(|offset| self.state.group_done(lane, offset));
@@ -243,6 +244,8 @@ impl State {
                     self.dead(lane, offset, DeadReason::Rejected);
                 } else {
                     self.n_dropped += 1;
+                    let (place, reason) = (lane.place(offset), DeadReason::Rejected);
+                    self.changes.note(Change::Dead { place, reason, moves: false });
                     lane.finish(offset, offset + 1);
                     self.log(Record::Done(Run::one(lane.level, offset)));
                     self.group_done(lane, offset);
@@ -251,6 +254,7 @@ impl State {
             Outcome::Deferred => {
                 lane.park(offset);
                 self.deferred.insert(lane.place(offset));
+                self.changes.note(Change::Deferred(lane.place(offset)));
                 self.log(Record::Deferred { lane: lane.level, offset });
                 self.group_released(lane, offset);
             }
@@ -292,10 +296,11 @@ impl State {
     ) {
         self.group_released(lane, offset);
         self.bytes_ready += u64::from(bytes);
-        match delay_ms.filter(|delay| *delay > 0) {
+        let until = delay_ms.filter(|delay| *delay > 0).map(|delay| plus(now, delay));
+        self.changes.note(Change::Released { place: lane.place(offset), until });
+        match until {
             None => lane.release(offset, true),
-            Some(delay) => {
-                let until = plus(now, delay);
+            Some(until) => {
                 lane.park(offset);
                 self.delayed.insert((until, lane.place(offset)));
                 self.log(Record::Delayed { lane: lane.level, offset, until: until.as_millis() });

@@ -1,0 +1,340 @@
+//! What can be asked of jobs, and done with them.
+
+use super::{
+    Home, JobEvents, JobFilter, JobPage, JobState, JobStatus, Jobs, Report, hook::Following,
+    job::Job, report::Progress, ticket::Ticket, tracker::Applied,
+};
+use crate::{Broker, Error, Queue, QueueError};
+use bytes::Bytes;
+use smallvec::smallvec;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tramline_queue::{Outcome, Place, Removal};
+use tramline_store::{Commit, Op, Reservation};
+use tramline_types::{QueueName, Timestamp, limits};
+
+/// Why something cannot be done with a job.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// There is none of this id, or none any more.
+    #[error("there is no job `{0}`")]
+    Unknown(String),
+    /// It is in another state.
+    #[error("job `{id}` is {}", state.as_str())]
+    WrongState {
+        /// The job.
+        id: String,
+        /// What it is.
+        state: JobState,
+    },
+    /// A report of an attempt that is over.
+    #[error("attempt {reported} of job `{id}` is over: it is at attempt {attempt}")]
+    AttemptOver {
+        /// The job.
+        id: String,
+        /// What the report is about.
+        reported: u32,
+        /// The attempt under way, or the last one.
+        attempt: u32,
+    },
+    /// A report that is too large, or makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The broker refuses.
+    #[error(transparent)]
+    Broker(#[from] Error),
+}
+
+impl From<QueueError> for JobError {
+    fn from(error: QueueError) -> Self {
+        Self::Broker(error.into())
+    }
+}
+
+impl Broker {
+    /// What became of a job. What is told is durable.
+    pub async fn job(&self, id: &str) -> Option<JobStatus> {
+        let jobs = self.jobs();
+        let status = jobs.status(id)?;
+        jobs.tickets.closed(status.ticket).await;
+        Some(status)
+    }
+
+    /// Some jobs, the newest first; the next page begins at `before`.
+    pub async fn list_jobs(
+        &self,
+        filter: &JobFilter,
+        before: Option<u64>,
+        n_max: usize,
+    ) -> JobPage {
+        let jobs = self.jobs();
+        let page = jobs.tracker.lock().list(filter, before, n_max);
+        for job in &page.jobs {
+            jobs.tickets.closed(job.ticket).await;
+        }
+        page
+    }
+
+    /// How many jobs are in which state.
+    pub fn job_counts(&self) -> BTreeMap<JobState, u64> {
+        self.jobs().tracker.lock().counts()
+    }
+
+    /// Changes of jobs since the start, and tracked messages that found no room.
+    pub fn job_traffic(&self) -> (u64, u64) {
+        let tracker = self.jobs().tracker.lock();
+        (tracker.n_transitions, tracker.n_refused)
+    }
+
+    /// A job, and every change of it after that.
+    pub async fn watch_job(&self, id: &str) -> Option<(JobStatus, JobEvents)> {
+        let jobs = self.jobs();
+        let (status, events) = {
+            let mut tracker = jobs.tracker.lock();
+            let (number, events) = tracker.watch(id)?;
+            (JobStatus::of(tracker.jobs.get(&number)?, number), events)
+        };
+        jobs.tickets.closed(status.ticket).await;
+        Some((status, events))
+    }
+
+    /// The changes of all jobs from here on.
+    pub fn watch_jobs(&self) -> JobEvents {
+        self.jobs().tracker.lock().all.subscribe()
+    }
+
+    /// How many messages go before a job that is queued.
+    pub fn job_position(&self, job: &JobStatus) -> Option<u64> {
+        let queue = self.home_of(job).filter(|_| job.state == JobState::Queued)?;
+        queue.ahead_of(job.place)
+    }
+
+    fn home_of(&self, job: &JobStatus) -> Option<Arc<Queue>> {
+        let queue = self.queue(&QueueName::parse(&job.queue).ok()?).ok()?;
+        (queue.id() == job.queue_id).then_some(queue)
+    }
+
+    /// Takes a worker's word for it; durable on return.
+    ///
+    /// # Errors
+    /// [`JobError::WrongState`] where nobody works on the job, [`JobError::AttemptOver`],
+    /// [`JobError::Invalid`].
+    pub async fn report_job(&self, id: &str, report: Report) -> Result<JobStatus, JobError> {
+        let status = self.known(id)?;
+        match report {
+            Report::Progress(progress) => {
+                check_progress(&status, &progress)?;
+                self.extend_lock(&status);
+                let progress = progress.stamped(self.clock().now());
+                self.say(&status, |job| job.handle_progress(progress)).await?;
+            }
+            Report::Result { result, accept } => {
+                if result.len() > limits::JOB_RESULT_BYTES_MAX {
+                    let limit = limits::JOB_RESULT_BYTES_MAX;
+                    return Err(JobError::Invalid(format!("a result has up to {limit} bytes")));
+                }
+                check_state(&status, &[JobState::Processing, JobState::Done])?;
+                self.say(&status, |job| job.handle_result(result)).await?;
+                if accept && status.state == JobState::Processing {
+                    self.settle_job(&status, Outcome::Accepted).await?;
+                }
+            }
+            Report::Failure { mut error, retry, delay_ms } => {
+                check_state(&status, &[JobState::Processing])?;
+                shorten(&mut error);
+                let reason = Some(error.clone());
+                self.say(&status, |job| job.error = Some(error.into())).await?;
+                let outcome = match retry {
+                    true => Outcome::Released { count: true, delay_ms },
+                    false => Outcome::Rejected { dead_letter: true, reason },
+                };
+                self.settle_job(&status, outcome).await?;
+            }
+        }
+        self.job(id).await.ok_or_else(|| JobError::Unknown(id.to_owned()))
+    }
+
+    fn known(&self, id: &str) -> Result<JobStatus, JobError> {
+        self.jobs().status(id).ok_or_else(|| JobError::Unknown(id.to_owned()))
+    }
+
+    fn extend_lock(&self, job: &JobStatus) {
+        let Some(queue) = self.home_of(job) else { return };
+        let lock = queue.lock_duration();
+        queue.extend_at(job.place, lock);
+    }
+
+    async fn settle_job(&self, job: &JobStatus, outcome: Outcome) -> Result<(), JobError> {
+        let queue = self.home_of(job).ok_or_else(|| JobError::Unknown(job.id.to_string()))?;
+        let Some(token) = queue.token_at(job.place) else {
+            return Err(QueueError::LockLost.into());
+        };
+        let settling = queue.settle(&[(token, outcome)]);
+        if !settling.lost().is_empty() {
+            return Err(QueueError::LockLost.into());
+        }
+        settling.await;
+        Ok(())
+    }
+
+    /// Changes what is known of a job; durable on return.
+    async fn say(&self, status: &JobStatus, say: impl FnOnce(&mut Job)) -> Result<(), JobError> {
+        let jobs = self.jobs();
+        let bytes = 2 * limits::JOB_RESULT_BYTES_MAX;
+        let reservation = self.reserve_for_jobs(bytes).await?;
+        let number = {
+            let ticket = jobs.ticket();
+            let number = ticket.number;
+            let mut tracker = jobs.tracker.lock();
+            let applied = tracker.report(&status.id, number, say);
+            let Some(applied) = applied else {
+                return Err(JobError::Unknown(status.id.to_string()));
+            };
+            // Under the lock: the next change of this job comes after it.
+            jobs.submit(self, applied, (ticket, tracker.log), reservation);
+            number
+        };
+        jobs.tickets.closed(number).await;
+        Ok(())
+    }
+
+    /// Cancels a job. One that waits is taken out; of one that is worked on the worker is told,
+    /// and it is not tried again. Durable on return.
+    ///
+    /// # Errors
+    /// [`JobError::WrongState`] where it is over.
+    pub async fn cancel_job(&self, id: &str) -> Result<JobStatus, JobError> {
+        let status = self.known(id)?;
+        if status.state.is_final() {
+            return Err(JobError::WrongState { id: id.to_owned(), state: status.state });
+        }
+        let Some(queue) = self.home_of(&status) else {
+            return Err(JobError::Unknown(id.to_owned()));
+        };
+        let bytes = self.jobs().tracker.lock().get(id).map_or(0, |job| job.bytes);
+        if queue.remove_at(status.place, bytes).await == Removal::Locked {
+            self.say(&status, |job| job.cancel_requested = true).await?;
+        }
+        self.job(id).await.ok_or_else(|| JobError::Unknown(id.to_owned()))
+    }
+
+    /// A token by which anybody may watch a job for so long.
+    pub fn job_token(&self, id: &str, lasts: Duration) -> (String, Timestamp) {
+        let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+        let now = self.clock().now().as_millis();
+        let expires = Timestamp::from_millis(now.saturating_add(lasts));
+        (self.jobs().key.sign(id, expires), expires)
+    }
+
+    /// Whether a token is for a job, and still good.
+    pub fn admits_job_token(&self, id: &str, token: &str) -> bool {
+        self.jobs().key.admits(id, token, self.clock().now())
+    }
+
+    /// A message to `$jobs/{id}/progress`: a report as JSON. `None` when the name is no such.
+    pub async fn report_by_message(
+        &self,
+        name: &str,
+        body: &[u8],
+    ) -> Option<Result<JobStatus, JobError>> {
+        let id = job_of_channel(name)?;
+        let progress = serde_json::from_slice::<Progress>(body);
+        Some(match progress {
+            Ok(progress) => self.report_job(id, Report::Progress(progress)).await,
+            Err(error) => Err(JobError::Invalid(format!("progress: {error}"))),
+        })
+    }
+
+    async fn end_jobs_of(&self, home: &Home) -> Result<(), Error> {
+        let jobs = self.jobs();
+        let reservation = self.reserve_for_jobs(limits::BATCH_BYTES_MAX / 2).await?;
+        let ticket = jobs.ticket();
+        let mut tracker = jobs.tracker.lock();
+        let applied = tracker.queue_gone(home, self.queues_map().now(), ticket.number);
+        jobs.submit(self, applied, (ticket, tracker.log), reservation);
+        Ok(())
+    }
+}
+
+/// The job that a channel `$jobs/{id}/progress` is about; AMQP writes it with dots.
+pub(crate) fn job_of_channel(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix("$jobs")?;
+    let strip = |mark: &str| rest.strip_prefix(mark)?.strip_suffix("progress")?.strip_suffix(mark);
+    strip("/").or_else(|| strip(".")).filter(|id| !id.is_empty())
+}
+
+fn check_state(job: &JobStatus, allowed: &[JobState]) -> Result<(), JobError> {
+    if allowed.contains(&job.state) {
+        return Ok(());
+    }
+    Err(JobError::WrongState { id: job.id.to_string(), state: job.state })
+}
+
+fn check_progress(job: &JobStatus, progress: &Progress) -> Result<(), JobError> {
+    progress.check().map_err(JobError::Invalid)?;
+    check_state(job, &[JobState::Processing])?;
+    match progress.attempt {
+        Some(reported) if reported != job.attempts => {
+            let (id, attempt) = (job.id.to_string(), job.attempts);
+            Err(JobError::AttemptOver { id, reported, attempt })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn shorten(text: &mut String) {
+    let end = (0..=limits::JOB_TEXT_BYTES_MAX.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
+    text.truncate(end);
+}
+
+impl Jobs {
+    fn status(&self, id: &str) -> Option<JobStatus> {
+        let tracker = self.tracker.lock();
+        let number = tracker.number(id)?;
+        Some(JobStatus::of(tracker.jobs.get(&number)?, number))
+    }
+
+    /// Commits what a word about a job came to. Called under the tracker's lock.
+    fn submit(
+        &self,
+        broker: &Broker,
+        applied: Applied,
+        (ticket, log): (Ticket, Option<tramline_types::LogId>),
+        reservation: Reservation,
+    ) {
+        self.tickets.add(ticket.number, applied.told);
+        let Some(log) = log.filter(|_| !applied.delta.is_empty()) else { return drop(ticket) };
+        self.logs.lock().wrote(applied.delta.len());
+        let ops = smallvec![Op::Delta(log, Bytes::from(applied.delta))];
+        let on_durable = Box::new(move || drop(ticket));
+        broker.store().submit(Commit { ops, on_durable }, reservation);
+    }
+}
+
+impl Following {
+    /// Ends the jobs of a queue that is deleted.
+    pub(crate) async fn end(self, broker: &Broker) -> Result<(), Error> {
+        broker.end_jobs_of(self.home()).await
+    }
+}
+
+/// What a queue is asked for one of its messages.
+impl Queue {
+    fn extend_at(self: &Arc<Self>, place: Place, lock: Duration) {
+        self.on_engine(|engine, now| {
+            if let Some(token) = engine.token_of(place, now) {
+                engine.handle_extend(token, lock, now);
+            }
+        });
+    }
+
+    fn token_at(self: &Arc<Self>, place: Place) -> Option<tramline_queue::LockToken> {
+        self.on_engine(|engine, now| engine.token_of(place, now))
+    }
+
+    async fn remove_at(self: &Arc<Self>, place: Place, bytes: u32) -> Removal {
+        self.on_engine_durably(|engine, now| engine.handle_remove(place, bytes, now)).await
+    }
+}

@@ -1,0 +1,107 @@
+use super::*;
+use crate::jobs::job::tests::{arrive, at, change, delivered, home, place};
+
+#[test]
+fn final_states_are_kept_for_their_time() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    arrive(&mut tracker, &queue, "a", 0);
+    arrive(&mut tracker, &queue, "b", 1);
+    change(&mut tracker, &queue, 5, &[Change::Removed(place(0))]);
+    tracker.expire(at(64));
+    assert!(tracker.get("a").is_some());
+    tracker.expire(at(65));
+    assert!(tracker.get("a").is_none(), "after 60 seconds");
+    assert!(tracker.get("b").is_some(), "what is not over is kept");
+    assert_eq!((tracker.by_place.len(), tracker.finals.len()), (1, 0));
+}
+
+#[test]
+fn the_oldest_ends_make_room_and_nothing_else_does() {
+    let (mut tracker, queue) = (Tracker::bounded(3, usize::MAX), home(1, "q"));
+    for (offset, id) in ["a", "b", "c"].into_iter().enumerate() {
+        arrive(&mut tracker, &queue, id, offset as u64);
+    }
+    arrive(&mut tracker, &queue, "d", 3);
+    assert!(tracker.get("d").is_none(), "nothing can be forgotten");
+    assert_eq!(tracker.n_refused, 1);
+    change(&mut tracker, &queue, 1, &[Change::Removed(place(1))]);
+    change(&mut tracker, &queue, 2, &[Change::Removed(place(0))]);
+    arrive(&mut tracker, &queue, "e", 4);
+    assert!(tracker.get("b").is_none());
+    assert!(tracker.get("a").is_some() && tracker.get("e").is_some());
+
+    let mut tracker = Tracker::bounded(100, 2000);
+    for offset in 0..100 {
+        arrive(&mut tracker, &queue, &offset.to_string(), offset);
+    }
+    assert!(tracker.len() < 10, "bytes are bounded as well: {}", tracker.len());
+}
+
+#[test]
+fn what_is_forgotten_takes_no_memory() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    for offset in 0..50 {
+        arrive(&mut tracker, &queue, &format!("job {offset}"), offset);
+        change(&mut tracker, &queue, 1, &[delivered(offset, 1)]);
+        tracker.report(&format!("job {offset}"), 3, |job| job.handle_result("[1]".into()));
+    }
+    change(&mut tracker, &queue, 2, &[Change::Done { lane: 0, from: 0, to: 50 }]);
+    tracker.expire(at(1000));
+    assert_eq!((tracker.len(), tracker.bytes, tracker.by_id.len()), (0, 0, 0));
+}
+
+#[test]
+fn one_message_in_two_queues_is_two_jobs() {
+    let mut tracker = Tracker::new();
+    let (one, two) = (home(1, "one"), home(2, "two"));
+    arrive(&mut tracker, &one, "a", 0);
+    arrive(&mut tracker, &two, "a", 0);
+    change(&mut tracker, &two, 1, &[Change::Removed(place(0))]);
+    assert_eq!(tracker.get("a").unwrap().state, JobState::Queued);
+    assert_eq!(tracker.get("a@two").unwrap().state, JobState::Cancelled);
+}
+
+#[test]
+fn lists_are_of_a_kind_and_come_in_pages() {
+    let (mut tracker, one, two) = (Tracker::new(), home(1, "one"), home(2, "two"));
+    for offset in 0..10 {
+        let queue = if offset % 2 == 0 { &one } else { &two };
+        arrive(&mut tracker, queue, &offset.to_string(), offset);
+    }
+    change(&mut tracker, &one, 1, &[Change::Removed(place(4))]);
+    let ids = |page: &JobPage| page.jobs.iter().map(|job| job.id.to_string()).collect::<Vec<_>>();
+    let of_one = JobFilter { queue: Some("one".to_owned()), ..JobFilter::default() };
+    let page = tracker.list(&of_one, None, 3);
+    assert_eq!(ids(&page), ["8", "6", "4"]);
+    let page = tracker.list(&of_one, page.next, 3);
+    assert_eq!(ids(&page), ["2", "0"]);
+    assert_eq!(page.next, None);
+    let cancelled = JobFilter { state: Some(JobState::Cancelled), ..JobFilter::default() };
+    assert_eq!(ids(&tracker.list(&cancelled, None, 9)), ["4"]);
+}
+
+#[test]
+fn watchers_see_every_change_in_order() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    arrive(&mut tracker, &queue, "a", 0);
+    let (_, mut events) = tracker.watch("a").unwrap();
+    let mut told = change(&mut tracker, &queue, 1, &[delivered(0, 1)]).told;
+    let released = Change::Released { place: place(0), until: None };
+    told.extend(change(&mut tracker, &queue, 2, &[released, delivered(0, 2)]).told);
+    told.extend(change(&mut tracker, &queue, 3, &[Change::Done { lane: 0, from: 0, to: 1 }]).told);
+    told.extend(arrive(&mut tracker, &queue, "a", 1).told);
+    for telling in told {
+        telling.to.send(telling.status).unwrap();
+    }
+    let seen: Vec<_> = std::iter::from_fn(|| events.try_recv().ok())
+        .map(|status| (status.state, status.attempts))
+        .collect();
+    let expected = [
+        (JobState::Processing, 1),
+        (JobState::Queued, 1),
+        (JobState::Processing, 2),
+        (JobState::Done, 2),
+        (JobState::Queued, 0),
+    ];
+    assert_eq!(seen, expected, "also of the run after the end");
+}

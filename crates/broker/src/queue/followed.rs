@@ -1,0 +1,128 @@
+//! What a queue does for those who follow its messages one by one: the status of jobs.
+
+use super::{Queue, context::Context, death, future::Outstanding, state::State};
+use crate::{
+    Broker, Error, Settling,
+    jobs::{Arriving, Following, Home, Tags, Ticket},
+};
+use bytes::Bytes;
+use std::sync::Arc;
+use tramline_queue::{Arrival, Engine, Place};
+use tramline_types::{LogId, Message, Timestamp};
+
+/// How long final states are kept where nobody says.
+const RESULT_TTL_MS: u64 = 24 * 3600 * 1000;
+
+impl State {
+    /// Those of some messages that are followed; their places come when they are in.
+    pub(super) fn followed(
+        &mut self,
+        queue: &Queue,
+        (tags, arrivals): (&Tags, &[Arrival]),
+        now: Timestamp,
+    ) -> Arriving {
+        if tags.is_empty() {
+            return Arriving::default();
+        }
+        let arriving = tags.arriving(queue, arrivals, now);
+        if !arriving.is_empty() {
+            self.follow(queue);
+        }
+        arriving
+    }
+
+    fn follow(&mut self, queue: &Queue) -> &mut Following {
+        if self.following.is_none() {
+            self.engine(queue).follow_changes();
+        }
+        self.following.get_or_insert_with(|| Box::new(Following::new(queue.home())))
+    }
+
+    /// They are in.
+    pub(super) fn arrived(&mut self, arriving: Arriving) {
+        if let Some(following) = &mut self.following {
+            following.arrived(arriving);
+        }
+    }
+
+    /// What is to be committed beside what the engine says.
+    pub(super) fn note_jobs(
+        &mut self,
+        context: &Context,
+        step: (Timestamp, &Ticket),
+    ) -> Option<(LogId, Bytes)> {
+        let (Some(following), Some(engine)) = (&mut self.following, &mut self.engine) else {
+            return None;
+        };
+        context.jobs.note_step(following, engine, step)
+    }
+
+    /// After a restart.
+    pub(super) fn resume_jobs(&mut self, queue: &Queue) {
+        let home = queue.home();
+        let engine = self.engine(queue);
+        if queue.context.jobs.resume(&home, engine) {
+            self.follow(queue);
+        }
+    }
+
+    pub(super) fn settings_changed(&mut self, queue: &Queue) {
+        if let Some(following) = &mut self.following {
+            following.set_home(queue.home());
+        }
+    }
+}
+
+impl Queue {
+    fn home(&self) -> Arc<Home> {
+        Arc::new(Home {
+            id: self.id,
+            name: self.name.to_string(),
+            transient: self.is_transient(),
+            result_ttl_ms: self.settings().result_ttl_ms.unwrap_or(RESULT_TTL_MS),
+        })
+    }
+
+    /// Whether a message came here because it died elsewhere, and was never here before.
+    pub(crate) fn is_grave_of(&self, message: &Message) -> bool {
+        let deaths = death::read(message);
+        !deaths.is_empty() && deaths.iter().all(|death| death.queue != self.name.as_str())
+    }
+
+    /// How many messages go before this one.
+    pub(crate) fn ahead_of(&self, place: Place) -> Option<u64> {
+        let mut state = self.state.lock();
+        state.sync_ends();
+        state.engine.as_deref()?.ahead_of(place)
+    }
+
+    /// One step of the engine.
+    pub(crate) fn on_engine<T>(
+        self: &Arc<Self>,
+        step: impl FnOnce(&mut Engine, Timestamp) -> T,
+    ) -> T {
+        self.step(None, step)
+    }
+
+    /// One step of the engine; durable on return.
+    pub(crate) async fn on_engine_durably<T>(
+        self: &Arc<Self>,
+        step: impl FnOnce(&mut Engine, Timestamp) -> T,
+    ) -> T {
+        let waiter = Outstanding::new(1);
+        let result = self.step(Some(&waiter), step);
+        Settling::new(waiter, Vec::new()).await;
+        result
+    }
+}
+
+impl Broker {
+    /// A queue is deleted, and its jobs end.
+    pub(super) async fn end_jobs(&self, queue: &Queue) -> Result<(), Error> {
+        let following = queue.state.lock().following.take();
+        match following {
+            Some(following) => following.end(self).await,
+            None => Ok(()),
+        }
+    }
+}

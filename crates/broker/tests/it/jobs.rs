@@ -1,0 +1,264 @@
+//! Jobs over the memory back-end: what is told of them, and what a restart keeps.
+
+use crate::{
+    queues::{HELD, get, item, name, persistent, queue, transient},
+    support::Node,
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tramline_broker::{
+    DeadReason, DeleteOnly, Enqueue, EnqueueOptions, JobError, JobFilter, JobState, JobStatus,
+    Lock, Options, Outcome, Progress, Queue, QueueSettings, Report,
+};
+use tramline_types::{ExchangeName, Header};
+
+fn tracked() -> QueueSettings {
+    QueueSettings { track: true, ..QueueSettings::default() }
+}
+
+fn job(queue: &Arc<Queue>, id: &str, options: EnqueueOptions) -> Enqueue {
+    let mut item = item(queue, id, options);
+    let (name, value) = (Bytes::from_static(b"job-id"), Some(Bytes::from(id.to_owned())));
+    item.message.headers.push(Header { name, value });
+    item
+}
+
+async fn put(node: &Node, queue: &Arc<Queue>, ids: &[&str]) {
+    let items = ids.iter().map(|id| job(queue, id, persistent())).collect();
+    for result in node.broker.enqueue(items).await.await {
+        assert_eq!(result, Ok(()));
+    }
+}
+
+async fn status(node: &Node, id: &str) -> JobStatus {
+    node.broker.job(id).await.unwrap_or_else(|| panic!("there is no job {id}"))
+}
+
+async fn restarted(node: Node) -> Node {
+    node.broker.close().await;
+    let store = Arc::new(node.store.reopen().start());
+    Node::over(store, Options::default()).await
+}
+
+fn progress(percent: f64) -> Report {
+    Report::Progress(Progress { percent: Some(percent), ..Progress::default() })
+}
+
+#[tokio::test]
+async fn jobs_in_every_state_survive_a_restart() {
+    let node = Node::start().await;
+    let settings = QueueSettings {
+        dead_letter_exchange: ExchangeName::parse("").ok(),
+        dead_letter_routing_key: Some("dead".to_owned()),
+        ..tracked()
+    };
+    node.broker.declare_queue(&name("dead"), tracked()).await.unwrap();
+    let queue = queue(&node, settings).await;
+    put(&node, &queue, &["done", "dead", "locked", "retried", "returned", "reported"]).await;
+    let timed = Lock::Timed(Duration::from_secs(600));
+    let got = get(&queue, 4, timed).await;
+    let held = get(&queue, 2, HELD).await;
+    let result = Report::Result { result: Bytes::from_static(b"{\"n\":1}"), accept: true };
+    node.broker.report_job("done", result).await.unwrap();
+    let error = "it broke".to_owned();
+    let failure = Report::Failure { error, retry: false, delay_ms: None };
+    node.broker.report_job("dead", failure).await.unwrap();
+    let delay_ms = Some(3_600_000);
+    let failure = Report::Failure { error: "not yet".to_owned(), retry: true, delay_ms };
+    node.broker.report_job("retried", failure).await.unwrap();
+    node.broker.report_job("locked", progress(40.0)).await.unwrap();
+    node.broker.report_job("reported", progress(50.0)).await.unwrap();
+    put(&node, &queue, &["queued", "cancelled"]).await;
+    let deliver_at = Some(node.broker.clock().now().plus_millis(3_600_000));
+    let later = EnqueueOptions { deliver_at, ..persistent() };
+    node.broker.enqueue(vec![job(&queue, "scheduled", later)]).await.await;
+    node.broker.cancel_job("cancelled").await.unwrap();
+    assert_eq!((got.len(), held.len()), (4, 2));
+
+    let before = [
+        ("done", JobState::Done, 1),
+        ("dead", JobState::DeadLettered, 1),
+        ("retried", JobState::Failed, 1),
+        ("locked", JobState::Processing, 1),
+        ("returned", JobState::Processing, 1),
+        ("reported", JobState::Processing, 1),
+        ("queued", JobState::Queued, 0),
+        ("scheduled", JobState::Scheduled, 0),
+        ("cancelled", JobState::Cancelled, 0),
+    ];
+    for (id, state, attempts) in before {
+        let status = status(&node, id).await;
+        assert_eq!((status.state, status.attempts), (state, attempts), "{id}");
+    }
+    let mut node = node;
+    for restart in 0..3 {
+        node = restarted(node).await;
+        for (id, state, attempts) in before {
+            let status = status(&node, id).await;
+            // What a connection had is ready again.
+            let ended = id == "returned" || id == "reported";
+            let state = if ended { JobState::Queued } else { state };
+            let seen = (status.state, status.attempts);
+            assert_eq!(seen, (state, attempts), "{id}, restart {restart}");
+        }
+    }
+    assert_eq!(status(&node, "done").await.result.as_deref(), Some(b"{\"n\":1}".as_slice()));
+    let dead = status(&node, "dead").await;
+    assert_eq!(
+        (dead.reason, dead.error.as_deref()),
+        (Some(DeadReason::Rejected), Some("it broke"))
+    );
+    assert_eq!(dead.queue, "jobs", "and not the queue that has it for good");
+    assert_eq!(status(&node, "retried").await.error.as_deref(), Some("not yet"));
+    assert!(status(&node, "retried").await.until.is_some());
+    assert_eq!(status(&node, "locked").await.progress.unwrap().percent, Some(40.0));
+    let queue = node.broker.queue(&name("jobs")).unwrap();
+    let again = get(&queue, 9, HELD).await;
+    assert_eq!(again.len(), 3, "returned, reported, queued");
+    assert_eq!(status(&node, "returned").await.attempts, 2);
+    queue.settle(&[(again[0].token, Outcome::Accepted)]).await;
+    assert_eq!(status(&node, "returned").await.state, JobState::Done);
+}
+
+#[tokio::test]
+async fn an_unknown_id_is_unknown() {
+    let node = Node::start().await;
+    let queue = queue(&node, QueueSettings::default()).await;
+    assert!(node.broker.job("a").await.is_none());
+    let items = vec![item(&queue, "a", persistent())];
+    node.broker.enqueue(items).await.await;
+    assert!(node.broker.list_jobs(&JobFilter::default(), None, 9).await.jobs.is_empty());
+    put(&node, &queue, &["asked for"]).await;
+    assert_eq!(status(&node, "asked for").await.state, JobState::Queued);
+    let error = node.broker.cancel_job("a").await.unwrap_err();
+    assert!(matches!(error, JobError::Unknown(_)));
+}
+
+#[tokio::test]
+async fn progress_extends_the_lock_and_is_for_its_attempt() {
+    let node = Node::start().await;
+    let queue = queue(&node, tracked()).await;
+    put(&node, &queue, &["a"]).await;
+    let refused = node.broker.report_job("a", progress(1.0)).await.unwrap_err();
+    assert!(matches!(refused, JobError::WrongState { state: JobState::Queued, .. }));
+    get(&queue, 1, Lock::Timed(Duration::from_secs(30))).await;
+    for step in 0..5 {
+        node.clock.advance(Duration::from_secs(20));
+        node.broker.report_job("a", progress(f64::from(step))).await.unwrap();
+    }
+    assert_eq!(status(&node, "a").await.attempts, 1);
+    node.clock.advance(Duration::from_secs(31));
+    // The end of a lock is noticed a moment later.
+    while get(&queue, 1, Lock::Timed(Duration::from_secs(30))).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(status(&node, "a").await.attempts, 2);
+    let attempt = Some(1);
+    let late = Report::Progress(Progress { attempt, ..Progress::default() });
+    let refused = node.broker.report_job("a", late).await.unwrap_err();
+    assert!(matches!(refused, JobError::AttemptOver { reported: 1, attempt: 2, .. }));
+    let wrong = node.broker.report_job("a", progress(101.0)).await.unwrap_err();
+    assert!(matches!(wrong, JobError::Invalid(_)));
+}
+
+#[tokio::test]
+async fn place_in_the_queue_counts_what_goes_before() {
+    let node = Node::start().await;
+    let settings = QueueSettings { priority_max: 1, ..tracked() };
+    let queue = queue(&node, settings).await;
+    put(&node, &queue, &["a", "b", "c"]).await;
+    let high = EnqueueOptions { priority: 1, ..persistent() };
+    node.broker.enqueue(vec![job(&queue, "h", high)]).await.await;
+    let place = async |id: &str| node.broker.job_position(&status(&node, id).await);
+    assert_eq!(place("h").await, Some(0));
+    assert_eq!(place("c").await, Some(3));
+    let got = get(&queue, 2, HELD).await;
+    assert_eq!((place("a").await, place("c").await), (None, Some(1)));
+    let release = Outcome::Released { count: true, delay_ms: None };
+    queue.settle(&[(got[1].token, release)]).await;
+    assert_eq!((place("a").await, place("c").await), (Some(0), Some(2)));
+}
+
+#[tokio::test]
+async fn a_cancelled_job_is_never_delivered() {
+    let node = Node::start().await;
+    for settings in [tracked(), QueueSettings { track: true, ..transient() }] {
+        let queue = queue(&node, settings).await;
+        put(&node, &queue, &["a", "b", "c"]).await;
+        node.broker.cancel_job("b").await.unwrap();
+        let got = get(&queue, 9, HELD).await;
+        assert_eq!(got.len(), 2);
+        node.broker.cancel_job("a").await.unwrap();
+        let flagged = status(&node, "a").await;
+        assert_eq!((flagged.state, flagged.cancel_requested), (JobState::Processing, true));
+        let release = Outcome::Released { count: true, delay_ms: None };
+        queue.settle(&[(got[0].token, release.clone()), (got[1].token, release)]).await;
+        assert_eq!(status(&node, "a").await.state, JobState::Cancelled);
+        assert_eq!(get(&queue, 9, HELD).await.len(), 1, "c");
+        let over = node.broker.cancel_job("a").await.unwrap_err();
+        assert!(matches!(over, JobError::WrongState { state: JobState::Cancelled, .. }));
+        node.broker.delete_queue(&queue, DeleteOnly::default()).await.unwrap();
+        assert_eq!(status(&node, "c").await.state, JobState::Cancelled, "its queue is gone");
+    }
+}
+
+#[tokio::test]
+async fn watchers_are_told_every_change_in_order() {
+    let node = Node::start().await;
+    let queue = queue(&node, tracked()).await;
+    put(&node, &queue, &["a"]).await;
+    let (first, mut events) = node.broker.watch_job("a").await.unwrap();
+    let mut all = node.broker.watch_jobs();
+    assert_eq!(first.state, JobState::Queued);
+    let got = get(&queue, 1, HELD).await;
+    let release = Outcome::Released { count: true, delay_ms: None };
+    queue.settle(&[(got[0].token, release)]).await;
+    let got = get(&queue, 1, HELD).await;
+    queue.settle(&[(got[0].token, Outcome::Accepted)]).await;
+    put(&node, &queue, &["b"]).await;
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let status = events.recv().await.unwrap();
+        seen.push((status.state, status.attempts));
+    }
+    let expected = [
+        (JobState::Processing, 1),
+        (JobState::Queued, 1),
+        (JobState::Processing, 2),
+        (JobState::Done, 2),
+    ];
+    assert_eq!(seen, expected);
+    for _ in 0..4 {
+        all.recv().await.unwrap();
+    }
+    assert_eq!(&*all.recv().await.unwrap().id, "b");
+}
+
+#[tokio::test]
+async fn the_log_of_jobs_stays_short() {
+    let node = Node::start().await;
+    let settings = QueueSettings { result_ttl_ms: Some(60_000), ..tracked() };
+    let queue = queue(&node, settings).await;
+    let ids: Vec<String> = (0..500).map(|n| format!("{n:0>200}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    put(&node, &queue, &["stays"]).await;
+    get(&queue, 1, HELD).await;
+    for _ in 0..30 {
+        put(&node, &queue, &ids).await;
+        let got = get(&queue, 500, HELD).await;
+        let settles: Vec<_> = got.iter().map(|it| (it.token, Outcome::Accepted)).collect();
+        queue.settle(&settles).await;
+    }
+    let logs = || {
+        let list = node.broker.store().get(b"jobs/logs").unwrap();
+        serde_json::from_slice::<Vec<u64>>(&list).unwrap()
+    };
+    let first = logs()[0];
+    // A fresh one, and the end of the other.
+    while logs()[0] == first {
+        node.clock.advance(Duration::from_secs(61));
+        tokio::task::yield_now().await;
+    }
+    let node = restarted(node).await;
+    assert_eq!(status(&node, "stays").await.state, JobState::Queued);
+}

@@ -1,0 +1,112 @@
+//! One message by its place: how it is, how many go before it, taking it out, ending its wait.
+
+use super::{Engine, Look, MessageState};
+use crate::{
+    LockToken, Place,
+    delta::{Record, Run},
+};
+use tramline_types::Timestamp;
+
+/// What came of taking a message out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// Somebody has it.
+    Locked,
+    /// It is done, or dead already.
+    Gone,
+}
+
+impl Engine {
+    /// How messages are that are not done, by their places; `None` for those that are.
+    pub fn look_at_each(&self, places: &[Place]) -> Vec<Option<Look>> {
+        let mut looks = places.iter().map(|place| self.look_at_one(*place)).collect::<Vec<_>>();
+        self.find_delays(looks.iter_mut().flatten());
+        looks
+    }
+
+    fn look_at_one(&self, place: Place) -> Option<Look> {
+        let lane = &self.lanes[self.find(place.lane)?];
+        let offset = place.offset;
+        let exists = if offset < lane.cursor {
+            lane.outstanding.contains(offset)
+        } else {
+            offset < lane.tail && !lane.ahead.contains(offset)
+        };
+        exists.then(|| self.look_at(lane, offset))
+    }
+
+    /// The delivery of a message that is out.
+    pub fn token_of(&self, place: Place, now: Timestamp) -> Option<LockToken> {
+        let held = self.lanes[self.find(place.lane)?].locks.get(&place.offset)?;
+        let token = LockToken { place, sequence: held.sequence };
+        held.until.is_none_or(|until| until > now).then_some(token)
+    }
+
+    /// How many go before a message that waits to be delivered.
+    pub fn ahead_of(&self, place: Place) -> Option<u64> {
+        let mut before = 0;
+        for lane in self.lanes.iter().filter(|lane| lane.level >= place.lane) {
+            if lane.level > place.lane {
+                before += lane.ready();
+                continue;
+            }
+            let offset = place.offset;
+            if offset < lane.cursor {
+                let is_ready = lane.returned.contains(offset);
+                return is_ready.then(|| before + lane.returned.rank(offset).saturating_sub(1));
+            }
+            if lane.parked.contains(offset) || offset >= lane.tail {
+                return None;
+            }
+            let parked = match lane.n_parked_fresh {
+                0 => 0,
+                _ => lane.parked.range_cardinality(lane.cursor..offset),
+            };
+            return Some(before + lane.n_returned + (offset - lane.cursor).saturating_sub(parked));
+        }
+        None
+    }
+
+    /// Takes a message out that nobody has; `bytes` is the length of its body.
+    pub fn handle_remove(&mut self, place: Place, bytes: u32, now: Timestamp) -> Removal {
+        self.advance(now);
+        let Some(look) = self.look_at_one(place) else { return Removal::Gone };
+        let offset = place.offset;
+        match look.state {
+            MessageState::Locked => return Removal::Locked,
+            MessageState::Transferring(_) => return Removal::Gone,
+            MessageState::Ready => self.state.not_ready(bytes),
+            MessageState::Delayed => {
+                self.state.delayed.retain(|(_, delayed)| *delayed != place);
+                self.state.groups.forget_waiting(place);
+                self.state.not_ready(bytes);
+            }
+            MessageState::Deferred | MessageState::Unreadable => {
+                self.state.deferred.remove(&place);
+                self.state.unreadable.remove(&place);
+            }
+        }
+        let Some(at) = self.find(place.lane) else { return Removal::Gone };
+        let lane = &mut self.lanes[at];
+        lane.finish(offset, offset + 1);
+        self.state.log(Record::Done(Run::one(place.lane, offset)));
+        self.state.changes.removed(place.lane, offset, offset + 1);
+        self.state.group_done(lane, offset);
+        Removal::Removed
+    }
+
+    /// Ends the wait of a message that is delayed until this time; `false` when it is not.
+    pub fn handle_due(&mut self, place: Place, until: Timestamp, now: Timestamp) -> bool {
+        self.advance(now);
+        if !self.state.delayed.remove(&(until, place)) {
+            return false;
+        }
+        self.state.delayed.insert((now, place));
+        let Place { lane, offset } = place;
+        self.state.log(Record::Delayed { lane, offset, until: now.as_millis() });
+        self.advance(now);
+        true
+    }
+}
