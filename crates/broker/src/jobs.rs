@@ -53,6 +53,7 @@ pub(crate) struct Jobs {
     tickets: Tickets,
     /// Something is or was tracked.
     is_used: AtomicBool,
+    first_used: tokio::sync::Notify,
     logs: Mutex<log::Logs>,
     has_log: AtomicBool,
     /// Held while jobs are logged again.
@@ -89,6 +90,7 @@ impl Jobs {
             tracker: Mutex::new(tracker),
             tickets: Tickets::default(),
             is_used,
+            first_used: tokio::sync::Notify::new(),
             has_log: AtomicBool::new(logs.current().is_some()),
             logs: Mutex::new(logs),
             compacting: tokio::sync::Mutex::new(()),
@@ -105,6 +107,14 @@ impl Jobs {
     pub(crate) fn set_used(&self) {
         if !self.is_used() {
             self.is_used.store(true, Ordering::Release);
+            self.first_used.notify_one();
+        }
+    }
+
+    /// Resolves when something is tracked.
+    pub(crate) async fn used(&self) {
+        while !self.is_used() {
+            self.first_used.notified().await;
         }
     }
 
@@ -161,6 +171,7 @@ impl Jobs {
     /// What is left of jobs whose queue does not exist any more is forgotten.
     pub(crate) fn resumed(&self) {
         self.recovered.lock().clear();
+        self.tracker.lock().link_all();
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod group;
 pub(crate) mod health;
+pub(crate) mod job;
 pub(crate) mod landing;
 pub(crate) mod message;
 pub(crate) mod metrics;

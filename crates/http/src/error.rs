@@ -54,6 +54,12 @@ pub(crate) enum Error {
     /// No open connection has this id.
     #[error("there is no connection {0}")]
     UnknownConnection(u64),
+    /// The job is not there, or not as the request has it.
+    #[error(transparent)]
+    Job(#[from] broker::JobError),
+    /// A token that is no good, or not any more.
+    #[error("the token is not good for this job, or not any more")]
+    TokenRefused,
     /// A message does not go into its queue.
     #[error(transparent)]
     Enqueue(#[from] broker::EnqueueError),
@@ -74,7 +80,10 @@ impl Error {
             }
             Self::Busy => ErrorKind::Unavailable,
             Self::BodyTooSlow => ErrorKind::DeadlineExceeded,
-            Self::CrossSite | Self::HostRefused(_) => ErrorKind::PermissionDenied,
+            Self::CrossSite | Self::HostRefused(_) | Self::TokenRefused => {
+                ErrorKind::PermissionDenied
+            }
+            Self::Job(error) => kind_of_job(error),
             Self::UnknownPath(_) | Self::UnknownConnection(_) => ErrorKind::NotFound,
             Self::MethodRefused(_) => ErrorKind::Unimplemented,
             Self::GroupActive(_) => ErrorKind::FailedPrecondition,
@@ -109,6 +118,8 @@ impl Error {
             Self::UnknownConnection(_) => {
                 (StatusCode::NOT_FOUND, "list the connections to see which are open")
             }
+            Self::Job(error) => advise_job(error),
+            Self::TokenRefused => (StatusCode::FORBIDDEN, "ask for a fresh token"),
             Self::Enqueue(error) => advise_enqueue(error),
         }
     }
@@ -221,6 +232,31 @@ const fn advise_record(rule: broker::RecordRule) -> (StatusCode, &'static str) {
             (StatusCode::BAD_REQUEST, "leave the timestamp out, or correct the sender's clock")
         }
         broker::RecordRule::Key => (StatusCode::BAD_REQUEST, "give every message a key"),
+    }
+}
+
+fn kind_of_job(error: &broker::JobError) -> ErrorKind {
+    use broker::JobError as J;
+    match error {
+        J::Unknown(_) => ErrorKind::NotFound,
+        J::WrongState { .. } | J::AttemptOver { .. } => ErrorKind::FailedPrecondition,
+        J::Invalid(_) => ErrorKind::InvalidArgument,
+        J::Broker(error) => error.kind(),
+    }
+}
+
+fn advise_job(error: &broker::JobError) -> (StatusCode, &'static str) {
+    use broker::JobError as J;
+    match error {
+        J::Unknown(_) => (
+            StatusCode::NOT_FOUND,
+            "correct the id; messages are tracked with `track` on their queue or by the header \
+             `job-id`, and what is over is kept for `result_ttl_ms`",
+        ),
+        J::WrongState { .. } => (StatusCode::CONFLICT, "ask for the job to see how it is"),
+        J::AttemptOver { .. } => (StatusCode::CONFLICT, "stop: another worker has the job"),
+        J::Invalid(_) => (StatusCode::BAD_REQUEST, "correct the report"),
+        J::Broker(error) => from_broker(error),
     }
 }
 

@@ -12,6 +12,7 @@ mod from_wire;
 mod guard;
 mod metrics;
 mod routes;
+mod sse;
 mod time;
 mod to_wire;
 

@@ -3,8 +3,8 @@
 use crate::{
     Context,
     api::{
-        binding, connection, exchange, group, health, landing, message, metrics, offsets, queue,
-        tail, topic,
+        binding, connection, exchange, group, health, job, landing, message, metrics, offsets,
+        queue, tail, topic,
     },
     error::Error,
     guard::guard,
@@ -81,6 +81,17 @@ fn routes() -> Vec<Route> {
         route(M::GET, "/v1/bindings", binding::list),
         route(M::POST, "/v1/bindings", binding::bind),
         route(M::DELETE, "/v1/bindings", binding::unbind),
+        route(M::POST, "/v1/queues/{queue}/track", job::track),
+        route(M::GET, "/v1/jobs", job::list),
+        route(M::GET, "/v1/jobs/{job}", job::get),
+        route(M::POST, "/v1/jobs/{job}/progress", job::progress),
+        route(M::POST, "/v1/jobs/{job}/result", job::result),
+        route(M::POST, "/v1/jobs/{job}/fail", job::fail),
+        route(M::POST, "/v1/jobs/{job}/cancel", job::cancel),
+        route(M::POST, "/v1/jobs/{job}/token", job::token),
+        route(M::GET, "/jobs", job::page::page),
+        route(M::GET, "/jobs/{job}", job::page::page),
+        route(M::GET, "/assets/{file}", job::page::asset),
         route(M::GET, "/v1/connections", connection::list),
         route(M::DELETE, "/v1/connections/{connection}", connection::close),
     ]

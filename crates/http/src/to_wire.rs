@@ -2,6 +2,7 @@
 
 pub(crate) mod assignment;
 mod counted;
+pub(crate) mod job;
 mod message;
 
 use crate::error::{Error, ErrorBody};

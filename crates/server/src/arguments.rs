@@ -1,6 +1,7 @@
 //! What may be typed: every command with its options, and examples in its help.
 
 mod group;
+mod job;
 mod message;
 mod queue;
 mod topic;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 pub(crate) use group::{GroupCommand, GroupReset};
+pub(crate) use job::JobCommand;
 pub(crate) use message::{Pub, Sub, SubOutput};
 pub(crate) use queue::{
     Asking, Binding, BindingCommand, ConnectionCommand, ExchangeCommand, QueueCommand, QueueGet,
@@ -62,6 +64,9 @@ Stop it with Ctrl-C or SIGTERM. `tramline config print-default` prints all setti
     /// Declare, list, describe, fill, read, purge and delete queues
     #[command(subcommand)]
     Queue(QueueCommand),
+    /// See what became of messages: get, list, watch and cancel jobs
+    #[command(subcommand)]
+    Job(JobCommand),
     /// Declare, list, describe and delete exchanges
     #[command(subcommand)]
     Exchange(ExchangeCommand),

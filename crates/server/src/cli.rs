@@ -3,6 +3,7 @@
 pub(crate) mod doctor;
 pub(crate) mod exchange;
 pub(crate) mod group;
+pub(crate) mod job;
 pub(crate) mod publish;
 pub(crate) mod queue;
 pub(crate) mod subscribe;

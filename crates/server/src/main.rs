@@ -40,6 +40,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sub(arguments) => cli::subscribe::run(&arguments)?,
         Command::Group(command) => cli::group::run(command)?,
         Command::Queue(command) => cli::queue::run(command)?,
+        Command::Job(command) => cli::job::run(command)?,
         Command::Exchange(command) => cli::exchange::run(command)?,
         Command::Binding(command) => cli::exchange::run_binding(command)?,
         Command::Connection(command) => cli::exchange::run_connection(command)?,

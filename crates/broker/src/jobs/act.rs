@@ -74,6 +74,12 @@ impl Broker {
         page
     }
 
+    /// What these jobs are, those that are not known left out.
+    pub fn job_states(&self, ids: &[Arc<str>]) -> Vec<JobState> {
+        let tracker = self.jobs().tracker.lock();
+        ids.iter().filter_map(|id| tracker.get(id)).map(|job| job.state).collect()
+    }
+
     /// How many jobs are in which state.
     pub fn job_counts(&self) -> BTreeMap<JobState, u64> {
         self.jobs().tracker.lock().counts()

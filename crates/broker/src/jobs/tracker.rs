@@ -199,6 +199,22 @@ impl Tracker {
     }
 
     fn tell(&mut self, number: u64) {
+        if self.watchers.is_empty() && self.all.receiver_count() == 0 {
+            return;
+        }
+        self.tell_of(number);
+        // Its parent shows how its children are.
+        let parent = self.jobs.get(&number).and_then(|job| job.parent.as_ref());
+        if let Some(parent) = parent.and_then(|id| self.by_id.get(id)).copied()
+            && let Some(job) = self.jobs.get_mut(&parent)
+        {
+            self.n_transitions += 1;
+            job.version = self.n_transitions;
+            self.tell_of(parent);
+        }
+    }
+
+    fn tell_of(&mut self, number: u64) {
         let watcher = self.watchers.get(&number);
         let anybody = self.all.receiver_count() > 0;
         if watcher.is_none() && !anybody {
@@ -237,7 +253,28 @@ impl Tracker {
             record::put_live(&mut self.applied.delta, &job);
         }
         let number = self.put(job);
+        self.link(number);
         self.tell(number);
+    }
+
+    /// Makes a job known to its parent, where there is such a job.
+    fn link(&mut self, number: u64) {
+        let Some(child) = self.jobs.get(&number) else { return };
+        let Some(parent) = child.parent.as_ref().and_then(|id| self.by_id.get(id)) else { return };
+        let (id, parent) = (Arc::clone(&child.id), *parent);
+        let Some(parent) = self.jobs.get_mut(&parent) else { return };
+        if parent.children.len() < limits::JOB_CHILDREN_MAX && !parent.children.contains(&id) {
+            let before = parent.size();
+            parent.children.push(id);
+            self.bytes = (self.bytes + parent.size()).saturating_sub(before);
+        }
+    }
+
+    /// After a restart: who is whose child.
+    pub(crate) fn link_all(&mut self) {
+        let children = self.jobs.iter().filter(|(_, job)| job.parent.is_some());
+        let numbers: Vec<u64> = children.map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.link(number));
     }
 
     /// A job for a message; `None` when there is no room.

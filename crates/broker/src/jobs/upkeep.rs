@@ -20,6 +20,11 @@ const RECORD_BYTES: usize = 16 * 1024;
 
 /// Runs until the broker closes.
 pub(crate) async fn run(broker: Broker) {
+    // Nothing is done, and no timer runs, before the first job.
+    tokio::select! {
+        () = broker.jobs().used() => {}
+        () = broker.closed() => return,
+    }
     loop {
         let wake = broker.clock().monotonic().plus(INTERVAL);
         tokio::select! {

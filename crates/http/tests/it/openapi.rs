@@ -115,6 +115,7 @@ fn every_operation_answers_as_described() {
     checked.seen.insert(format!("GET {tail}"));
     checked.call(("DELETE", topic, "/v1/topics/orders"), &none, 204);
     queues(&mut checked);
+    jobs(&mut checked);
     exchanges(&mut checked);
     connections(&mut checked);
 
@@ -197,6 +198,44 @@ fn queues(checked: &mut Checked<'_>) {
     checked.call(("POST", "/v1/queues/{queue}/purge", "/v1/queues/jobs%2Fa/purge"), &none, 200);
     checked.call(("DELETE", queue, "/v1/queues/jobs%2Fa?if_unused=true"), &none, 200);
     checked.call(("GET", queue, "/v1/queues/jobs%2Fa"), &none, 404);
+}
+
+fn jobs(checked: &mut Checked<'_>) {
+    let none = Value::Null;
+    let declared = checked.server.json("POST", "/v1/queues", &json!({ "name": "work" }));
+    assert_eq!(declared.status, 201);
+    let track = json!({ "track": true, "result_ttl_ms": 60_000 });
+    checked.call(("POST", "/v1/queues/{queue}/track", "/v1/queues/work/track"), &track, 200);
+    let message = |id: &str, parent: &str| json!({ "value": id, "headers": { "job-id": id, "job-parent": parent } });
+    let put = json!({ "messages": [message("a/1", ""), message("b", "a/1"), message("c", "")] });
+    assert_eq!(checked.server.json("POST", "/v1/queues/work/messages", &put).status, 200);
+    checked.call(("GET", "/v1/jobs", "/v1/jobs?queue=work&state=queued&limit=2"), &none, 200);
+    checked.call(("GET", "/v1/jobs", "/v1/jobs?state=pending"), &none, 400);
+    let job = "/v1/jobs/{job}";
+    checked.call(("GET", job, "/v1/jobs/a%2F1"), &none, 200);
+    checked.call(("GET", job, "/v1/jobs/unknown"), &none, 404);
+    checked.call(("GET", job, "/v1/jobs/c?token=x"), &none, 403);
+    let receive = json!({ "limit": 2 });
+    assert_eq!(checked.server.json("POST", "/v1/queues/work/receive", &receive).status, 200);
+    let progress = json!({ "current": 1, "total": 4, "message": "a quarter", "worker": "w" });
+    let path = "/v1/jobs/{job}/progress";
+    checked.call(("POST", path, "/v1/jobs/a%2F1/progress"), &progress, 200);
+    checked.call(("POST", path, "/v1/jobs/c/progress"), &progress, 409);
+    let result = json!({ "result": { "n": [1, null] }, "accept": true });
+    checked.call(("POST", "/v1/jobs/{job}/result", "/v1/jobs/a%2F1/result"), &result, 200);
+    let failure = json!({ "error": "no", "retry": true, "delay_ms": 60_000 });
+    checked.call(("POST", "/v1/jobs/{job}/fail", "/v1/jobs/b/fail"), &failure, 200);
+    let request = json!({ "lasts_ms": 60_000 });
+    checked.call(("POST", "/v1/jobs/{job}/token", "/v1/jobs/c/token"), &request, 200);
+    checked.call(("POST", "/v1/jobs/{job}/cancel", "/v1/jobs/c/cancel"), &none, 200);
+    checked.call(("POST", "/v1/jobs/{job}/cancel", "/v1/jobs/c/cancel"), &none, 409);
+    let answer = checked.server.get("/v1/jobs/a%2F1");
+    assert_eq!(answer.body["state"], "done", "{}", answer.text);
+    assert_eq!(answer.body["result"], json!({ "n": [1, null] }));
+    assert_eq!(answer.body["children"]["total"], 1);
+    checked.call(("GET", "/jobs", "/jobs"), &none, 200);
+    checked.call(("GET", "/jobs/{job}", "/jobs/a%2F1"), &none, 200);
+    checked.call(("GET", "/assets/{file}", "/assets/jobs.js"), &none, 200);
 }
 
 fn exchanges(checked: &mut Checked<'_>) {

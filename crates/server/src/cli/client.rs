@@ -81,6 +81,7 @@ impl Client {
     /// Opens a stream of events, going on behind `last_id`.
     pub(crate) fn events(&self, path: &str, last_id: Option<&str>) -> anyhow::Result<Body> {
         let mut request = Request::builder().uri(format!("{}{path}", self.server));
+        request = request.header("accept", "text/event-stream");
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
