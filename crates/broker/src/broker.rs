@@ -21,6 +21,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 use tokio::sync::{oneshot, watch};
+use tracing::warn;
 use tramline_catalog::{CLUSTER_ID_KEY, Counter, LEADER_EPOCH_KEY, TopicRecord, TopicSettings};
 use tramline_log::{Partition, PartitionSettings};
 use tramline_store::{Commit, LogStore, Op, Purpose, Reservation};
@@ -72,7 +73,7 @@ impl Broker {
             Arc::clone(&store),
             Arc::clone(&clock),
             Arc::clone(&log_ids),
-            (options.groups.clone(), Arc::clone(&budgets.groups)),
+            (options.groups.clone(), [&budgets.groups, &budgets.offsets].map(Arc::clone)),
             Arc::clone(&topics),
         )?;
         let shared = Shared {
@@ -324,7 +325,11 @@ fn load_topics(
     for (key, value) in store.scan(TopicRecord::prefix()) {
         let (name, record) = TopicRecord::decode(&key, &value)?;
         let id = record.topic_id().ok_or(Error::UnknownTopicId)?;
-        let settings = TopicSettings::new(record.settings.clone(), &options.topic_defaults)?;
+        let of_topic = record.settings.clone();
+        let (settings, contradiction) = TopicSettings::stored(of_topic, &options.topic_defaults)?;
+        if let Some(error) = contradiction {
+            warn!(topic = %name, %error, "a default contradicts the topic's own, which holds");
+        }
         let open = |log, settings| open_partition(store, LogId(log), leader_epoch, settings);
         let of_ordered = ordered_settings(&settings, record.logs.len());
         let ordered = record.ordered.as_ref().map(|ordered| open(ordered.log, of_ordered));

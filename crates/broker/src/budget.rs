@@ -27,15 +27,19 @@ pub struct MemoryOptions {
     pub answers_bytes: usize,
     /// What the members of all consumer groups said about themselves and were assigned.
     pub groups_bytes: usize,
+    /// The committed offsets of all groups.
+    pub offsets_bytes: usize,
 }
 
 impl MemoryOptions {
-    /// The shares of a whole `memory_budget`; three eighths are the store's.
+    /// The shares of a whole `memory_budget`; three eighths are the store's. Committed offsets,
+    /// of which most nodes have few, may take a quarter more.
     pub const fn of(memory_budget: usize) -> Self {
         Self {
             received_bytes: memory_budget / 4,
             answers_bytes: memory_budget / 4,
             groups_bytes: memory_budget / 8,
+            offsets_bytes: memory_budget / 4,
         }
     }
 }
@@ -55,6 +59,8 @@ pub struct Budgets {
     pub answers: Arc<Budget>,
     /// Members of groups.
     pub groups: Arc<Budget>,
+    /// Committed offsets of groups.
+    pub offsets: Arc<Budget>,
 }
 
 impl Budgets {
@@ -63,6 +69,7 @@ impl Budgets {
             received: Budget::new(options.received_bytes),
             answers: Budget::new(options.answers_bytes),
             groups: Budget::new(options.groups_bytes),
+            offsets: Budget::new(options.offsets_bytes),
         }
     }
 }

@@ -46,6 +46,7 @@ impl Collector for Figures {
             ("memory_received_bytes", "Received requests in memory", &budgets.received),
             ("memory_answers_bytes", "Answers in memory that no client took", &budgets.answers),
             ("memory_groups_bytes", "Members of groups in memory", &budgets.groups),
+            ("memory_offsets_bytes", "Committed offsets in memory", &budgets.offsets),
         ] {
             gauge(&mut encoder, (name, help), budget.used() as u64)?;
         }

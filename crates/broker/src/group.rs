@@ -55,8 +55,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     log_ids: Arc<Counter>,
     options: RwLock<Arc<GroupOptions>>,
-    /// What the members take in memory.
-    budget: Arc<Budget>,
+    /// What the members, and what the committed offsets take in memory.
+    budgets: [Arc<Budget>; 2],
     groups: Mutex<HashMap<GroupId, Arc<Group>>>,
     timers: Timers,
     topics: Arc<RwLock<Topics>>,
@@ -82,6 +82,8 @@ struct Cell {
     log: Option<LogId>,
     /// What the members take of the budget.
     held: Share,
+    /// What the committed offsets take of theirs.
+    held_offsets: Share,
     joins: HashMap<MemberId, oneshot::Sender<Result<Joined, JoinError>>>,
     syncs: HashMap<MemberId, oneshot::Sender<Result<Synced, Error>>>,
     /// Resolves when the membership, as submitted last, is durable.
@@ -97,7 +99,7 @@ impl Groups {
         store: Arc<dyn LogStore>,
         clock: Arc<dyn Clock>,
         log_ids: Arc<Counter>,
-        (options, budget): (GroupOptions, Arc<Budget>),
+        (options, budgets): (GroupOptions, [Arc<Budget>; 2]),
         topics: Arc<RwLock<Topics>>,
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
@@ -105,7 +107,7 @@ impl Groups {
             clock,
             log_ids,
             options: RwLock::new(Arc::new(options)),
-            budget,
+            budgets,
             groups: Mutex::new(HashMap::new()),
             timers: Timers::new(),
             topics,
@@ -319,7 +321,8 @@ impl Shared {
             offsets,
             windows: HashMap::new(),
             log,
-            held: self.budget.share(),
+            held: self.budgets[0].share(),
+            held_offsets: self.budgets[1].share(),
             joins: HashMap::new(),
             syncs: HashMap::new(),
             storing: None,
@@ -341,6 +344,8 @@ impl Shared {
             cell.answer();
             let held_bytes = cell.state.held_bytes() + cell.offsets.members().len();
             cell.held.charge(held_bytes);
+            let offsets_bytes = cell.offsets.held_bytes();
+            cell.held_offsets.charge(offsets_bytes);
             self.note_occupancy(group, &mut cell);
             (result, cell.deadline_to_schedule())
         };

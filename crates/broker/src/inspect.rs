@@ -19,14 +19,15 @@ pub struct StorageDescription {
 
 impl Broker {
     /// Deletes the records of a partition below `before`, or all that are durable; durable on
-    /// return. Gives the first offset that is left. A topic's order keeps them.
+    /// return. Gives the first offset that is left. A topic's order keeps them: it is cut by
+    /// itself, as the one partition of its view.
     pub async fn delete_records(
         &self,
         topic: &Topic,
         partition: u32,
         before: Option<Offset>,
     ) -> Result<Offset, Error> {
-        topic.check_writable()?;
+        topic.check_no_queue()?;
         if !topic.settings().deletes_old {
             return Err(Error::RecordsNotDeletable(topic.name().to_string()));
         }

@@ -187,10 +187,19 @@ impl Broker {
             }
         }
         let options = dynamic.in_force(self.live().configured())?;
+        let before = self.options();
         let mut settings = Vec::new();
         for topic in self.topics() {
-            let overrides = topic.settings().overrides().clone();
-            settings.push((topic, TopicSettings::new(overrides, &options.topic_defaults)?));
+            let of_topic =
+                |defaults| TopicSettings::stored(topic.settings().overrides().clone(), defaults);
+            let (changed, contradiction) = of_topic(&options.topic_defaults)?;
+            // A contradiction from before is no reason to refuse another change.
+            if let Some(error) = contradiction
+                && of_topic(&before.topic_defaults)?.1.is_none()
+            {
+                return Err(error.into());
+            }
+            settings.push((topic, changed));
         }
         if mode == Mode::ValidateOnly {
             return Ok(());

@@ -220,6 +220,16 @@ impl TopicSettings {
         overrides: BTreeMap<String, String>,
         defaults: &TopicDefaults,
     ) -> Result<Self, Error> {
+        let (settings, contradiction) = Self::stored(overrides, defaults)?;
+        contradiction.map_or(Ok(settings), Err)
+    }
+
+    /// The settings of a topic that exists. Where a default has changed since, and contradicts
+    /// what the topic itself says, the topic's own value holds for both; the error says so.
+    pub fn stored(
+        overrides: BTreeMap<String, String>,
+        defaults: &TopicDefaults,
+    ) -> Result<(Self, Option<Error>), Error> {
         for (name, value) in &overrides {
             setting::find(name)?.check(value)?;
         }
@@ -241,6 +251,17 @@ impl TopicSettings {
         let policy = value("cleanup.policy")?;
         let has = |policy_item: &str| setting::items(&policy).any(|item| item == policy_item);
         let of_deletion = |number: i64| has("delete").then_some(number);
+        let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+        let (mut lag_ms_min, mut lag_ms_max) = (number(min)?, number(max)?);
+        let contradiction = (lag_ms_min > lag_ms_max).then(|| Error::InvalidSetting {
+            name: min.to_owned(),
+            detail: format!("is above `{max}`"),
+        });
+        if contradiction.is_some() && overrides.contains_key(min) {
+            lag_ms_max = lag_ms_min;
+        } else if contradiction.is_some() {
+            lag_ms_min = lag_ms_max;
+        }
         let settings = Self {
             message_bytes_max: usize::try_from(number("max.message.bytes")?).unwrap_or(0),
             acknowledged_early: value("durability")? == "memory",
@@ -255,21 +276,14 @@ impl TopicSettings {
             compression: codec(&value("compression.type")?, &number)?,
             compaction: Some(CompactionSettings {
                 delete_retention_ms: number("delete.retention.ms")?,
-                lag_ms_min: number("min.compaction.lag.ms")?,
-                lag_ms_max: number("max.compaction.lag.ms")?,
+                lag_ms_min,
+                lag_ms_max,
                 dirty_millionths_min: millionths(&value("min.cleanable.dirty.ratio")?),
             })
             .filter(|_| has("compact")),
             overrides: overrides.clone(),
         };
-        let lags = number("min.compaction.lag.ms")?..=number("max.compaction.lag.ms")?;
-        if lags.is_empty() {
-            return Err(Error::InvalidSetting {
-                name: "min.compaction.lag.ms".to_owned(),
-                detail: "is above `max.compaction.lag.ms`".to_owned(),
-            });
-        }
-        Ok(settings)
+        Ok((settings, contradiction))
     }
 
     /// Whether a setting of this name is set when a topic is created, and never after.
@@ -387,6 +401,21 @@ mod tests {
         assert_eq!(ratios, [500_000, 10_000, 1_000_000, 1_000_000, 0, 0, 250_000]);
         let lags = [("min.compaction.lag.ms", "9"), ("max.compaction.lag.ms", "5")];
         assert!(settings(&lags).is_err());
+        let lags_of = |own: (&str, &str), default: (&str, &str)| {
+            let map = |(name, value): (&str, &str)| [(name.to_owned(), value.to_owned())].into();
+            let policy = [("cleanup.policy".to_owned(), "compact".to_owned())];
+            let mut overrides: BTreeMap<String, String> = map(own);
+            overrides.extend(policy);
+            let defaults = TopicDefaults::new(map(default)).unwrap();
+            assert!(TopicSettings::new(overrides.clone(), &defaults).is_err(), "for a new topic");
+            let (settings, contradiction) = TopicSettings::stored(overrides, &defaults).unwrap();
+            assert!(contradiction.is_some());
+            let compaction = settings.compaction.unwrap();
+            (compaction.lag_ms_min, compaction.lag_ms_max)
+        };
+        let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+        assert_eq!(lags_of((min, "9"), (max, "5")), (9, 9), "the topic's own holds");
+        assert_eq!(lags_of((max, "5"), (min, "9")), (5, 5), "the topic's own holds");
         assert!(settings(&[("order", "total"), ("cleanup.policy", "compact")]).is_ok());
     }
 

@@ -44,7 +44,10 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 use tramline_types::limits::CONNECTION_BYTES_FREE;
 use tramline_wire::{
     DecodeError, EncodeError, Reader,
@@ -84,7 +87,13 @@ pub(crate) enum HangUp {
 /// A request on its way to being applied.
 pub(crate) type Applying = BoxFuture<'static, Result<Applied, EncodeError>>;
 
-type Started = (HangUp, Applying);
+/// A request that is begun.
+pub(crate) struct Started {
+    pub(crate) hang_up: HangUp,
+    pub(crate) applying: Applying,
+    /// Tells when its bytes are let go of, where that comes before the answer.
+    pub(crate) let_go: Option<Arc<AtomicBool>>,
+}
 
 macro_rules! apis {
     ($($api:ident in $module:ident, $hang_up:ident;)*) => {
@@ -96,7 +105,7 @@ macro_rules! apis {
             cx: &Arc<Context>,
             call: Call,
             mut body: Reader,
-        ) -> Result<Started, DecodeError> {
+        ) -> Result<(HangUp, Applying), DecodeError> {
             match call.api {
                 $(ApiKey::$api if $module::VERSIONS.contains(call.version) => {
                     let request = KafkaMessage::decode(&mut body, call.version)?;
@@ -164,20 +173,24 @@ pub(crate) fn start(cx: &Arc<Context>, frame: Bytes) -> Result<Started, DecodeEr
         let answer = encode_response(&response, api, 0, peek.correlation_id);
         let applied = answer
             .map(|chunks| Applied { outcome: Outcome::Answer(chunks), throttle: Duration::ZERO });
-        return Ok((HangUp::Abandons, Box::pin(async { applied })));
+        let applying = Box::pin(async { applied });
+        return Ok(Started { hang_up: HangUp::Abandons, applying, let_go: None });
     }
     let bytes = frame.len();
     let mut body = Reader::new(frame);
     let header = RequestHeader::decode(&mut body)?;
-    let call = Call::new(api, header, bytes);
-    let started = if api == ApiKey::Produce {
+    let mut call = Call::new(api, header, bytes);
+    // They wait for other members, and others may wait for the room that a large request takes.
+    let waits = matches!(api, ApiKey::JoinGroup | ApiKey::SyncGroup);
+    let let_go = (waits && bytes > CONNECTION_BYTES_FREE).then(|| call.detach());
+    let (hang_up, applying) = if api == ApiKey::Produce {
         let answer = produce::start(cx, call, &mut body)?;
         (HangUp::Finishes, answer)
     } else {
         start_known(cx, call, body)?
     };
     cx.metrics().requested(api);
-    Ok(started)
+    Ok(Started { hang_up, applying, let_go })
 }
 
 /// Takes the room of a large answer from the budget, until it is written. Records bring their own

@@ -19,7 +19,10 @@ use std::{
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context as Task, Poll},
 };
 use tokio::{
@@ -63,7 +66,17 @@ enum Answer {
 struct Current {
     hang_up: HangUp,
     applying: Applying,
+    /// What is held of the request.
     bytes: usize,
+    let_go: Option<Arc<AtomicBool>>,
+}
+
+impl Current {
+    /// The bytes that are let go of since this was asked last.
+    fn take_let_go(&mut self) -> usize {
+        let let_go = self.let_go.take_if(|let_go| let_go.load(Ordering::Relaxed));
+        if let_go.is_some() { std::mem::take(&mut self.bytes) } else { 0 }
+    }
 }
 
 /// One client's connection.
@@ -282,7 +295,13 @@ impl Connection {
         loop {
             if let Some(current) = &mut self.current {
                 let applied = current.applying.as_mut().poll(task);
-                let Poll::Ready(outcome) = applied else { return Ok(moved) };
+                let Poll::Ready(outcome) = applied else {
+                    let bytes = current.take_let_go();
+                    if bytes > 0 {
+                        self.give_back(bytes);
+                    }
+                    return Ok(moved);
+                };
                 let bytes = current.bytes;
                 self.current = None;
                 moved = true;
@@ -312,9 +331,9 @@ impl Connection {
             };
             self.session.handle_frame();
             let bytes = frame.len();
-            let (hang_up, applying) = api::start(&self.cx, frame)?;
+            let api::Started { hang_up, applying, let_go } = api::start(&self.cx, frame)?;
             self.room.handle_frame(bytes);
-            self.current = Some(Current { hang_up, applying, bytes });
+            self.current = Some(Current { hang_up, applying, bytes, let_go });
             self.session.handle_valid_request();
         }
     }

@@ -1,7 +1,13 @@
 //! What every request handler has at hand.
 
 use crate::{Options, error::ErrorCode, metrics::Metrics, nodes::Nodes};
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tramline_broker::Broker;
 use tramline_wire::{
     KafkaStr,
@@ -93,8 +99,9 @@ pub(crate) struct Call {
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
     pub(crate) client_id: Option<KafkaStr>,
-    /// The whole request, which stays in memory until it is answered.
+    /// The whole request, which stays in memory until it is answered, or let go of.
     pub(crate) bytes: usize,
+    let_go: Option<Arc<AtomicBool>>,
 }
 
 impl Call {
@@ -105,6 +112,21 @@ impl Call {
             correlation_id: header.correlation_id,
             client_id: header.client_id,
             bytes,
+            let_go: None,
+        }
+    }
+
+    /// Keeps nothing of the request's bytes, so that they can be let go of before the answer. What
+    /// it gives tells when they are.
+    pub(crate) fn detach(&mut self) -> Arc<AtomicBool> {
+        self.client_id = self.client_id.as_ref().map(|id| KafkaStr::from(id.as_str().to_owned()));
+        Arc::clone(self.let_go.insert(Arc::default()))
+    }
+
+    /// Nothing of the request's bytes is used any more.
+    pub(crate) fn let_go(&self) {
+        if let Some(let_go) = &self.let_go {
+            let_go.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -42,6 +42,8 @@ pub const REQUEST_STALL_MAX: Duration = Duration::from_secs(5);
 pub const RESPONSE_WRITE_MAX: Duration = Duration::from_secs(60);
 /// Partitions of one topic.
 pub const PARTITIONS_PER_TOPIC_MAX: u32 = 10_000;
+/// Partitions of all topics that one request creates, as in Kafka.
+pub const PARTITIONS_CREATED_TOGETHER_MAX: usize = 10_000;
 /// Partitions of one answer that comes in pages (Kafka `max.request.partition.size.limit`).
 pub const PARTITIONS_PER_ANSWER_MAX: usize = 2000;
 /// Entities that have quotas.
@@ -61,6 +63,9 @@ pub const RECORD_ERRORS_MAX: usize = 1000;
 pub const RECORD_HEADERS_MAX: usize = 10_000;
 /// Members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
+/// What the committed offsets of one group take in memory, which is more than what they take in
+/// the one commit that stores all of them: 100,000 partitions and more.
+pub const GROUP_OFFSETS_BYTES_MAX: usize = 20 * 1024 * 1024;
 /// The stored membership of one consumer group; the members of a larger one join again after a
 /// restart. With the group's offsets it must fit into one WAL file.
 pub const GROUP_MEMBERSHIP_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -10,7 +10,7 @@ use std::sync::{Arc, atomic::Ordering};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use tramline_store::{Commit, Op, Purpose, Reservation};
-use tramline_types::{GroupId, LogId, Offset, TopicName};
+use tramline_types::{GroupId, LogId, Offset, TopicName, limits::GROUP_OFFSETS_BYTES_MAX};
 
 /// What an entry takes beside its two texts, rounded up.
 const ENTRY_BYTES: usize = 64;
@@ -63,6 +63,7 @@ impl Groups {
         let moves = shared.moves(&entries);
         let durable = shared.step(&group, |cell| {
             check(cell)?;
+            cell.check_room(&entries)?;
             shared.note_moves(cell, moves);
             for place in &forgotten {
                 cell.windows.remove(place);
@@ -80,7 +81,9 @@ impl Groups {
             Ok::<_, Error>(shared.submit(&group, cell, changes, reservation))
         })?;
         durable.await.map_err(|_| Error::Closed)?;
-        shared.checkpoint_when_due(&group).await?;
+        shared.step(&group, |_| ()); // What is kept from here on is charged.
+        // It is durable whether or not there is space for a checkpoint: the next one asks again.
+        drop(shared.checkpoint_when_due(&group).await);
         Ok(results)
     }
 
@@ -160,6 +163,22 @@ impl Groups {
     }
 }
 
+impl Cell {
+    /// Whether these positions may be kept as well: those that only move on may always.
+    fn check_room(&self, entries: &[(Place, Committed)]) -> Result<(), Error> {
+        let growth = self.offsets.growth(entries);
+        if growth > 0 && !self.held_offsets.fits(growth) {
+            let detail = "the committed offsets of all groups take all of their memory";
+            return Err(Error::LimitExceeded(detail.to_owned()));
+        }
+        if growth > 0 && self.offsets.held_bytes() + growth > GROUP_OFFSETS_BYTES_MAX {
+            let detail = "the committed offsets of the group would be too large to be stored";
+            return Err(Error::LimitExceeded(detail.to_owned()));
+        }
+        Ok(())
+    }
+}
+
 impl Group {
     /// Takes in what the committer has counted.
     pub(super) fn settle(&self, cell: &mut Cell) {
@@ -191,7 +210,9 @@ impl Shared {
             }
             let group = self.new_group(id.clone(), Some(log), offsets, lost);
             self.begin_windows(&group);
-            if !membership.is_empty() {
+            if membership.is_empty() {
+                self.step(&group, |_| ()); // What was loaded is charged.
+            } else {
                 self.restore_members(&group, membership)
                     .map_err(|error| Error::DataDamaged(format!("group `{id}`: {error}")))?;
             }

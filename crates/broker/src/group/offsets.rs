@@ -48,6 +48,10 @@ const DELTA_BYTES_MAX: usize = 4096;
 /// Commits that arrive while space for a checkpoint is awaited still fit.
 const CHECKPOINT_SPARE_BYTES: usize = 4096;
 
+/// What an entry takes in memory beside its two texts: key, value, their allocations and the
+/// tree's share.
+const ENTRY_BYTES_HELD: usize = 144;
+
 /// One partition of one topic.
 pub(crate) type Place = (TopicName, u32);
 
@@ -82,6 +86,8 @@ pub(crate) struct DecodeError;
 #[derive(Debug)]
 pub(crate) struct Offsets {
     durable: BTreeMap<Place, Committed>,
+    /// The names and metadata of `durable`.
+    text_bytes: usize,
     occupancy: Occupancy,
     /// The last settled membership, while the group has members; empty where none is kept.
     members: Bytes,
@@ -97,6 +103,7 @@ impl Offsets {
     pub(crate) const fn new() -> Self {
         Self {
             durable: BTreeMap::new(),
+            text_bytes: 0,
             occupancy: Occupancy::EmptySince(None),
             members: Bytes::new(),
             in_flight: VecDeque::new(),
@@ -170,6 +177,7 @@ impl Offsets {
     fn with_submitted(&self) -> Self {
         let mut all = Self::new();
         all.durable = self.durable.clone();
+        all.text_bytes = self.text_bytes;
         all.occupancy = self.occupancy;
         all.members = self.members.clone();
         for change in &self.in_flight {
@@ -204,6 +212,20 @@ impl Offsets {
     /// How many partitions have something kept, or on the way.
     pub(crate) fn len(&self) -> usize {
         self.durable.len() + self.in_flight.len()
+    }
+
+    /// What is kept takes so much in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.durable.len() * ENTRY_BYTES_HELD + self.text_bytes
+    }
+
+    /// By so much these positions would make that grow at most.
+    pub(crate) fn growth(&self, entries: &[(Place, Committed)]) -> usize {
+        let grows = |(place, committed): &(Place, Committed)| match self.durable.get(place) {
+            Some(known) => committed.metadata.len().saturating_sub(known.metadata.len()),
+            None => ENTRY_BYTES_HELD + text_bytes(place, committed),
+        };
+        entries.iter().map(grows).sum()
     }
 
     /// What is kept for one partition.
@@ -272,10 +294,19 @@ impl Offsets {
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Set(entries) => self.durable.extend(entries),
+            Change::Set(entries) => {
+                for (place, committed) in entries {
+                    self.text_bytes += text_bytes(&place, &committed);
+                    let known = self.durable.get(&place);
+                    self.text_bytes -= known.map_or(0, |known| text_bytes(&place, known));
+                    self.durable.insert(place, committed);
+                }
+            }
             Change::Removed(places) => {
                 for place in places {
-                    self.durable.remove(&place);
+                    if let Some(known) = self.durable.remove(&place) {
+                        self.text_bytes -= text_bytes(&place, &known);
+                    }
                 }
             }
             Change::Occupancy(occupancy) => {
@@ -307,10 +338,14 @@ impl Offsets {
             CHECKPOINT_EXPIRING | CHECKPOINT_OCCUPIED => decode_all(&mut bytes, decode_expiring)?,
             _ => return Err(DecodeError),
         };
-        self.durable = entries.into_iter().collect();
+        self.apply(Change::Set(entries));
         self.apply(Change::Occupancy(occupancy));
         Ok(())
     }
+}
+
+fn text_bytes((topic, _): &Place, committed: &Committed) -> usize {
+    topic.as_str().len() + committed.metadata.len()
 }
 
 impl Committed {

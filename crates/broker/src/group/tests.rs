@@ -17,10 +17,14 @@ fn open(store: Arc<MemoryStore>, clock: FakeClock) -> Fixture {
     open_with(store, clock, Budget::new(10_000))
 }
 
-fn open_with(store: Arc<MemoryStore>, clock: FakeClock, budget: Arc<Budget>) -> Fixture {
+fn open_with(store: Arc<MemoryStore>, clock: FakeClock, members: Arc<Budget>) -> Fixture {
+    open_within(store, clock, [members, Budget::new(1_000_000)])
+}
+
+fn open_within(store: Arc<MemoryStore>, clock: FakeClock, budgets: [Arc<Budget>; 2]) -> Fixture {
     let used_max = store.logs().iter().map(|log| log.0).max().unwrap_or(0);
     let log_ids = Arc::new(Counter::log_ids(&*store, used_max));
-    let options = (GroupOptions::default(), budget);
+    let options = (GroupOptions::default(), budgets);
     let topics = Arc::default();
     let clock_of_groups = Arc::new(clock.clone());
     let groups = Groups::start(store.clone(), clock_of_groups, log_ids, options, topics).unwrap();
@@ -317,6 +321,30 @@ async fn wait_until(reached: impl Fn() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it is never reached");
+}
+
+#[tokio::test]
+async fn new_positions_are_refused_when_their_budget_is_used_up_and_old_ones_move_on() {
+    let budget = Budget::new(1000);
+    let budgets = [Budget::new(10_000), Arc::clone(&budget)];
+    let fixture = open_within(Arc::new(MemoryStore::new()), FakeClock::new(), budgets);
+    for group in ["a", "b", "c", "d", "e", "f"] {
+        fixture.commit(group, "t", 1).await.unwrap();
+    }
+    let refused = || async { fixture.commit("g", "t", 1).await };
+    assert!(matches!(refused().await, Err(Error::LimitExceeded(_))));
+    fixture.commit("a", "t", 2).await.unwrap();
+    assert_eq!(fixture.committed("a", "t"), Some(2));
+    let used = budget.used();
+    assert!((6 * 144..1000).contains(&used), "{used}");
+
+    fixture.groups.delete(&id("f")).await.unwrap();
+    refused().await.unwrap();
+    let store = Arc::new(fixture.store.reopen().start());
+    let budgets = [Budget::new(10_000), Budget::new(1000)];
+    let restarted = open_within(store, fixture.clock.clone(), budgets);
+    assert!(restarted.commit("h", "t", 1).await.is_err(), "what is loaded counts");
+    assert_eq!(restarted.committed("a", "t"), Some(2));
 }
 
 #[tokio::test]

@@ -122,6 +122,23 @@ async fn broker_settings_survive_a_restart_and_wrong_ones_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_default_below_a_topics_own_lag_keeps_nothing_from_starting_or_changing() {
+    let node = Node::start().await;
+    let own = [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "1000")];
+    let topic = node.topic("t", &own).await;
+    node.broker.close().await;
+    let file = BTreeMap::from([("max.compaction.lag.ms".to_owned(), "400".to_owned())]);
+    let options =
+        Options { topic_defaults: TopicDefaults::new(file).unwrap(), ..Options::default() };
+    let again = Node::over(Arc::new(node.store.reopen().start()), options).await;
+    let found = again.broker.topic(topic.name()).unwrap();
+    let compaction = found.settings().compaction.unwrap();
+    assert_eq!((compaction.lag_ms_min, compaction.lag_ms_max), (1000, 1000));
+    set(&again.broker, ALL, "message.max.bytes", "300").await.unwrap();
+    assert_eq!(found.settings().message_bytes_max, 300);
+}
+
+#[tokio::test]
 async fn deleting_topics_can_be_forbidden() {
     let node = Node::start().await;
     let topic = node.topic("t", &[]).await;

@@ -9,7 +9,10 @@ use crate::{
 };
 use std::{collections::HashSet, sync::Arc};
 use tramline_broker::{Error, Mode, NewTopic, Topic};
-use tramline_types::TopicName;
+use tramline_types::{
+    TopicName,
+    limits::{ANSWERS_UNSENT_BYTES_MAX, PARTITIONS_CREATED_TOGETHER_MAX, PARTITIONS_PER_TOPIC_MAX},
+};
 use tramline_wire::{
     KafkaStr,
     kafka::{
@@ -54,16 +57,36 @@ pub(super) async fn handle(
             twice.insert(topic.name.clone());
         }
     }
+    let partitions = request.topics.iter().map(|wanted| partitions(cx, wanted)).sum::<usize>();
+    let mut shown_bytes = 0;
     let mut topics = Vec::with_capacity(request.topics.len());
     for wanted in request.topics {
-        let created = if twice.contains(&wanted.name) {
+        let created = if partitions > PARTITIONS_CREATED_TOGETHER_MAX {
+            let detail = format!("more than {PARTITIONS_CREATED_TOGETHER_MAX} partitions at once");
+            Err(Error::LimitExceeded(detail).into())
+        } else if twice.contains(&wanted.name) {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "the topic is in the request twice"))
         } else {
             create(cx, &wanted, mode).await
         };
-        topics.push(respond(cx, call, wanted.name, created));
+        let mut topic = respond(cx, call, wanted.name, created);
+        if shown_bytes > ANSWERS_UNSENT_BYTES_MAX && request.validate_only {
+            topic.configs = None; // What costs nothing to ask for must not cost much to answer.
+        }
+        let configs = topic.configs.iter().flatten();
+        let bytes = configs.map(|of| of.name.len() + of.value.as_ref().map_or(0, |v| v.len()) + 4);
+        shown_bytes += bytes.sum::<usize>();
+        topics.push(topic);
     }
     CreateTopicsResponse { throttle_time_ms: 0, topics }
+}
+
+/// How many partitions a topic would have, if it may have so many, and at least one.
+fn partitions(cx: &Context, wanted: &CreatableTopic) -> usize {
+    let default = usize::try_from(cx.broker().options().partitions_default).unwrap_or(usize::MAX);
+    let number = usize::try_from(wanted.num_partitions).unwrap_or(default);
+    let one_topic_max = usize::try_from(PARTITIONS_PER_TOPIC_MAX).unwrap_or(usize::MAX);
+    number.max(wanted.assignments.len()).clamp(1, one_topic_max)
 }
 
 async fn create(cx: &Context, wanted: &CreatableTopic, mode: Mode) -> Result<Arc<Topic>, Refusal> {

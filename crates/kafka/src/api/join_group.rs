@@ -36,12 +36,13 @@ pub(super) async fn handle(
     call: &Call,
     request: JoinGroupRequest,
 ) -> JoinGroupResponse {
-    let member_id = request.member_id.clone();
     let group = match from_wire::group(cx, &request.group_id) {
         Ok(group) => group,
-        Err(code) => return refuse(cx, call, code, member_id),
+        Err(code) => return refuse(cx, call, code, request.member_id),
     };
-    match cx.broker().groups().join(join(cx, call, group, request)).await {
+    let join = join(cx, call, group, request);
+    call.let_go();
+    match cx.broker().groups().join(join).await {
         Ok(joined) => respond(joined),
         Err(JoinError { error, member_id }) => {
             let code = ErrorCode::of_coordinator(&error);

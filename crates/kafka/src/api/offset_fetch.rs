@@ -9,7 +9,7 @@ use crate::{
     from_wire::{self, distinct},
     to_wire,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use tramline_broker::{CommittedOffset, Error};
 use tramline_types::{GroupId, TopicId, TopicName};
 use tramline_wire::{
@@ -37,12 +37,8 @@ pub(super) async fn handle(
     request: OffsetFetchRequest,
 ) -> OffsetFetchResponse {
     if call.version >= SEVERAL_SINCE {
-        // All of a group once; what is named as often as it is named.
-        let whole = |(place, wanted): &(usize, OffsetFetchRequestGroup)| {
-            (wanted.group_id.clone(), wanted.topics.as_ref().map(|_| *place))
-        };
-        let groups = distinct(request.groups.into_iter().enumerate().collect(), whole);
-        let groups = groups.into_iter().map(|(_, wanted)| group(cx, call, wanted)).collect();
+        let groups = groups_once(request.groups);
+        let groups = groups.into_iter().map(|wanted| group(cx, call, wanted)).collect();
         return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
     }
     // One group in the older form: the same work, spelled differently.
@@ -69,6 +65,42 @@ pub(super) async fn handle(
     }
 }
 
+/// Each group once for all that it has, and once for everything that is named of it.
+fn groups_once(asked: Vec<OffsetFetchRequestGroup>) -> Vec<OffsetFetchRequestGroup> {
+    let mut places = HashMap::with_capacity(asked.len());
+    let mut once: Vec<OffsetFetchRequestGroup> = Vec::with_capacity(asked.len());
+    for group in asked {
+        let at = places.entry((group.group_id.clone(), group.topics.is_some()));
+        let at = *at.or_insert(once.len());
+        match once.get_mut(at) {
+            None => once.push(group),
+            Some(known) => {
+                if let (Some(topics), Some(more)) = (&mut known.topics, group.topics) {
+                    topics.extend(more);
+                }
+            }
+        }
+    }
+    once
+}
+
+/// Each topic once, with each of its partitions once.
+fn topics_once(asked: Vec<OffsetFetchRequestTopics>) -> Vec<OffsetFetchRequestTopics> {
+    let mut places = HashMap::with_capacity(asked.len());
+    let mut once: Vec<OffsetFetchRequestTopics> = Vec::with_capacity(asked.len());
+    for topic in asked {
+        let at = *places.entry((topic.name.clone(), topic.topic_id)).or_insert(once.len());
+        match once.get_mut(at) {
+            None => once.push(topic),
+            Some(known) => known.partition_indexes.extend(topic.partition_indexes),
+        }
+    }
+    for topic in &mut once {
+        topic.partition_indexes = distinct(std::mem::take(&mut topic.partition_indexes), |n| *n);
+    }
+    once
+}
+
 fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
     let partition = |found: OffsetFetchResponsePartitions| OffsetFetchResponsePartition {
         partition_index: found.partition_index,
@@ -84,7 +116,8 @@ fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
 }
 
 fn group(cx: &Context, call: &Call, wanted: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
-    let result = from_wire::group(cx, &wanted.group_id).and_then(|id| match &wanted.topics {
+    let topics = wanted.topics.map(topics_once);
+    let result = from_wire::group(cx, &wanted.group_id).and_then(|id| match &topics {
         None => all(cx, &id),
         Some(topics) => topics.iter().map(|topic| of_topic(cx, call, &id, topic)).collect(),
     });

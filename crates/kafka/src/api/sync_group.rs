@@ -22,7 +22,7 @@ pub(super) async fn handle(
     call: &Call,
     request: SyncGroupRequest,
 ) -> SyncGroupResponse {
-    match sync(cx, request).await {
+    match sync(cx, call, request).await {
         Ok(synced) => SyncGroupResponse {
             protocol_type: synced.protocol_type.as_deref().map(text),
             protocol_name: synced.protocol.as_deref().map(text),
@@ -36,7 +36,7 @@ pub(super) async fn handle(
     }
 }
 
-async fn sync(cx: &Context, request: SyncGroupRequest) -> Result<Synced, ErrorCode> {
+async fn sync(cx: &Context, call: &Call, request: SyncGroupRequest) -> Result<Synced, ErrorCode> {
     let assignments = request.assignments.iter();
     let sync = Sync {
         group: from_wire::group(cx, &request.group_id)?,
@@ -50,6 +50,8 @@ async fn sync(cx: &Context, request: SyncGroupRequest) -> Result<Synced, ErrorCo
             })
             .collect(),
     };
+    drop(request);
+    call.let_go();
     let synced = cx.broker().groups().sync(sync).await;
     synced.map_err(|error| ErrorCode::of_coordinator(&error))
 }

@@ -6,7 +6,7 @@ use tramline_wire::kafka::{
     create_partitions::{
         CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsTopic,
     },
-    create_topics::{CreatableReplicaAssignment, CreateTopicsRequest},
+    create_topics::{CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequest},
     delete_topics::{DeleteTopicState, DeleteTopicsRequest},
     describe_configs::{
         DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
@@ -77,6 +77,26 @@ async fn wrong_topics_are_refused_each_with_its_code() {
     let validate = CreateTopicsRequest { validate_only: true, ..new_topic("t", 1, &[]) };
     assert_eq!(create(&mut client, &validate).await, 0);
     assert!(node.broker.topic(&TopicName::parse("t").unwrap()).is_err(), "only validated");
+}
+
+#[tokio::test]
+async fn what_is_only_validated_has_a_bounded_answer() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.create("other", 1, &[]).await; // The first request of a connection must be small.
+    let many = |n: usize| {
+        let mut request = CreateTopicsRequest { validate_only: true, ..new_topic("t", 1, &[]) };
+        let one = request.topics.remove(0);
+        let named = |n| CreatableTopic { name: text(&format!("t-{n}")), ..one.clone() };
+        request.topics = (0..n).map(named).collect();
+        request
+    };
+    let answer = client.call(7, &many(10_000)).await;
+    assert!(answer.topics.iter().all(|topic| topic.error_code == 0));
+    let shown = answer.topics.iter().filter(|topic| topic.configs.is_some()).count();
+    assert!((100..2000).contains(&shown), "{shown}");
+    let refused = client.call(7, &many(10_001)).await;
+    assert!(refused.topics.iter().all(|topic| topic.error_code == 44));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tramline_wire::kafka::{
     describe_producers::{DescribeProducersRequest, TopicRequest},
     list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
     metadata::{MetadataRequest, MetadataRequestTopic},
-    offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup},
+    offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics},
     produce::ProduceRequest,
 };
 
@@ -168,4 +168,27 @@ async fn what_is_asked_for_many_times_is_answered_once() {
     let group = OffsetFetchRequestGroup { group_id: text("g"), topics: None, ..Default::default() };
     let request = OffsetFetchRequest { groups: vec![group; 100], ..Default::default() };
     assert_eq!(client.call(8, &request).await.groups.len(), 1);
+
+    let named = |topic: &str, indexes| OffsetFetchRequestTopics {
+        name: text(topic),
+        partition_indexes: indexes,
+        ..Default::default()
+    };
+    let topics = vec![named("t", vec![0, 0, 1]), named("u", vec![0]), named("t", vec![2, 0])];
+    let group = |topics| OffsetFetchRequestGroup {
+        group_id: text("g"),
+        topics: Some(topics),
+        ..Default::default()
+    };
+    let groups = vec![group(topics.clone()), group(topics), group(vec![named("t", vec![3])])];
+    let answer = client.call(8, &OffsetFetchRequest { groups, ..Default::default() }).await;
+    assert_eq!(answer.groups.len(), 1);
+    let of_topic = |n: usize| {
+        let topic = &answer.groups[0].topics[n];
+        let indexes = topic.partitions.iter().map(|partition| partition.partition_index);
+        (topic.name.to_string(), indexes.collect::<Vec<_>>())
+    };
+    let expected = [("t".to_owned(), vec![0, 1, 2, 3]), ("u".to_owned(), vec![0])];
+    assert_eq!([of_topic(0), of_topic(1)], expected);
+    assert_eq!(answer.groups[0].topics.len(), 2);
 }

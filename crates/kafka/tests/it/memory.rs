@@ -4,7 +4,7 @@ use crate::support::{Client, Node, batch, message, options, produce, within};
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::io::AsyncWriteExt;
-use tramline_broker::MemoryOptions;
+use tramline_broker::{GroupPhase, MemoryOptions};
 use tramline_store::MemoryStore;
 use tramline_testkit::FakeClock;
 use tramline_wire::kafka::{
@@ -249,18 +249,47 @@ async fn answers_nobody_takes_leave_the_others_small_ones() {
     assert_eq!(size(&client.call(12, &fetch_all()).await), size(&whole));
 }
 
-async fn join(client: &mut Client, group: &str, metadata: usize) -> i16 {
+fn join_request(group: &str, metadata: usize) -> JoinGroupRequest {
     let protocol =
         JoinGroupRequestProtocol { name: "range".into(), metadata: Bytes::from(vec![0; metadata]) };
-    let request = JoinGroupRequest {
+    JoinGroupRequest {
         group_id: crate::support::text(group),
-        session_timeout_ms: 10_000,
-        rebalance_timeout_ms: 10_000,
+        session_timeout_ms: 600_000,
+        rebalance_timeout_ms: 600_000,
         protocol_type: "consumer".into(),
         protocols: vec![protocol],
         ..JoinGroupRequest::default()
-    };
-    client.call(3, &request).await.error_code
+    }
+}
+
+async fn join(client: &mut Client, group: &str, metadata: usize) -> i16 {
+    client.call(3, &join_request(group, metadata)).await.error_code
+}
+
+#[tokio::test]
+async fn a_large_join_that_waits_for_the_other_members_keeps_no_room() {
+    let node = node_with(MemoryOptions { received_bytes: 1000, ..MemoryOptions::default() }).await;
+    let mut first = node.client().await;
+    first.create("t", 1, &[]).await;
+    assert_eq!(join(&mut first, "g", 10).await, 0);
+    let mut second = node.client().await;
+    second.call(12, &MetadataRequest::default()).await;
+    second.send(3, &join_request("g", 200_000)).await;
+    let group = tramline_types::GroupId::parse("g").unwrap();
+    let phase = || node.broker.groups().describe(&group).phase;
+    within(async {
+        while phase() != GroupPhase::PreparingRebalance {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let mut others = node.client().await;
+    others.call(12, &MetadataRequest::default()).await;
+    for _ in 0..3 {
+        assert_eq!(others.produce(12, "t", megabyte()).await.error_code, 0);
+    }
+    assert_eq!(phase(), GroupPhase::PreparingRebalance, "the join still waits");
+    assert_eq!(node.broker.budgets().received.used(), 0);
 }
 
 #[tokio::test]

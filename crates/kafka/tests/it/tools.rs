@@ -87,13 +87,29 @@ async fn records_are_deleted_only_where_the_policy_says_so() {
 }
 
 #[tokio::test]
-async fn ordered_view_keeps_its_records() {
-    let node = Node::start().await;
+async fn a_topic_and_its_order_are_cut_each_by_itself() {
+    let store = Arc::new(MemoryStore::new());
+    let clock = Arc::new(SystemClock::new());
+    let both = || (options(), tramline_kafka::Options::default());
+    let node = Node::start_on(store.clone(), clock.clone(), both()).await;
     let mut client = node.client().await;
     client.create("t", 1, &[("order", "total")]).await;
-    client.produce(12, "t", batch_of(2)).await;
-    assert_eq!(delete_before(&mut client, 2, ("t.ordered", 0, 1)).await, (-1, 17));
+    client.create("compacted", 1, &[("order", "total"), ("cleanup.policy", "compact")]).await;
+    client.produce(12, "t", batch_of(5)).await;
     assert_eq!(delete_before(&mut client, 2, ("t", 0, 1)).await, (1, 0));
+    assert_eq!(earliest(&mut client, "t.ordered").await, 0, "the order keeps them");
+    assert_eq!(delete_before(&mut client, 2, ("t.ordered", 0, 6)).await, (-1, 1));
+    assert_eq!(delete_before(&mut client, 2, ("t.ordered", 0, 3)).await, (3, 0));
+    assert_eq!(delete_before(&mut client, 2, ("compacted.ordered", 0, -1)).await, (-1, 44));
+    drop(client);
+    node.stop().await.close().await;
+    let node = Node::start_on(Arc::new(store.reopen().start()), clock, both()).await;
+    let mut client = node.client().await;
+    assert_eq!(earliest(&mut client, "t.ordered").await, 3);
+    assert_eq!(earliest(&mut client, "t").await, 1);
+    assert_eq!(delete_before(&mut client, 2, ("t.ordered", 0, -1)).await, (5, 0));
+    client.produce(12, "t", batch_of(1)).await;
+    assert_eq!(earliest(&mut client, "t.ordered").await, 5);
 }
 
 async fn epoch_end(client: &mut Client, version: i16, known: i32, epoch: i32) -> EpochEndOffset {
