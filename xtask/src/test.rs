@@ -206,6 +206,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "franz-go", kind: Kind::Go("franz") },
     Suite { name: "sarama", kind: Kind::Go("sarama") },
     Suite { name: "amqp091-go", kind: Kind::Go("amqp091") },
+    Suite { name: "aws-sdk-go", kind: Kind::Go("sqs") },
     Suite { name: "kafka-python", kind: Kind::Python(python::KAFKA_PYTHON) },
     Suite { name: "kafka-python-own", kind: Kind::Python(python::KAFKA_PYTHON_OWN) },
     Suite { name: "aiokafka", kind: Kind::Python(python::AIO) },

@@ -20,13 +20,19 @@ const (
 	stopLimit  = 60 * time.Second
 )
 
-// Broker is one process at a time; Kafka and AMQP are its addresses.
+// Broker is one process at a time; Kafka, AMQP and SQS are its addresses.
 type Broker struct {
 	Kafka     string
 	AMQP      string
+	SQS       string
 	directory string
 	command   *exec.Cmd
 	exited    chan error
+}
+
+func in(directory string) *Broker {
+	const free = "127.0.0.1:0"
+	return &Broker{Kafka: free, AMQP: free, SQS: free, directory: directory}
 }
 
 // Shared runs a package's tests with one broker, which must outlive them.
@@ -35,7 +41,7 @@ func Shared(m *testing.M, shared **Broker) {
 	if err != nil {
 		panic(err)
 	}
-	*shared = &Broker{Kafka: "127.0.0.1:0", AMQP: "127.0.0.1:0", directory: directory}
+	*shared = in(directory)
 	if err := (*shared).start(); err != nil {
 		panic(err)
 	}
@@ -54,7 +60,7 @@ func Shared(m *testing.M, shared **Broker) {
 // Own is a broker of one test's own, which ends with it.
 func Own(t *testing.T) *Broker {
 	t.Helper()
-	broker := &Broker{Kafka: "127.0.0.1:0", AMQP: "127.0.0.1:0", directory: t.TempDir()}
+	broker := in(t.TempDir())
 	broker.Start(t)
 	t.Cleanup(broker.Kill)
 	return broker
@@ -72,8 +78,9 @@ func (b *Broker) start() error {
 	ready := filepath.Join(b.directory, "ready")
 	config := filepath.Join(b.directory, "tramline.toml")
 	os.Remove(ready)
-	// No wait for further members: each test knows its own.
-	text := "[groups]\ninitial_rebalance_delay = \"0s\"\n"
+	// No wait for further members, and none after a queue's deletion: each test knows its own.
+	text := "[groups]\ninitial_rebalance_delay = \"0s\"\n" +
+		"[sqs]\ndeleted_window = \"0s\"\npurged_window = \"0s\"\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -88,7 +95,7 @@ func (b *Broker) start() error {
 		"--listen-kafka="+b.Kafka,
 		"--listen-http=127.0.0.1:0",
 		"--listen-amqp="+b.AMQP,
-		"--listen-sqs=127.0.0.1:0",
+		"--listen-sqs="+b.SQS,
 		"--ready-file="+ready)
 	b.command.Stdout, b.command.Stderr = log, log
 	if err := b.command.Start(); err != nil {
@@ -99,11 +106,11 @@ func (b *Broker) start() error {
 	go func(command *exec.Cmd) { exited <- command.Wait() }(b.command)
 	for deadline := time.Now().Add(readyLimit); ; time.Sleep(10 * time.Millisecond) {
 		if bytes, err := os.ReadFile(ready); err == nil {
-			var addresses struct{ Kafka, AMQP string }
+			var addresses struct{ Kafka, AMQP, SQS string }
 			if err := json.Unmarshal(bytes, &addresses); err != nil {
 				return err
 			}
-			b.Kafka, b.AMQP = addresses.Kafka, addresses.AMQP
+			b.Kafka, b.AMQP, b.SQS = addresses.Kafka, addresses.AMQP, addresses.SQS
 			return nil
 		}
 		select {

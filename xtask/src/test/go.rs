@@ -1,4 +1,4 @@
-//! The suites written in Go: franz-go, sarama and amqp091-go, by `go test`.
+//! The suites written in Go: franz-go, sarama, amqp091-go and the AWS SDK, by `go test`.
 
 use std::path::PathBuf;
 use std::process::Command;
