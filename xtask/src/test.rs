@@ -199,6 +199,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "rdkafka", kind: Kind::RustClient(rust::RDKAFKA) },
     Suite { name: "lapin", kind: Kind::RustClient(rust::LAPIN) },
     Suite { name: "amqp-client", kind: Kind::Java(java::AMQP) },
+    Suite { name: "aws-sdk-java", kind: Kind::Java(java::AWS_SDK) },
     Suite { name: "kafkajs", kind: Kind::Node(node::KAFKAJS) },
     Suite { name: "amqplib", kind: Kind::Node(node::AMQPLIB) },
     Suite { name: "aws-sdk-js", kind: Kind::Node(node::AWS_SDK) },

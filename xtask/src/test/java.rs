@@ -1,5 +1,5 @@
-//! The suites written in Java: Apache Kafka's own client and what is built on it, and RabbitMQ's,
-//! by Maven.
+//! The suites written in Java: Apache Kafka's own client and what is built on it, RabbitMQ's, and
+//! the AWS SDK, by Maven.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,9 +23,11 @@ pub(super) struct Run {
 
 /// Apache Kafka's own client.
 pub(super) const CLIENTS: Run =
-    Run { report: "java-clients", tests: "*Test,!StreamsTest,!ConnectTest,!Amqp*Test" };
+    Run { report: "java-clients", tests: "*Test,!StreamsTest,!ConnectTest,!Amqp*Test,!Sqs*Test" };
 /// RabbitMQ's client.
 pub(super) const AMQP: Run = Run { report: "java-amqp", tests: "Amqp*Test" };
+/// The AWS SDK, its client of SQS.
+pub(super) const AWS_SDK: Run = Run { report: "java-sqs", tests: "Sqs*Test" };
 /// Kafka Streams.
 pub(super) const STREAMS: Run = Run { report: "java-streams", tests: "StreamsTest" };
 /// Kafka Connect.

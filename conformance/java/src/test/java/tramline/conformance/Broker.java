@@ -14,13 +14,17 @@ import java.util.regex.Pattern;
  * keeps when it is started again.
  */
 final class Broker implements AutoCloseable {
-    private static final Pattern ADDRESS = Pattern.compile("\"(kafka|amqp)\":\\s*\"([^\"]+)\"");
+    private static final Pattern ADDRESS = Pattern.compile("\"(kafka|amqp|sqs)\":\\s*\"([^\"]+)\"");
+    private static final String GROUPS = "[groups]\ninitial_rebalance_delay = \"0s\"\n";
+    private static final String SQS =
+            "[sqs]\ndeleted_window = \"0s\"\npurged_window = \"0s\"\n";
     private static Broker shared;
 
     private final Path directory;
     private final String settings;
     private String kafka = "127.0.0.1:0";
     private String amqp = "127.0.0.1:0";
+    private String sqs = "127.0.0.1:0";
     private Process process;
 
     private Broker(Path directory, String settings) {
@@ -64,12 +68,16 @@ final class Broker implements AutoCloseable {
         return amqp;
     }
 
+    String sqs() {
+        return sqs;
+    }
+
     void start() {
         try {
             Path ready = directory.resolve("ready");
             Files.deleteIfExists(ready);
             Path config = directory.resolve("tramline.toml");
-            Files.writeString(config, "[groups]\ninitial_rebalance_delay = \"0s\"\n" + settings);
+            Files.writeString(config, GROUPS + SQS + settings);
             File log = directory.resolve("log").toFile();
             process = new ProcessBuilder(List.of(
                     System.getenv("TRAMLINE_BINARY"), "serve",
@@ -78,7 +86,7 @@ final class Broker implements AutoCloseable {
                     "--listen-kafka=" + kafka,
                     "--listen-http=127.0.0.1:0",
                     "--listen-amqp=" + amqp,
-                    "--listen-sqs=127.0.0.1:0",
+                    "--listen-sqs=" + sqs,
                     "--ready-file=" + ready))
                     .redirectErrorStream(true)
                     .redirectOutput(ProcessBuilder.Redirect.appendTo(log))
@@ -93,10 +101,10 @@ final class Broker implements AutoCloseable {
             }
             Matcher matcher = ADDRESS.matcher(Files.readString(ready));
             while (matcher.find()) {
-                if (matcher.group(1).equals("kafka")) {
-                    kafka = matcher.group(2);
-                } else {
-                    amqp = matcher.group(2);
+                switch (matcher.group(1)) {
+                    case "kafka" -> kafka = matcher.group(2);
+                    case "amqp" -> amqp = matcher.group(2);
+                    default -> sqs = matcher.group(2);
                 }
             }
         } catch (IOException | InterruptedException error) {
