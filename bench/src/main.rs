@@ -86,6 +86,24 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// What Tramline's queues take in memory; writes docs/benchmarks/queues-memory.md
+    QueueMemory {
+        /// The `tramline` binary
+        #[arg(long)]
+        tramline: PathBuf,
+        /// Messages of the backlog
+        #[arg(long, default_value_t = 10_000_000)]
+        backlog: u64,
+        /// Bytes of a message's body
+        #[arg(long, default_value_t = 1024)]
+        body_bytes: usize,
+        /// How long a run of rates takes, in seconds
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Only the loads whose name contains this: backlog, groups, queues, scheduled, ids
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// One load on a running broker
     Produce {
         /// The broker
@@ -169,6 +187,13 @@ async fn main() -> anyhow::Result<()> {
             let programs = sqs::Programs { tramline, elasticmq, moto };
             let settings = sqs::Settings { programs, rounds, time, backlog, polls, only, dir };
             sqs::run(&settings).await
+        }
+        Command::QueueMemory { tramline, backlog, body_bytes, seconds, only } => {
+            let dir = directory()?;
+            let (time, dir) = (Duration::from_secs(seconds), dir.path().to_owned());
+            let settings =
+                queues::memory::Settings { tramline, backlog, body_bytes, time, only, dir };
+            queues::memory::run(&settings)
         }
         Command::Produce {
             address,

@@ -4,6 +4,7 @@
 mod amqp;
 mod confirms;
 mod load;
+pub(crate) mod memory;
 mod nats;
 mod server;
 mod sink;

@@ -31,7 +31,7 @@ pub(crate) struct Fact {
     pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
-    pub(crate) target: &'static str,
+    pub(crate) target: std::borrow::Cow<'static, str>,
     pub(crate) is_met: bool,
 }
 
@@ -202,7 +202,8 @@ pub(crate) fn table<'a>(peers: [&str; 2], rows: impl IntoIterator<Item = &'a Row
     table
 }
 
-fn alone(facts: &[Fact]) -> anyhow::Result<String> {
+/// A table of figures beside their targets.
+pub(crate) fn alone(facts: &[Fact]) -> anyhow::Result<String> {
     let mut page = String::new();
     if facts.is_empty() {
         return Ok(page);

@@ -21,6 +21,7 @@ pub(crate) struct Server {
     pub(crate) ready: Duration,
     pid: u32,
     child: Child,
+    is_killed: bool,
     /// RabbitMQ's port mapper outlives it.
     epmd_port: Option<u16>,
 }
@@ -64,8 +65,14 @@ impl Server {
         let child = command.spawn().with_context(|| format!("starting {name}"))?;
         let pid = child.id();
         let epmd_port = started.epmd_port;
-        let mut server =
-            Self { address: String::new(), ready: Duration::ZERO, pid, child, epmd_port };
+        let mut server = Self {
+            address: String::new(),
+            ready: Duration::ZERO,
+            pid,
+            child,
+            is_killed: false,
+            epmd_port,
+        };
         while begun.elapsed() < READY_MAX {
             if let Some(address) = started.address.read()
                 && answers(&address)
@@ -84,6 +91,14 @@ impl Server {
             sleep(Duration::from_millis(1));
         }
         bail!("{name} is not ready after {READY_MAX:?}")
+    }
+
+    /// Ends it at once, as a power cut does.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.is_killed = true;
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Processor seconds so far, user and system.
@@ -105,7 +120,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.pid).ok().filter(|_| !self.is_killed);
+        let pid = pid.and_then(rustix::process::Pid::from_raw);
         let ended =
             pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
         let begun = instant();
@@ -126,7 +142,8 @@ impl Drop for Server {
 }
 
 impl Address {
-    fn read(&self) -> Option<String> {
+    /// The address, once it is known.
+    pub(crate) fn read(&self) -> Option<String> {
         match self {
             Self::Known(address) => Some(address.clone()),
             Self::ReadyFile(file, listener) => {

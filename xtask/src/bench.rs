@@ -13,9 +13,9 @@ use std::{
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Which page: `streams` (beside Apache Kafka), `queues` (beside RabbitMQ and NATS) or `sqs`
-    /// (beside ElasticMQ and moto)
-    #[arg(value_parser = ["streams", "queues", "sqs"], default_value = "streams")]
+    /// Which page: `streams` (beside Apache Kafka), `queues` (beside RabbitMQ and NATS), `sqs`
+    /// (beside ElasticMQ and moto) or `queue-memory` (what queues take in memory, alone)
+    #[arg(value_parser = ["streams", "queues", "sqs", "queue-memory"], default_value = "streams")]
     page: String,
     /// How often each load runs on each broker
     #[arg(long, default_value_t = 5)]
@@ -23,12 +23,16 @@ pub(crate) struct Options {
     /// How long a run takes, in seconds
     #[arg(long, default_value_t = 4)]
     seconds: u32,
-    /// Messages of the backlog: 5,000,000 (`queues`), 1,000,000 (`sqs`)
+    /// Messages of the backlog: 5,000,000 (`queues`), 1,000,000 (`sqs`), 10,000,000
+    /// (`queue-memory`, where 1,000,000 take about a minute)
     #[arg(long)]
     backlog: Option<u64>,
     /// Long polls that wait for nothing: 10,000 (`sqs`)
     #[arg(long)]
     polls: Option<u64>,
+    /// Bytes of a message's body: 1,024 (`queue-memory`)
+    #[arg(long)]
+    body_bytes: Option<u64>,
     /// Only the loads whose name contains this
     #[arg(long)]
     only: Option<String>,
@@ -57,16 +61,24 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
             )?);
             bench.arg("--moto").arg(moto(project)?);
         }
+        "queue-memory" => {}
         _ => {
             bench.arg("--jars").arg(jars(project, "kafka", "kafka-clients-4.3.0")?);
         }
     }
-    for (name, value) in [("--backlog", options.backlog), ("--polls", options.polls)] {
+    let counts = [
+        ("--backlog", options.backlog),
+        ("--polls", options.polls),
+        ("--body-bytes", options.body_bytes),
+    ];
+    for (name, value) in counts {
         if let Some(value) = value {
             bench.arg(name).arg(value.to_string());
         }
     }
-    bench.arg("--rounds").arg(options.rounds.to_string());
+    if options.page != "queue-memory" {
+        bench.arg("--rounds").arg(options.rounds.to_string());
+    }
     bench.arg("--seconds").arg(options.seconds.to_string());
     if let Some(only) = &options.only {
         bench.arg("--only").arg(only);

@@ -69,11 +69,11 @@ async fn sustained(settings: &Settings) -> anyhow::Result<Vec<Fact>> {
     load::produce(&peer.address, &tail, backlog).await?;
     let read = load::consume_over_and_over(&peer.address, &tail, settings.time).await?;
     let seconds = settings.time.as_secs();
-    let fact = |name: &str, value, unit, target, is_met| Fact {
+    let fact = |name: &str, value, unit, target: &'static str, is_met| Fact {
         name: format!("sustained 100 B for {seconds} s: {name}"),
         value,
         unit,
-        target,
+        target: target.into(),
         is_met,
     };
     let (input, output) = (written.records_per_second(), read.records_per_second());
@@ -108,7 +108,7 @@ async fn large_batches(settings: &Settings, disk_mb_per_s: f64) -> anyhow::Resul
         name: "large batches (900 KiB), of the disk's sequential write".to_owned(),
         value: part,
         unit: "%",
-        target: "≥ 80",
+        target: "≥ 80".into(),
         is_met: part >= 80.0,
     }])
 }
@@ -145,11 +145,11 @@ async fn many_partitions(settings: &Settings) -> anyhow::Result<Vec<Fact>> {
     }
     let ratio = median(many) / median(few);
     let after = peer.resident_mib()?;
-    let fact = |name: &str, value, unit, target, is_met| Fact {
+    let fact = |name: &str, value, unit, target: &'static str, is_met| Fact {
         name: format!("many partitions: {name}"),
         value,
         unit,
-        target,
+        target: target.into(),
         is_met,
     };
     Ok(vec![
@@ -192,7 +192,7 @@ async fn recovery(settings: &Settings) -> anyhow::Result<Vec<Fact>> {
         name: format!("recovery of {gib:.2} GiB of write-ahead log, per GiB"),
         value: per_gib,
         unit: "s",
-        target: "≤ 10",
+        target: "≤ 10".into(),
         is_met: per_gib <= 10.0,
     }])
 }

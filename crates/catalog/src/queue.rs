@@ -152,6 +152,9 @@ pub struct QueueRecord {
     /// The log of its delivery state, once there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<u64>,
+    /// The log that a checkpoint of that is being written to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_next: Option<u64>,
     /// Its settings.
     pub settings: QueueSettings,
 }
@@ -202,7 +205,14 @@ mod tests {
             ..QueueSettings::default()
         };
         let lanes = vec![(0, 7), (9, 8)];
-        let record = QueueRecord { id: 3, created_ms: 1, lanes, state: Some(4), settings };
+        let record = QueueRecord {
+            id: 3,
+            created_ms: 1,
+            lanes,
+            state: Some(4),
+            state_next: Some(5),
+            settings,
+        };
         let read = QueueRecord::decode(&QueueRecord::key(&name), &record.encode());
         assert_eq!(read, Ok((name, record)));
     }

@@ -19,8 +19,8 @@ pub use compaction::{CompactionRules, CompactionStatus, Pass, Replacement, Step}
 pub use epochs::EpochEnd;
 pub use error::{Error, RecordErrors, RecordRule};
 pub use partition::{
-    Appended, Around, Bases, Durability, Partition, PartitionSettings, Reading, TimestampRule,
-    Together, append_together,
+    Appended, Around, Bases, Durability, Ending, Partition, PartitionSettings, Reading,
+    TimestampRule, Together, append_together,
 };
 pub use producers::{ProducerDescription, SEQUENCES_KEPT};
 pub use retention::{Expired, Retention};

@@ -8,7 +8,7 @@
 mod early;
 mod together;
 
-pub use together::{Around, Bases, Together, append_together};
+pub use together::{Around, Bases, Ending, Together, append_together};
 
 use crate::{
     Admitted, CompactionRules, CompactionStatus, Error, ProducerDescription, Retention, Watcher,

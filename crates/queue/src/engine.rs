@@ -203,18 +203,28 @@ impl Engine {
         self.lanes.iter().map(Lane::ready).sum()
     }
 
+    /// How many are not done, also of those that were submitted and are not durable yet.
+    pub fn unsettled(&self) -> u64 {
+        let of_lane = |lane: &Lane| {
+            let fresh = lane.tail.saturating_sub(lane.cursor);
+            (lane.outstanding.len() + fresh).saturating_sub(lane.ahead.len())
+        };
+        self.lanes.iter().map(of_lane).sum()
+    }
+
     /// How many are in which state.
     pub fn counts(&self) -> Counts {
         let locked = self.lanes.iter().map(|lane| lane.locks.len()).sum::<usize>();
         let wide = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-        let ready = self.ready();
+        let (ready, blocked) = (self.ready(), self.state.groups.n_waiting());
         Counts {
             ready,
+            blocked,
             locked: wide(locked),
             delayed: wide(self.state.delayed.len()),
             deferred: wide(self.state.deferred.len()),
             transferring: wide(self.state.transferring.len()),
-            bytes_ready: if ready == 0 { 0 } else { self.state.bytes_ready },
+            bytes_ready: if ready + blocked == 0 { 0 } else { self.state.bytes_ready },
             unreadable: wide(self.state.unreadable.len()),
             dropped: self.state.n_dropped,
             oldest: self.oldest(),
@@ -301,6 +311,11 @@ impl Engine {
         }
     }
 
+    /// Time passed: what is over by now is ready. For what is asked before a step.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        self.advance(now);
+    }
+
     /// What is over by now. Called by every step, so that a step sees nothing stale.
     fn advance(&mut self, now: Timestamp) {
         while let Some(&(until, place)) = self.state.delayed.first()
@@ -317,7 +332,7 @@ impl Engine {
         {
             self.state.expiries.pop_first();
             let Some(at) = self.find(place.lane) else { continue };
-            if let Some(held) = self.lanes[at].locks.remove(&place.offset) {
+            if let Some(held) = self.lanes[at].locks.remove(place.offset) {
                 self.state.remember(place, Ended { sequence: held.sequence, bytes: held.bytes });
                 self.state.give_back(&mut self.lanes[at], (place.offset, held.bytes), None, now);
             }

@@ -15,6 +15,8 @@ use crate::Place;
 pub(crate) struct Groups {
     active: HashMap<(u16, u64), Active>,
     known: BTreeMap<Place, u64>,
+    /// How many wait for their group.
+    n_waiting: u64,
 }
 
 /// See [`Groups::admit`].
@@ -92,7 +94,7 @@ impl Groups {
     pub(crate) fn admit(&mut self, place: Place, group: u64, receive: Option<u64>) -> Admitted {
         let active = self.active.entry((place.lane, group)).or_default();
         if !active.is_free(place.offset, receive) {
-            active.waiting.insert(place.offset);
+            self.n_waiting += u64::from(active.waiting.insert(place.offset));
             return Admitted::No;
         }
         active.receive = receive;
@@ -133,8 +135,14 @@ impl Groups {
         self.known.iter().map(|(place, group)| (*place, *group))
     }
 
+    /// How many wait for their group.
+    pub(crate) const fn n_waiting(&self) -> u64 {
+        self.n_waiting
+    }
+
     /// Takes out everything that waits behind a message of its group that is known.
     pub(crate) fn take_waiting(&mut self) -> Vec<Place> {
+        self.n_waiting = 0;
         let waiting = self.active.iter_mut().flat_map(|((lane, _), active)| {
             let lane = *lane;
             let offsets = std::mem::take(&mut active.waiting);
@@ -148,6 +156,7 @@ impl Groups {
         let of_lane = self.active.iter_mut().filter(|((lane, _), _)| *lane == place.lane);
         for (_, active) in of_lane {
             if active.waiting.remove(place.offset) {
+                self.n_waiting = self.n_waiting.saturating_sub(1);
                 return;
             }
         }
@@ -191,6 +200,7 @@ impl Groups {
 
     fn poll_next(&mut self, lane: u16, group: u64) -> Option<(Place, u64)> {
         let offset = self.active.get_mut(&(lane, group))?.poll_next()?;
+        self.n_waiting = self.n_waiting.saturating_sub(1);
         let next = Place { lane, offset };
         self.set_known(next, group);
         Some((next, group))
@@ -201,6 +211,7 @@ impl Groups {
         let active = self.active.get_mut(&(lane, group))?;
         let offset = active.waiting.min()?;
         active.waiting.remove(offset);
+        self.n_waiting = self.n_waiting.saturating_sub(1);
         Some(Place { lane, offset })
     }
 }

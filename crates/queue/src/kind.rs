@@ -111,6 +111,9 @@ impl DeadReason {
 pub struct Counts {
     /// Could be delivered now.
     pub ready: u64,
+    /// Wait behind others of their ordered group; those that no receive has come to yet are among
+    /// the ready ones.
+    pub blocked: u64,
     /// Delivered and not settled.
     pub locked: u64,
     /// Wait for their time.

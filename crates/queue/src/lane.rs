@@ -10,13 +10,15 @@
 //! make up `outstanding`; `undelivered` and `counts` have only members of `outstanding`; `ahead`
 //! has only parked ones at or above the cursor.
 
-use crate::source::{Memory, Source, Window};
+use crate::{
+    locks::Locks,
+    source::{Memory, Source, Window},
+};
 use roaring::RoaringTreemap;
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
 };
-use tramline_types::{ConnectionId, Timestamp};
 
 /// Offsets spread well by one multiplication.
 #[derive(Default)]
@@ -41,25 +43,6 @@ impl Hasher for OffsetHasher {
 
 pub(crate) type OffsetMap<T> = HashMap<u64, T, BuildHasherDefault<OffsetHasher>>;
 
-/// One delivery that is out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Held {
-    pub(crate) sequence: u64,
-    pub(crate) connection: Option<ConnectionId>,
-    /// When a timed lock ends.
-    pub(crate) until: Option<Timestamp>,
-    /// When a connection's lock has lasted for too long.
-    pub(crate) overdue: Option<Timestamp>,
-    pub(crate) bytes: u32,
-}
-
-impl Held {
-    /// When it ends by itself.
-    pub(crate) fn end(&self) -> Option<Timestamp> {
-        self.until.or(self.overdue)
-    }
-}
-
 pub(crate) struct Lane {
     pub(crate) level: u16,
     pub(crate) cursor: u64,
@@ -76,7 +59,7 @@ pub(crate) struct Lane {
     pub(crate) undelivered: RoaringTreemap,
     /// How often delivered, with the current delivery, where that is not once.
     pub(crate) counts: OffsetMap<u32>,
-    pub(crate) locks: OffsetMap<Held>,
+    pub(crate) locks: Locks,
     pub(crate) source: Source,
     pub(crate) n_returned: u64,
     /// Parked at or above the cursor.
@@ -104,7 +87,7 @@ impl Lane {
             ahead: RoaringTreemap::new(),
             undelivered: RoaringTreemap::new(),
             counts: OffsetMap::default(),
-            locks: OffsetMap::default(),
+            locks: Locks::default(),
             source,
             n_returned: 0,
             n_parked_fresh: 0,

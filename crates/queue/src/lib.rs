@@ -11,6 +11,7 @@ mod engine;
 mod group;
 mod kind;
 mod lane;
+mod locks;
 mod source;
 
 pub use consumers::{ConsumerId, Consumers};

@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 use tramline_types::{LogId, Offset};
@@ -37,6 +37,8 @@ struct Shared {
     /// Held from taking a commit off the queue to its completion: completions keep the order.
     committing: Mutex<()>,
     full: AtomicBool,
+    /// What one commit may take, where that is bounded.
+    commit_bytes_max: AtomicUsize,
     cold: AtomicBool,
     damage: Mutex<Vec<Damage>>,
 }
@@ -142,6 +144,11 @@ impl MemoryStore {
         while self.step() {}
     }
 
+    /// From now on a commit may take so many bytes at most, as a file of the disk bounds it.
+    pub fn set_commit_bytes_max(&self, bytes: usize) {
+        self.shared.commit_bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
     /// From now on refuses space to publishers, or gives it again.
     pub fn set_full(&self, full: bool) {
         self.shared.full.store(full, Ordering::Relaxed);
@@ -213,8 +220,11 @@ fn stored_bytes(op: &Op) -> usize {
 }
 
 impl LogStore for MemoryStore {
-    fn reserve(&self, purpose: Purpose, _bytes: usize, _ops: usize) -> Reserving {
-        if self.shared.queue.lock().closed {
+    fn reserve(&self, purpose: Purpose, bytes: usize, _ops: usize) -> Reserving {
+        let limit = self.shared.commit_bytes_max.load(Ordering::Relaxed);
+        if limit > 0 && bytes > limit {
+            Reserving::Refused(Error::TooLarge { bytes, limit })
+        } else if self.shared.queue.lock().closed {
             Reserving::Refused(Error::Closed)
         } else if purpose == Purpose::Publish && self.shared.full.load(Ordering::Relaxed) {
             Reserving::Refused(Error::Full { free_bytes: 0 })

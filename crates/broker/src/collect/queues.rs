@@ -20,9 +20,10 @@ struct Figures {
 
 type Count = fn(&Figures) -> u64;
 
-const GAUGES: [(Name, Count); 8] = [
+const GAUGES: [(Name, Count); 9] = [
     (("queue_ready_messages", "Messages that could be delivered"), |of| of.counts.ready),
     (("queue_locked_messages", "Messages delivered and not settled"), |of| of.counts.locked),
+    (("queue_blocked_messages", "Messages behind others of their group"), |of| of.counts.blocked),
     (("queue_delayed_messages", "Messages that wait for their time"), |of| of.counts.delayed),
     (("queue_deferred_messages", "Messages set aside"), |of| of.counts.deferred),
     (("queue_transferring_messages", "Dead messages on their way to their target"), |of| {

@@ -192,6 +192,8 @@ impl Queue {
             let is_behind = state.is_behind();
             let wanted = if is_behind { 0 } else { take.n_max.saturating_sub(out.len()) };
             let engine = state.engine(self);
+            // Or what is ready by this very moment would be nobody's share.
+            engine.handle_time(now);
             let ready = engine.ready();
             let share = consumer.map_or(ready, |id| self.consumers.lock().share(id, ready));
             let share = usize::try_from(share).unwrap_or(usize::MAX);

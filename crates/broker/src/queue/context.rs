@@ -1,6 +1,6 @@
 //! What all queues share.
 
-use super::{Queue, timer::Timers, view::Views};
+use super::{DeleteOnly, Queue, timer::Timers, view::Views};
 use crate::{Error, jobs::Jobs};
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -143,10 +143,13 @@ impl Context {
         self.runs.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Deletes a queue that nobody uses any more; from here on it is gone for everybody.
+    /// Deletes a queue that nobody uses any more; from here on it is gone for everybody. Nothing
+    /// happens where somebody has attached meanwhile.
     pub(super) fn remove_later(&self, queue: &Arc<Queue>) {
-        queue.set_gone();
-        self.removals.push(queue);
+        let only = DeleteOnly { if_unused: true, if_empty: false };
+        if queue.set_gone_if(only).is_ok() {
+            self.removals.push(queue);
+        }
     }
 
     /// Above that of every earlier start.

@@ -4,8 +4,12 @@
 //! open batch of its queues only if no batch opened later shares a queue with it: in each queue,
 //! messages have the order of the call.
 
+mod beside;
+
+pub(super) use beside::Beside;
+
 use super::{
-    Enqueue, EnqueueError, Placed, Queue, Settle,
+    Enqueue, EnqueueError, Placed, Queue,
     context::Context,
     future::Outstanding,
     locked::{Afters, Locked, Several, finish_steps},
@@ -19,10 +23,10 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use tramline_catalog::Overflow;
-use tramline_log::{Around, Bases, Partition, Together, append_together};
+use tramline_log::{Around, Bases, Ending, Partition, Together, append_together};
 use tramline_queue::{Arrival, Engine, Loaded, Place};
-use tramline_record::{BatchBuilder, Compression};
-use tramline_store::{Commit, Completion, Op, Reservation};
+use tramline_record::{Batch, BatchBuilder, Compression};
+use tramline_store::{Commit, Op, Reservation};
 use tramline_types::{Timestamp, limits};
 
 /// Messages sorted by where they go.
@@ -57,45 +61,6 @@ impl Noting {
     }
 }
 
-/// What a commit does beside appending: all of it, or the commit does not happen.
-#[derive(Default)]
-pub(super) struct Beside<'a> {
-    /// Deliveries to settle, which must be held.
-    pub(super) settles: &'a [(Arc<Queue>, Vec<Settle>)],
-    /// Dead messages that move away, or are given up.
-    pub(super) transferred: Option<(&'a Arc<Queue>, &'a [Place])>,
-    /// What else is to be committed.
-    pub(super) op: Option<Op>,
-}
-
-impl Beside<'_> {
-    fn queues(&self) -> impl Iterator<Item = Arc<Queue>> {
-        let settled = self.settles.iter().map(|(queue, _)| Arc::clone(queue));
-        settled.chain(self.transferred.map(|(queue, _)| Arc::clone(queue)))
-    }
-
-    fn is_possible(&self, locked: &mut Locked<'_>, now: Timestamp) -> bool {
-        self.settles.iter().all(|(queue, of_queue)| {
-            let engine = locked.state(queue).engine.as_deref();
-            of_queue.iter().all(|(token, _)| engine.is_some_and(|it| it.holds(*token, now)))
-        })
-    }
-
-    fn step(&self, locked: &mut Locked<'_>, now: Timestamp) {
-        let mut lost = Vec::new();
-        for (queue, of_queue) in self.settles {
-            locked.state(queue).engine(queue).handle_settle(of_queue, now, &mut lost);
-            queue.counters.settled(of_queue.len());
-        }
-        debug_assert!(lost.is_empty(), "they were held under the same locks");
-        if let Some((queue, places)) = self.transferred
-            && let Some(engine) = &mut locked.state(queue).engine
-        {
-            engine.handle_transferred(places);
-        }
-    }
-}
-
 /// What a transient queue is to get.
 struct Arriving {
     queue: Arc<Queue>,
@@ -109,6 +74,8 @@ struct Arriving {
 struct Open {
     lanes: SmallVec<[TargetLane; 1]>,
     builder: BatchBuilder,
+    /// Once it grows no more.
+    built: Option<Batch>,
     arrivals: Vec<Arrival>,
     items: Vec<usize>,
     tags: Tags,
@@ -178,7 +145,12 @@ impl<'a> Plan<'a> {
         let mut durable: SmallVec<[(Arc<Queue>, u16); 1]> = SmallVec::new();
         let track = targets.iter().any(|queue| queue.settings().track);
         let tag = Tag::of(&arrival.loaded.message, track, &self.context.jobs);
+        let mut n_left = targets.len();
         for queue in targets {
+            if queue.is_gone() {
+                n_left -= 1;
+                continue;
+            }
             let settings = queue.settings();
             let level = u16::from(options.priority.min(settings.priority_max));
             if let Err(error) = self.check_room(&queue, bytes) {
@@ -191,6 +163,9 @@ impl<'a> Plan<'a> {
             } else {
                 durable.push((queue, level));
             }
+        }
+        if n_left == 0 {
+            self.results[index] = Err(EnqueueError::Deleted);
         }
         if !durable.is_empty() {
             self.persistent |= options.persistent;
@@ -333,7 +308,15 @@ impl<'a> Plan<'a> {
                 waiter.done();
             }
         };
-        if let Err(error) = self.submit(reservation, Beside::default(), Box::new(done)) {
+        let mut ending = Some(Ending { reservation, done: Box::new(done) });
+        let submitted = loop {
+            match self.submit(Beside::default(), &mut ending) {
+                // The other queues, and the other messages, have nothing to do with it.
+                Err(EnqueueError::Deleted) if self.leave_out_deleted() => {}
+                submitted => break submitted,
+            }
+        };
+        if let Err(error) = submitted {
             if self.persistent {
                 outstanding.done();
             }
@@ -343,13 +326,35 @@ impl<'a> Plan<'a> {
         self.planned.clear();
     }
 
+    /// Nothing goes to queues that are gone, and messages that went only there are refused;
+    /// `false` when none is gone.
+    fn leave_out_deleted(&mut self) -> bool {
+        let mut is_any = false;
+        for open in &mut self.batches {
+            open.lanes.retain(|lane| {
+                let is_gone = lane.queue.is_gone();
+                is_any |= is_gone;
+                !is_gone
+            });
+            if open.lanes.is_empty() {
+                for index in open.items.drain(..) {
+                    self.results[index] = Err(EnqueueError::Deleted);
+                }
+            }
+        }
+        self.batches.retain(|open| !open.lanes.is_empty());
+        is_any
+    }
+
     /// Appends everything and does what is to be done beside, as one commit; `false` when that
-    /// is not possible: nothing happened.
+    /// is not possible: nothing happened, and `ending` is left for another try.
+    ///
+    /// # Errors
+    /// [`EnqueueError::Deleted`] when a queue that is to get something is gone.
     pub(super) fn submit(
         &mut self,
-        reservation: Reservation,
         mut beside: Beside<'_>,
-        done: Completion,
+        ending: &mut Option<Ending>,
     ) -> Result<bool, EnqueueError> {
         let appends = self.close_batches()?;
         let op = beside.op.take();
@@ -359,16 +364,22 @@ impl<'a> Plan<'a> {
         let (context, mut afters) = (self.context, Afters::new());
         let ticket = context.jobs.is_used().then(|| Arc::new(context.jobs.ticket()));
         let told = ticket.clone();
-        let done: Completion = match ticket.clone() {
-            None => done,
-            Some(ticket) => Box::new(move || {
-                done();
-                drop(ticket);
-            }),
-        };
-        let lock = || {
+        if let Some(ticket) = ticket.clone() {
+            keep_until_done(ending, ticket);
+        }
+        let mut is_deleted = false;
+        let targets: SmallVec<[Arc<Queue>; 2]> = self
+            .batches
+            .iter()
+            .flat_map(|o| &o.lanes)
+            .map(|lane| Arc::clone(&lane.queue))
+            .collect();
+        let mut lock = || {
             let mut locked = queues.lock();
-            beside.is_possible(&mut locked, context.now()).then_some(locked)
+            // From here on none of them goes before this is submitted.
+            is_deleted = targets.iter().any(|queue| queue.is_gone());
+            let is_possible = !is_deleted && beside.is_possible(&mut locked, context.now());
+            is_possible.then_some(locked)
         };
         let (batches, noting) = (&mut self.batches, &mut self.noting);
         let step = |locked: &mut Locked<'_>, bases: &[Bases]| {
@@ -384,30 +395,37 @@ impl<'a> Plan<'a> {
         let submitted = if appends.is_empty() {
             lock().is_some_and(|mut locked| {
                 let ops: SmallVec<[Op; 1]> = step(&mut locked, &[]).into_iter().collect();
-                if ops.is_empty() {
-                    done();
-                } else {
-                    context.store.submit(Commit { ops, on_durable: done }, reservation);
+                match ending.take() {
+                    Some(Ending { done, .. }) if ops.is_empty() => done(),
+                    Some(Ending { done, reservation }) => {
+                        context.store.submit(Commit { ops, on_durable: done }, reservation);
+                    }
+                    None => {}
                 }
                 true
             })
         } else {
             let around = Around { lock, step };
-            append_together(&appends, self.now, reservation, around, done).map_err(refusal)?
+            append_together(&appends, self.now, around, ending).map_err(refusal)?
         };
         finish_steps(afters);
-        Ok(submitted)
+        if is_deleted { Err(EnqueueError::Deleted) } else { Ok(submitted) }
     }
 
     fn close_batches(&mut self) -> Result<Vec<Together>, EnqueueError> {
-        let close = |open: &mut Open| {
-            let builder = std::mem::replace(&mut open.builder, new_builder());
-            let batch = builder.build().map_err(|e| EnqueueError::Storage(e.to_string()))?;
-            let partitions = open.lanes.iter().map(|lane| Arc::clone(&lane.partition)).collect();
-            Ok(Together { partitions, batch })
-        };
-        self.batches.iter_mut().map(close).collect()
+        self.batches.iter_mut().map(Open::close).collect()
     }
+}
+
+/// What a commit has is let go when it is durable.
+fn keep_until_done(ending: &mut Option<Ending>, kept: impl Send + 'static) {
+    *ending = ending.take().map(|Ending { reservation, done }| {
+        let done = Box::new(move || {
+            done();
+            drop(kept);
+        });
+        Ending { reservation, done }
+    });
 }
 
 fn refusal(error: tramline_log::Error) -> EnqueueError {
@@ -424,8 +442,23 @@ impl Open {
             Ok(TargetLane { queue: Arc::clone(queue), level: *level, partition })
         };
         let lanes = targets.iter().map(lane).collect::<Result<_, EnqueueError>>()?;
+        let (builder, built) = (BatchBuilder::new(Compression::None), None);
         let (arrivals, items, tags) = (Vec::new(), Vec::new(), Tags::default());
-        Ok(Self { lanes, builder: new_builder(), arrivals, items, tags })
+        Ok(Self { lanes, builder, built, arrivals, items, tags })
+    }
+
+    fn close(&mut self) -> Result<Together, EnqueueError> {
+        let batch = match &self.built {
+            Some(batch) => batch.clone(),
+            None => {
+                let empty = BatchBuilder::new(Compression::None);
+                let built = std::mem::replace(&mut self.builder, empty).build();
+                let batch = built.map_err(|error| EnqueueError::Storage(error.to_string()))?;
+                self.built.insert(batch).clone()
+            }
+        };
+        let partitions = self.lanes.iter().map(|lane| Arc::clone(&lane.partition)).collect();
+        Ok(Together { partitions, batch })
     }
 
     fn is_for(&self, targets: &[(Arc<Queue>, u16)]) -> bool {
@@ -471,10 +504,6 @@ impl Open {
             state.arrived(followed);
         }
     }
-}
-
-fn new_builder() -> BatchBuilder {
-    BatchBuilder::new(Compression::None)
 }
 
 impl Queue {

@@ -9,6 +9,7 @@ use std::{
 };
 use tramline_catalog::{QueueDurability, QueueRecord, QueueSettings};
 use tramline_log::Partition;
+use tramline_queue::Engine;
 use tramline_store::{Commit, Op, Purpose};
 use tramline_types::{ConnectionId, LogId, QueueName, Timestamp, TopicName, limits};
 
@@ -151,18 +152,10 @@ impl Broker {
         if queue.is_gone() {
             return Err(QueueError::UnknownQueue(queue.name.to_string()).into());
         }
-        let counts = queue.counts();
-        if only.if_unused && counts.consumers > 0 {
-            return Err(QueueError::InUse(queue.name.to_string()).into());
-        }
-        let kept = counts.delayed + counts.deferred + counts.transferring + counts.unreadable;
-        if only.if_empty && counts.ready + counts.locked + kept > 0 {
-            return Err(QueueError::NotEmpty(queue.name.to_string()).into());
-        }
-        queue.set_gone();
+        let ready = queue.set_gone_if(only)?;
         self.remove_queue(queue).await?;
-        tracing::info!(queue = %queue.name, n_messages = counts.ready, "deleted");
-        Ok(counts.ready)
+        tracing::info!(queue = %queue.name, n_messages = ready, "deleted");
+        Ok(ready)
     }
 
     /// Takes a queue that is gone out of the catalog. Called under the admin lock.
@@ -246,10 +239,21 @@ impl Queue {
         }
     }
 
-    /// From here on it is gone for everybody.
-    pub(super) fn set_gone(&self) {
-        let _state = self.state.lock();
+    /// From here on it is gone for everybody, where it is unused and empty as far as asked for:
+    /// nobody attaches, and nothing comes in, between the look and that. Gives how many messages
+    /// are ready.
+    pub(super) fn set_gone_if(&self, only: DeleteOnly) -> Result<u64, QueueError> {
+        let mut state = self.state.lock();
+        state.sync_ends();
+        if only.if_unused && !self.consumers.lock().is_empty() {
+            return Err(QueueError::InUse(self.name.to_string()));
+        }
+        let engine = state.engine.as_deref();
+        if only.if_empty && engine.is_some_and(|engine| engine.unsettled() > 0) {
+            return Err(QueueError::NotEmpty(self.name.to_string()));
+        }
         self.gone.store(true, Ordering::Release);
+        Ok(engine.map_or(0, Engine::ready))
     }
 
     /// Refuses appends from here on. Gives what is to be committed for its deletion.
@@ -283,7 +287,7 @@ impl Queues {
             queue.declared.done();
             queue.schedule_expiry();
             if !record.lanes.is_empty() {
-                queue.recover(&record.lanes, record.state)?;
+                queue.recover(&record.lanes, (record.state, record.state_next))?;
             }
             by_name.insert(name, queue);
         }
@@ -293,7 +297,11 @@ impl Queues {
 }
 
 impl Queue {
-    fn recover(self: &Arc<Self>, lanes: &[(u16, u64)], log: Option<u64>) -> Result<(), Error> {
+    fn recover(
+        self: &Arc<Self>,
+        lanes: &[(u16, u64)],
+        (log, unfinished): (Option<u64>, Option<u64>),
+    ) -> Result<(), Error> {
         let context = &self.context;
         let mut state = self.state.lock();
         let mut stored = 0;
@@ -305,6 +313,9 @@ impl Queue {
             state.add_lane(self, *level, Arc::new(partition));
         }
         state.log = log.map(LogId);
+        if let Some(unfinished) = unfinished {
+            state.leave_checkpoint(self, LogId(unfinished));
+        }
         let recovered = match state.log {
             Some(log) => {
                 if context.store.has_lost(log)? {

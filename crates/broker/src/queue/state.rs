@@ -1,5 +1,7 @@
 //! What a queue's lock holds: the engine, its logs, and what has yet to be committed.
 
+mod checkpoint;
+
 use super::{
     Queue,
     context::{Context, LOG_SETTINGS},
@@ -200,6 +202,7 @@ impl State {
             created_ms: queue.created.as_millis(),
             lanes: self.lanes.iter().map(|lane| (lane.level, lane.partition.log().0)).collect(),
             state: self.log.map(|log| log.0),
+            state_next: None,
             settings: (*queue.settings()).clone(),
         }
     }
@@ -279,7 +282,6 @@ impl State {
         }
         if !self.unsent.is_empty() {
             self.send(context);
-            self.checkpoint(context, log, now);
         }
     }
 
@@ -326,27 +328,6 @@ impl State {
         self.send(context);
     }
 
-    fn checkpoint(&mut self, context: &Context, log: LogId, now: Timestamp) {
-        let Some(engine) = &mut self.engine else { return };
-        if !engine.checkpoint_due() || !self.unsent.is_empty() {
-            return;
-        }
-        let checkpoint = engine.checkpoint(now);
-        let reserving = context.store.reserve(Purpose::Upkeep, checkpoint.len(), 1);
-        match reserving {
-            Reserving::Ready(reservation) => {
-                let ops = smallvec![Op::Checkpoint(log, checkpoint)];
-                context.store.submit(Commit { ops, on_durable: Box::new(|| ()) }, reservation);
-            }
-            // Its changes are stored all the same; the next try comes when they have doubled.
-            Reserving::Refused(error) => {
-                let bytes = checkpoint.len();
-                tracing::error!(%log, bytes, %error, "a queue's state was not checkpointed");
-            }
-            Reserving::Wait(_) => {}
-        }
-    }
-
     /// Logs whose settled messages are to be trimmed off, and where to.
     pub(super) fn trims(&mut self, step: u64) -> SmallVec<[(Arc<Partition>, Offset); 1]> {
         let mut trims = SmallVec::new();
@@ -383,7 +364,8 @@ impl Queue {
         }
         let retry = !state.unsent.is_empty() && !std::mem::replace(&mut state.retrying, true);
         let retry = retry.then(|| Timestamp::from_millis(now().as_millis() + SEND_RETRY_MS));
-        AfterStep { trims, timer, retry, transfers }
+        let checkpoint = state.checkpoint_due();
+        AfterStep { trims, timer, retry, transfers, checkpoint }
     }
 
     pub(super) fn finish_step(self: &Arc<Self>, after: AfterStep) {
@@ -399,6 +381,9 @@ impl Queue {
         if after.transfers {
             self.context.transfers.push(self);
         }
+        if after.checkpoint {
+            self.checkpoint();
+        }
     }
 }
 
@@ -409,6 +394,7 @@ pub(super) struct AfterStep {
     timer: Option<Timestamp>,
     retry: Option<Timestamp>,
     transfers: bool,
+    checkpoint: bool,
 }
 
 /// What an engine goes by.

@@ -81,7 +81,10 @@ impl Queue {
     pub(super) fn handle_timer(self: &Arc<Self>) {
         if self.is_expired() {
             tracing::info!(queue = %self.name, "expired unused");
-            return self.context.remove_later(self);
+            self.context.remove_later(self);
+            if self.is_gone() {
+                return;
+            }
         }
         if self.settings().expires_ms.is_some() && !self.consumers.lock().is_empty() {
             self.touch();

@@ -11,7 +11,7 @@ use crate::{Broker, Enqueue, EnqueueError, EnqueueOptions, Error, Targets};
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Notify;
-use tramline_log::Watcher;
+use tramline_log::{Ending, Watcher};
 use tramline_queue::{DeadReason, Loaded, Place, Transfer};
 use tramline_routing::{Message as RoutedBy, Value};
 use tramline_store::Purpose;
@@ -157,7 +157,8 @@ impl Broker {
         let reserving = self.store().reserve(purpose, bytes, plan.n_ops() + 1);
         let Ok(reservation) = reserving.wait().await else { return false };
         let beside = Beside { transferred: Some((queue, done)), ..Beside::default() };
-        let moved = plan.submit(reservation, beside, Box::new(|| ())) == Ok(true);
+        let mut ending = Some(Ending { reservation, done: Box::new(|| ()) });
+        let moved = plan.submit(beside, &mut ending) == Ok(true);
         if moved {
             plan.deliver_transient();
         }

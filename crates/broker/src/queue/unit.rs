@@ -7,6 +7,7 @@ use super::{
 use crate::{Broker, Enqueue, EnqueueError, Enqueuing, Error, Queue, QueueError};
 use bytes::Bytes;
 use std::sync::Arc;
+use tramline_log::Ending;
 use tramline_queue::{LockToken, Outcome};
 use tramline_store::{Op, Purpose};
 use tramline_types::limits;
@@ -66,7 +67,8 @@ impl Broker {
         let op = result.and_then(|(id, result)| self.put_result(&id, result));
         let beside = Beside { settles: &settles, op, ..Beside::default() };
         let done = Box::new(move || waiter.done());
-        if !plan.submit(reservation, beside, done).map_err(refusal)? {
+        let mut ending = Some(Ending { reservation, done });
+        if !plan.submit(beside, &mut ending).map_err(refusal)? {
             return Err(QueueError::LockLost.into());
         }
         plan.deliver_transient();

@@ -2,6 +2,7 @@
 
 mod alter;
 mod bounds;
+mod checkpoint;
 mod dead_letter;
 mod delivery;
 mod faults;
@@ -18,9 +19,11 @@ use std::{
     time::Duration,
 };
 use tramline_broker::{
-    Consumer, ConsumerOptions, Delivery, Enqueue, EnqueueError, EnqueueOptions, Lock, LockToken,
-    Outcome, Queue, QueueDurability, QueueSettings, Receive, Wake,
+    Broker, Consumer, ConsumerOptions, Delivery, Enqueue, EnqueueError, EnqueueOptions, Lock,
+    LockToken, Options, Outcome, Queue, QueueDurability, QueueSettings, Receive, Wake,
 };
+use tramline_store::MemoryStore;
+use tramline_testkit::FakeClock;
 use tramline_types::{ConnectionId, QueueName};
 
 pub(crate) const HERE: ConnectionId = ConnectionId(1);
@@ -35,6 +38,27 @@ pub(crate) fn transient() -> QueueSettings {
 
 pub(crate) fn persistent() -> EnqueueOptions {
     EnqueueOptions { persistent: true, ..EnqueueOptions::default() }
+}
+
+/// A broker over a store that commits when it is told to.
+pub(crate) async fn stepped() -> (Arc<MemoryStore>, Broker) {
+    let store = Arc::new(MemoryStore::stepped());
+    let clock = Arc::new(FakeClock::new());
+    let starting = Broker::start(store.clone(), clock, Options::default());
+    let broker = stepping(&store, starting).await.unwrap();
+    (store, broker)
+}
+
+/// What something comes to while its store commits all it gets.
+pub(crate) async fn stepping<T>(store: &MemoryStore, what: impl Future<Output = T>) -> T {
+    let mut what = std::pin::pin!(what);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut what => return done,
+            () = tokio::task::yield_now() => store.step_all(),
+        }
+    }
 }
 
 pub(crate) async fn queue(node: &Node, settings: QueueSettings) -> Arc<Queue> {
@@ -129,7 +153,7 @@ pub(crate) const RELEASED: Outcome = Outcome::Released { count: true, delay_ms: 
 
 /// Waits for what another thread does.
 pub(crate) async fn eventually(what: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while !what() {
         assert!(tokio::time::Instant::now() < deadline, "it never came");
         tokio::task::yield_now().await;

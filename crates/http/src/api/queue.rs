@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     durable: bool,
     exclusive: bool,
     ready: u64,
+    /// Behind others of their ordered group.
+    blocked: u64,
     locked: u64,
     delayed: u64,
     deferred: u64,
@@ -72,6 +74,7 @@ fn to_wire(queue: &broker::Queue) -> Queue {
         durable: settings.durability == broker::QueueDurability::Durable,
         exclusive: settings.owner.is_some(),
         ready: counts.ready,
+        blocked: counts.blocked,
         locked: counts.locked,
         delayed: counts.delayed,
         deferred: counts.deferred,

@@ -35,7 +35,9 @@ fn together(partitions: &[&Arc<Partition>]) -> Result<bool, Error> {
     let partitions = partitions.iter().map(|partition| Arc::clone(partition)).collect();
     let appends = [Together { partitions, batch: batch() }];
     let around = Around { lock: || Some(()), step: |_: &mut (), _: &[Bases]| SmallVec::new() };
-    append_together(&appends, NOW, Reservation::unbounded(), around, Box::new(|| ()))
+    let reservation = Reservation::unbounded();
+    let mut ending = Some(Ending { reservation, done: Box::new(|| ()) });
+    append_together(&appends, NOW, around, &mut ending)
 }
 
 #[test]

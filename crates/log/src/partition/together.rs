@@ -31,25 +31,32 @@ pub struct Around<L, S> {
     pub step: S,
 }
 
+/// What a commit is made with, once.
+pub struct Ending {
+    /// The space for it.
+    pub reservation: Reservation,
+    /// Called when it is durable.
+    pub done: Completion,
+}
+
 /// Gives batches their offsets and submits all of them as one commit, under the locks of all
-/// partitions, which are taken in the order of their logs. `done` is called when the commit is
-/// durable, after the high watermarks have moved; not at all when this refuses, or when
-/// [`Around::lock`] does: `false`.
+/// partitions, which are taken in the order of their logs. [`Ending::done`] is called when the
+/// commit is durable, after the high watermarks have moved. When this refuses, or
+/// [`Around::lock`] does (`false`), `ending` is left as it is, for another try; else it is taken.
 ///
 /// For the logs of queues. A partition of a topic in total order is refused: its ordered log would
 /// miss the batch.
 pub fn append_together<G>(
     appends: &[Together],
     now: Timestamp,
-    reservation: Reservation,
     around: Around<impl FnOnce() -> Option<G>, impl FnOnce(&mut G, &[Bases]) -> SmallVec<[Op; 2]>>,
-    done: Completion,
+    ending: &mut Option<Ending>,
 ) -> Result<bool, Error> {
     let mut partitions: SmallVec<[&Arc<Partition>; 4]> =
         appends.iter().flat_map(|append| &append.partitions).collect();
     partitions.sort_unstable_by_key(|partition| partition.log());
     partitions.dedup_by_key(|partition| partition.log());
-    let Some(first) = partitions.first() else { return Ok(false) };
+    let (Some(first), true) = (partitions.first(), ending.is_some()) else { return Ok(false) };
     if partitions.iter().any(|partition| partition.ordered.is_some()) {
         return Err(Error::InvalidRecord("a topic in total order gets its batches one by one"));
     }
@@ -85,6 +92,7 @@ pub fn append_together<G>(
         all_bases.push(bases);
     }
     ops.extend((around.step)(&mut locked, &all_bases));
+    let Ending { reservation, done } = ending.take().expect("checked at the beginning");
     let ends: SmallVec<[(Arc<Partition>, Offset); 1]> = partitions
         .iter()
         .zip(&states)

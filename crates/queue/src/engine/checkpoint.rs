@@ -1,7 +1,9 @@
-//! The whole state as one value, in place of all deltas before it.
+//! The whole state as one value, in place of all deltas before it; in parts, where it is large.
 //!
 //! ```text
-//! checkpoint  version u8 = 3 | time i64 | perishable u8 | bytes ready | lanes | seen | delayed
+//! first part  version u8 = 4 | parts u32 | the first bytes of the checkpoint
+//! other parts mark i64 = i64::MIN + number of the part, from 1 | the bytes that follow
+//! checkpoint  time i64 | perishable u8 | bytes ready | lanes | seen | delayed
 //!             | transferring | deferred | locked | heads
 //! lanes       n, n x (level | cursor | outstanding set | undelivered set | ahead set
 //!                     | n, n x (offset | count))
@@ -13,20 +15,27 @@
 //! locked      n, n x (lane | offset delta | sequence delta | until delta)
 //! heads       n, n x (lane | offset delta | group hash)
 //! ```
-//! Numbers are varints unless said otherwise; deltas are to the entry before (zigzag), from 0.
+//! A mark is no time, so that no part is taken for a delta. Before version 4 there was one part,
+//! `version u8 = 3 | checkpoint`. Numbers are varints unless said otherwise; deltas are to the entry before (zigzag), from 0.
 //! Times are milliseconds since 1970.
 
 use super::Engine;
 use crate::{
     DeadReason, Place,
     delta::{put_varint, varint},
-    lane::{Held, Lane},
+    lane::Lane,
+    locks::Held,
 };
 use bytes::Bytes;
 use roaring::RoaringTreemap;
+use std::borrow::Cow;
 use tramline_types::Timestamp;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
+const VERSION_OF_ONE_PART: u8 = 3;
+/// Bytes of one part: it goes into one commit.
+const PART_BYTES: usize = if cfg!(test) { 24 } else { 1024 * 1024 };
+const HEAD_BYTES: usize = 5;
 
 impl Engine {
     /// Whether the deltas since the last checkpoint have grown so much that one is due.
@@ -35,9 +44,16 @@ impl Engine {
         self.state.delta_bytes > limit
     }
 
-    /// The state to store in place of everything logged so far. What [`Engine::take_delta`]
-    /// has yet to give is in it.
-    pub fn checkpoint(&mut self, now: Timestamp) -> Bytes {
+    /// The state to store in place of everything logged so far, in parts that follow each other.
+    /// What [`Engine::take_delta`] has yet to give is in it.
+    pub fn checkpoint(&mut self, now: Timestamp) -> Vec<Bytes> {
+        let whole = self.whole(now);
+        self.state.delta_bytes = 0;
+        self.state.checkpoint_bytes = whole.len();
+        into_parts(whole)
+    }
+
+    fn whole(&mut self, now: Timestamp) -> Vec<u8> {
         self.state.journal.clear();
         for lane in &mut self.lanes {
             // What was a run and has become every second one takes less as bits.
@@ -45,7 +61,7 @@ impl Engine {
             lane.undelivered.optimize();
             lane.ahead.optimize();
         }
-        let mut out = vec![VERSION];
+        let mut out = vec![VERSION, 0, 0, 0, 0];
         out.extend_from_slice(&now.as_millis().to_be_bytes());
         out.push(u8::from(self.state.perishable));
         put_varint(&mut out, self.state.bytes_ready);
@@ -70,9 +86,7 @@ impl Engine {
             put_place(&mut out, place, &mut last);
             put_varint(&mut out, group);
         }
-        self.state.delta_bytes = 0;
-        self.state.checkpoint_bytes = out.len();
-        Bytes::from(out)
+        out
     }
 
     fn put_places(&self, out: &mut Vec<u8>) {
@@ -102,7 +116,7 @@ impl Engine {
         let mut locks: Vec<(Place, u64, i64)> = Vec::with_capacity(self.state.expiries.len());
         for lane in &self.lanes {
             let timed = lane.locks.iter().filter_map(|(offset, held)| {
-                Some((lane.place(*offset), held.sequence, held.until?.as_millis()))
+                Some((lane.place(offset), held.sequence, held.until()?.as_millis()))
             });
             locks.extend(timed);
         }
@@ -119,7 +133,7 @@ impl Engine {
     /// Takes a checkpoint up; `None` where it is damaged: what came before that counts.
     pub(super) fn restore(&mut self, checkpoint: &[u8]) -> Option<()> {
         self.state.checkpoint_bytes = checkpoint.len();
-        let mut rest = checkpoint.strip_prefix(&[VERSION])?;
+        let mut rest = checkpoint;
         let rest = &mut rest;
         let _time: [u8; 8] = array(rest)?;
         let [perishable] = array(rest)?;
@@ -230,13 +244,58 @@ impl Engine {
             if !lane.outstanding.contains(place.offset) || lane.parked.contains(place.offset) {
                 continue;
             }
-            let (connection, overdue, bytes) = (None, None, 0);
-            let held = Held { sequence, connection, until: Some(until), overdue, bytes };
-            lane.locks.insert(place.offset, held);
+            lane.locks.insert(place.offset, Held::timed(sequence, until, 0));
             self.state.expiries.insert((until, place));
         }
         Some(())
     }
+}
+
+fn into_parts(mut whole: Vec<u8>) -> Vec<Bytes> {
+    let tail = whole.split_off(whole.len().min(PART_BYTES));
+    let n = u32::try_from(1 + tail.len().div_ceil(PART_BYTES)).unwrap_or(u32::MAX);
+    whole[1..HEAD_BYTES].copy_from_slice(&n.to_be_bytes());
+    let mut parts = vec![Bytes::from(whole)];
+    for (number, part) in (1..).zip(tail.chunks(PART_BYTES)) {
+        let mark: i64 = i64::MIN + number;
+        parts.push(Bytes::from([&mark.to_be_bytes()[..], part].concat()));
+    }
+    parts
+}
+
+/// What is stored, sorted out: the checkpoint, if it is there as a whole, and how many of the
+/// deltas are parts of it.
+pub(super) fn join_parts<'a, D: AsRef<[u8]>>(
+    first: &'a [u8],
+    deltas: &[D],
+) -> Option<(Cow<'a, [u8]>, usize)> {
+    let (version, rest) = first.split_first()?;
+    if *version == VERSION_OF_ONE_PART {
+        return Some((Cow::Borrowed(rest), 0));
+    }
+    let (n, rest) = rest.split_first_chunk()?;
+    let others = usize::try_from(u32::from_be_bytes(*n)).ok()?.checked_sub(1)?;
+    if *version != VERSION {
+        return None;
+    }
+    if others == 0 {
+        return Some((Cow::Borrowed(rest), 0));
+    }
+    let mut whole = rest.to_vec();
+    for (number, part) in (1..).zip(deltas.get(..others)?) {
+        let (mark, part) = part.as_ref().split_first_chunk()?;
+        if i64::from_be_bytes(*mark) != i64::MIN + number {
+            return None;
+        }
+        whole.extend_from_slice(part);
+    }
+    Some((Cow::Owned(whole), others))
+}
+
+/// Whether a delta is a part of a checkpoint.
+pub(super) fn is_part(delta: &[u8]) -> bool {
+    let mark = delta.first_chunk().map(|mark| i64::from_be_bytes(*mark));
+    mark.is_some_and(|mark| mark < i64::MIN + i64::from(u32::MAX))
 }
 
 fn put_lane(out: &mut Vec<u8>, lane: &Lane) {

@@ -63,8 +63,8 @@ impl Engine {
     pub(super) fn look_at(&self, lane: &Lane, offset: u64) -> Look {
         let place = lane.place(offset);
         let mut until = None;
-        let state = if let Some(held) = lane.locks.get(&offset) {
-            until = held.until;
+        let state = if let Some(held) = lane.locks.get(offset) {
+            until = held.until();
             MessageState::Locked
         } else if !lane.parked.contains(offset) {
             MessageState::Ready

@@ -56,7 +56,9 @@ impl Engine {
             .iter_mut()
             .flat_map(|lane| {
                 let level = lane.level;
-                lane.locks.drain().map(move |(offset, _)| Place { lane: level, offset })
+                let locks = std::mem::take(&mut lane.locks);
+                let offsets: Vec<u64> = locks.offsets().collect();
+                offsets.into_iter().map(move |offset| Place { lane: level, offset })
             })
             .collect();
         for place in locked {
@@ -85,7 +87,7 @@ impl Engine {
         let Some(at) = self.find(place.lane) else { return };
         let (lane, offset) = (&mut self.lanes[at], place.offset);
         let is_done = offset < lane.cursor && !lane.outstanding.contains(offset);
-        if is_done || offset >= lane.end || lane.locks.contains_key(&offset) {
+        if is_done || offset >= lane.end || lane.locks.contains(offset) {
             return;
         }
         self.state.transferring.remove(&place);

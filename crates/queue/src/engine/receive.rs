@@ -5,7 +5,8 @@ use crate::{
     DeadReason, Lock, LockToken, Place,
     delta::{Record, Run},
     group::Admitted,
-    lane::{Held, Lane},
+    lane::Lane,
+    locks::Held,
     source::{Loaded, Source},
 };
 use std::{sync::Arc, time::Duration};
@@ -394,23 +395,29 @@ impl State {
         let place = lane.place(offset);
         let token = LockToken { place, sequence: self.sequence };
         self.bytes_ready = self.bytes_ready.saturating_sub(u64::from(loaded.bytes));
-        let (connection, until) = match take.lock {
-            Lock::None => (None, None),
-            Lock::Connection(connection) => (Some(connection), None),
-            Lock::Timed(span) => (None, Some(plus(now, millis(span)))),
+        let sequence = self.sequence;
+        let mut until = None;
+        let held = match take.lock {
+            Lock::None => None,
+            Lock::Connection(connection) => {
+                let overdue = self.rules.consumer_timeout_ms.map(|timeout| plus(now, timeout));
+                Some(Held::of_connection(sequence, connection, overdue, loaded.bytes))
+            }
+            Lock::Timed(span) => {
+                let end = plus(now, millis(span));
+                until = Some(end);
+                Some(Held::timed(sequence, end, loaded.bytes))
+            }
         };
+        let connection = held.and_then(|held| held.connection());
         let settled = take.lock == Lock::None;
         let counted = deliveries.saturating_add(1);
         self.changes.note(Change::Delivered { place, deliveries: counted, connection, settled });
-        let timeout = self.rules.consumer_timeout_ms.filter(|_| connection.is_some());
-        let overdue = timeout.map(|timeout| plus(now, timeout));
-        if take.lock != Lock::None {
-            let (sequence, bytes) = (self.sequence, loaded.bytes);
-            let held = Held { sequence, connection, until, overdue, bytes };
+        if let Some(held) = held {
             lane.locks.insert(offset, held);
-        }
-        if let Some(end) = until.or(overdue) {
-            self.expiries.insert((end, place));
+            if let Some(end) = held.end() {
+                self.expiries.insert((end, place));
+            }
         }
         if !self.ended.is_empty() {
             self.ended.remove(&place);
@@ -440,5 +447,5 @@ pub(super) fn millis(span: Duration) -> u64 {
 
 /// Whose connection-bound locks a step is about.
 pub(super) fn is_of(held: &Held, connection: ConnectionId) -> bool {
-    held.connection == Some(connection)
+    held.connection() == Some(connection)
 }

@@ -3,11 +3,15 @@
 //! Connection-bound locks ended with the restart: what they held is ready again and counts as
 //! delivered. Timed locks, delays, deferrals and transfers go on.
 
-use super::Engine;
+use super::{
+    Engine,
+    checkpoint::{is_part, join_parts},
+};
 use crate::{
     DeadReason, Place,
     delta::{self, Record, Run},
-    lane::{Held, Lane},
+    lane::Lane,
+    locks::Held,
 };
 use tramline_types::Timestamp;
 
@@ -15,9 +19,16 @@ impl Engine {
     /// Takes up the state of lanes that were opened before. Damaged bytes are passed over, and
     /// offsets outside the lanes' logs do not count: `false` when there were any.
     pub fn replay<D: AsRef<[u8]>>(&mut self, checkpoint: Option<&[u8]>, deltas: &[D]) -> bool {
-        let mut sound = checkpoint.is_none_or(|checkpoint| self.restore(checkpoint).is_some());
-        for logged in deltas {
+        let joined = checkpoint.map(|first| join_parts(first, deltas));
+        let mut sound = joined.as_ref().is_none_or(Option::is_some);
+        let (whole, n_parts) = joined.flatten().unzip();
+        sound &= whole.is_none_or(|whole| self.restore(&whole).is_some());
+        for logged in &deltas[n_parts.unwrap_or(0)..] {
             let logged = logged.as_ref();
+            if is_part(logged) {
+                sound = false;
+                continue;
+            }
             self.state.delta_bytes += logged.len();
             let Some((time, mut records)) = delta::decode(logged) else {
                 sound = false;
@@ -48,7 +59,7 @@ impl Engine {
         {
             self.state.expiries.pop_first();
             if let Some(at) = self.find(place.lane) {
-                self.lanes[at].locks.remove(&place.offset);
+                self.lanes[at].locks.remove(place.offset);
             }
         }
         self.state.seen.expire(now.as_millis());
@@ -175,7 +186,7 @@ impl Engine {
     fn unlock_replayed(&mut self, at: usize, offset: u64) {
         let lane = &mut self.lanes[at];
         let place = lane.place(offset);
-        if let Some(Held { until: Some(until), .. }) = lane.locks.remove(&offset) {
+        if let Some(until) = lane.locks.remove(offset).and_then(|held| held.until()) {
             self.state.expiries.remove(&(until, place));
         }
     }
@@ -188,9 +199,7 @@ impl Engine {
         }
         let place = lane.place(offset);
         let until = Timestamp::from_millis(until);
-        let (connection, overdue, bytes) = (None, None, 0);
-        let held = Held { sequence, connection, until: Some(until), overdue, bytes };
-        lane.locks.insert(offset, held);
+        lane.locks.insert(offset, Held::timed(sequence, until, 0));
         self.state.expiries.insert((until, place));
     }
 
@@ -212,8 +221,8 @@ impl Engine {
     fn finish_replay(&mut self) {
         for lane in &mut self.lanes {
             lane.finish_replay();
-            for offset in lane.locks.keys() {
-                self.state.groups.set_out(lane.place(*offset));
+            for offset in lane.locks.offsets() {
+                self.state.groups.set_out(lane.place(offset));
             }
         }
         self.state.transfers = self.state.transferring.keys().copied().collect();
@@ -233,8 +242,8 @@ impl Engine {
 impl Lane {
     fn finish_replay(&mut self) {
         self.returned = &self.outstanding - &self.parked;
-        for offset in self.locks.keys() {
-            self.returned.remove(*offset);
+        for offset in self.locks.offsets() {
+            self.returned.remove(offset);
         }
         self.n_returned = self.returned.len();
         self.n_parked_fresh =

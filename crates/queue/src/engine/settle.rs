@@ -8,7 +8,8 @@ use crate::{
     DeadReason, LockToken, Outcome, Place,
     delta::{Record, Run},
     engine::Ended,
-    lane::{Held, Lane},
+    lane::Lane,
+    locks::Held,
 };
 use std::time::Duration;
 use tramline_types::{ConnectionId, Timestamp};
@@ -64,19 +65,19 @@ impl Engine {
     /// Whether these deliveries are still held.
     pub fn holds(&self, token: LockToken, now: Timestamp) -> bool {
         self.find(token.place.lane)
-            .and_then(|at| self.lanes[at].locks.get(&token.place.offset))
+            .and_then(|at| self.lanes[at].locks.get(token.place.offset))
             .is_some_and(|held| {
-                held.sequence == token.sequence && held.until.is_none_or(|until| until > now)
+                held.sequence == token.sequence && held.until().is_none_or(|until| until > now)
             })
     }
 
     fn unlock(&mut self, token: LockToken) -> Option<(usize, Held)> {
         let at = self.find(token.place.lane)?;
         let locks = &mut self.lanes[at].locks;
-        if locks.get(&token.place.offset)?.sequence != token.sequence {
+        if locks.get(token.place.offset)?.sequence != token.sequence {
             return None;
         }
-        let held = locks.remove(&token.place.offset)?;
+        let held = locks.remove(token.place.offset)?;
         if let Some(end) = held.end() {
             self.state.expiries.remove(&(end, token.place));
         }
@@ -106,11 +107,11 @@ impl Engine {
                 .locks
                 .iter()
                 .filter(|(_, held)| which(held))
-                .map(|(offset, _)| *offset)
+                .map(|(offset, _)| offset)
                 .collect();
             offsets.sort_unstable();
             for offset in offsets {
-                if let Some(held) = lane.locks.remove(&offset) {
+                if let Some(held) = lane.locks.remove(offset) {
                     if let Some(end) = held.end() {
                         self.state.expiries.remove(&(end, lane.place(offset)));
                     }
@@ -132,13 +133,13 @@ impl Engine {
     ) -> Option<Timestamp> {
         self.advance(now);
         let at = self.find(token.place.lane)?;
-        let held = self.lanes[at].locks.get_mut(&token.place.offset)?;
+        let held = self.lanes[at].locks.get_mut(token.place.offset)?;
         if held.sequence != token.sequence {
             return None;
         }
-        let before = held.until?;
+        let before = held.until()?;
         let until = plus(now, millis(span));
-        held.until = Some(until);
+        held.set_until(until);
         self.state.expiries.remove(&(before, token.place));
         self.state.expiries.insert((until, token.place));
         let run = Run::one(token.place.lane, token.place.offset);

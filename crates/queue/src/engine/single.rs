@@ -39,9 +39,9 @@ impl Engine {
 
     /// The delivery of a message that is out.
     pub fn token_of(&self, place: Place, now: Timestamp) -> Option<LockToken> {
-        let held = self.lanes[self.find(place.lane)?].locks.get(&place.offset)?;
+        let held = self.lanes[self.find(place.lane)?].locks.get(place.offset)?;
         let token = LockToken { place, sequence: held.sequence };
-        held.until.is_none_or(|until| until > now).then_some(token)
+        held.until().is_none_or(|until| until > now).then_some(token)
     }
 
     /// How many go before a message that waits to be delivered.

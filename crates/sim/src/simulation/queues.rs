@@ -281,7 +281,11 @@ impl Client {
                 let settles = deliveries.iter().map(accept).collect();
                 self.settle_all(&session, queue, settles).await;
                 let counts = queue.counts();
-                held += counts.ready + counts.locked + counts.delayed + counts.transferring;
+                held += counts.ready
+                    + counts.blocked
+                    + counts.locked
+                    + counts.delayed
+                    + counts.transferring;
             }
             if held == 0 {
                 for queue in ALL {

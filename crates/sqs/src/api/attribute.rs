@@ -70,7 +70,7 @@ fn of_service(
     let created = queue.created().as_millis() / 1000;
     let modified = annotation.modified.max(created);
     let values = [
-        counts.ready.to_string(),
+        (counts.ready + counts.blocked).to_string(),
         counts.delayed.to_string(),
         counts.locked.to_string(),
         created.to_string(),

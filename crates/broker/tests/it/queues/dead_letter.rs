@@ -125,15 +125,15 @@ async fn what_a_bound_drops_or_refuses_is_dead_lettered() {
 
 #[tokio::test]
 async fn what_a_bound_drops_before_it_is_durable_is_dead_lettered_when_it_is() {
-    let store = Arc::new(tramline_store::MemoryStore::stepped());
+    let store = Arc::new(MemoryStore::stepped());
     let stepping = store.clone();
     let driven = async move || {
         stepping.step_all();
         tokio::task::yield_now().await;
     };
-    let clock = Arc::new(tramline_testkit::FakeClock::new());
-    let options = tramline_broker::Options::default();
-    let broker = tokio::spawn(tramline_broker::Broker::start(store.clone(), clock, options));
+    let clock = Arc::new(FakeClock::new());
+    let options = Options::default();
+    let broker = tokio::spawn(Broker::start(store.clone(), clock, options));
     while !broker.is_finished() {
         driven().await;
     }
@@ -187,7 +187,7 @@ async fn a_transfer_that_a_restart_interrupts_goes_on() {
     assert_eq!(queue.counts().transferring, 1);
     node.broker.close().await;
     let store = Arc::new(node.store.reopen().start());
-    let node = Node::over(store, tramline_broker::Options::default()).await;
+    let node = Node::over(store, Options::default()).await;
     let dead = node.broker.queue(&name("dead")).unwrap();
     eventually(|| dead.counts().ready == 1).await;
     let queue = node.broker.queue(&name("jobs")).unwrap();

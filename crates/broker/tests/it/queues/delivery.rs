@@ -64,31 +64,10 @@ async fn a_hungry_consumer_is_woken_once() {
 
 #[tokio::test]
 async fn nothing_is_shown_before_it_is_durable() {
-    let store = Arc::new(tramline_store::MemoryStore::stepped());
-    let broker = {
-        let clock = Arc::new(tramline_testkit::FakeClock::new());
-        let starting = tokio::spawn(tramline_broker::Broker::start(
-            store.clone(),
-            clock,
-            tramline_broker::Options::default(),
-        ));
-        while !starting.is_finished() {
-            store.step_all();
-            tokio::task::yield_now().await;
-        }
-        starting.await.unwrap().unwrap()
-    };
-    let queue = {
-        let (broker, declared) = (broker.clone(), name("jobs"));
-        let declaring = tokio::spawn(async move {
-            broker.declare_queue(&declared, QueueSettings::default()).await.unwrap().0
-        });
-        while !declaring.is_finished() {
-            store.step_all();
-            tokio::task::yield_now().await;
-        }
-        declaring.await.unwrap()
-    };
+    let (store, broker) = stepped().await;
+    let queue_name = name("jobs");
+    let declared = broker.declare_queue(&queue_name, QueueSettings::default());
+    let queue = stepping(&store, declared).await.unwrap().0;
     let (consumer, bell) = attach(&queue, HELD);
     let enqueuing = broker.enqueue(vec![item(&queue, "a", persistent())]).await;
     assert!(consumer.receive(1, 100).unwrap().is_empty());
@@ -168,6 +147,71 @@ async fn deleting_heeds_users_and_messages() {
     assert_eq!(queue.purge().await.unwrap(), 1);
     node.broker.delete_queue(&queue, only).await.unwrap();
     assert!(node.broker.queue(&name("jobs")).is_err());
+}
+
+#[tokio::test]
+async fn a_queue_is_not_empty_while_what_it_was_sent_is_not_durable_yet() {
+    let (store, broker) = stepped().await;
+    let queue_name = name("jobs");
+    let declared = broker.declare_queue(&queue_name, QueueSettings::default());
+    let queue = stepping(&store, declared).await.unwrap().0;
+    let enqueuing = broker.enqueue(vec![item(&queue, "a", persistent())]).await;
+    let only = DeleteOnly { if_unused: false, if_empty: true };
+    assert_eq!(queue.counts().ready, 0, "it is not durable");
+    let refused = broker.delete_queue(&queue, only).await.err();
+    assert!(matches!(refused, Some(Error::Queue(QueueError::NotEmpty(_)))), "{refused:?}");
+    assert_eq!(stepping(&store, enqueuing).await, [Ok(())]);
+    assert_eq!(texts(&get(&queue, 9, HELD).await), ["a"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_takes_no_other_queues_messages_with_it() {
+    let node = Node::start().await;
+    let gone = queue(&node, QueueSettings::default()).await;
+    let kept = node.broker.declare_queue(&name("kept"), QueueSettings::default()).await.unwrap().0;
+    put(&node, &gone, &["a"]).await;
+    node.broker.delete_queue(&gone, DeleteOnly::default()).await.unwrap();
+    let both = || {
+        let targets = [gone.clone(), kept.clone()].into_iter().collect();
+        Enqueue { targets, message: message("both"), options: persistent() }
+    };
+    let items = vec![item(&kept, "one", persistent()), item(&gone, "none", persistent()), both()];
+    let results = node.broker.enqueue(items).await.await;
+    assert_eq!(results, [Ok(()), Err(EnqueueError::Deleted), Ok(())]);
+    assert_eq!(texts(&get(&kept, 9, HELD).await), ["one", "both"]);
+}
+
+#[tokio::test]
+async fn queues_that_come_and_go_beside_it_cost_a_queue_no_message() {
+    let node = Node::start().await;
+    let kept = node.broker.declare_queue(&name("kept"), QueueSettings::default()).await.unwrap().0;
+    let mut refused = 0;
+    for _ in 0..200 {
+        let passing = queue(&node, QueueSettings::default()).await;
+        put(&node, &passing, &["a"]).await;
+        let (broker, target) = (node.broker.clone(), passing.clone());
+        let items = vec![item(&kept, "k", persistent()), item(&target, "p", persistent())];
+        let enqueuing = tokio::spawn(async move { broker.enqueue(items).await.await });
+        node.broker.delete_queue(&passing, DeleteOnly::default()).await.unwrap();
+        let results = enqueuing.await.unwrap();
+        assert_eq!(results[0], Ok(()));
+        refused += usize::from(results[1].is_err());
+    }
+    assert_eq!(kept.counts().ready, 200, "{refused} were refused to queues that went");
+}
+
+#[tokio::test]
+async fn a_receive_that_does_not_wait_gets_what_is_ready_by_this_moment() {
+    let node = Node::start().await;
+    for settings in [QueueSettings::default(), transient()] {
+        let queue = queue(&node, settings).await;
+        put(&node, &queue, &["a"]).await;
+        let lock = Lock::Timed(Duration::from_millis(500));
+        assert_eq!(texts(&get(&queue, 1, lock).await), ["a"]);
+        node.clock.advance(Duration::from_millis(500));
+        assert_eq!(texts(&get(&queue, 1, lock).await), ["a"]);
+        node.broker.delete_queue(&queue, DeleteOnly::default()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,46 @@
+//! What one commit does beside appending messages.
+
+use super::super::{Queue, Settle, locked::Locked};
+use std::sync::Arc;
+use tramline_queue::Place;
+use tramline_store::Op;
+use tramline_types::Timestamp;
+
+/// What a commit does beside appending: all of it, or the commit does not happen.
+#[derive(Default)]
+pub(in super::super) struct Beside<'a> {
+    /// Deliveries to settle, which must be held.
+    pub(in super::super) settles: &'a [(Arc<Queue>, Vec<Settle>)],
+    /// Dead messages that move away, or are given up.
+    pub(in super::super) transferred: Option<(&'a Arc<Queue>, &'a [Place])>,
+    /// What else is to be committed.
+    pub(in super::super) op: Option<Op>,
+}
+
+impl Beside<'_> {
+    pub(super) fn queues(&self) -> impl Iterator<Item = Arc<Queue>> {
+        let settled = self.settles.iter().map(|(queue, _)| Arc::clone(queue));
+        settled.chain(self.transferred.map(|(queue, _)| Arc::clone(queue)))
+    }
+
+    pub(super) fn is_possible(&self, locked: &mut Locked<'_>, now: Timestamp) -> bool {
+        self.settles.iter().all(|(queue, of_queue)| {
+            let engine = locked.state(queue).engine.as_deref();
+            of_queue.iter().all(|(token, _)| engine.is_some_and(|it| it.holds(*token, now)))
+        })
+    }
+
+    pub(super) fn step(&self, locked: &mut Locked<'_>, now: Timestamp) {
+        let mut lost = Vec::new();
+        for (queue, of_queue) in self.settles {
+            locked.state(queue).engine(queue).handle_settle(of_queue, now, &mut lost);
+            queue.counters.settled(of_queue.len());
+        }
+        debug_assert!(lost.is_empty(), "they were held under the same locks");
+        if let Some((queue, places)) = self.transferred
+            && let Some(engine) = &mut locked.state(queue).engine
+        {
+            engine.handle_transferred(places);
+        }
+    }
+}
