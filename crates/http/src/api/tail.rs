@@ -11,19 +11,15 @@ use crate::{
     error::Error,
     extract::{Names, Params},
     from_wire::{Start, no_partition, one_partition, topic_to_read},
+    sse::{self, LAST_EVENT_ID, RETRY_MILLIS, write_event},
     to_wire::{self, Limit},
 };
-use axum::{
-    body::Body,
-    extract::State,
-    http::{HeaderMap, HeaderName, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
 use futures_util::stream;
 use positions::Positions;
 use serde::Deserialize;
-use std::{convert::Infallible, fmt::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tramline_broker::{self as broker, FetchItem, FetchRequest, Fetched, Position, Topic};
 use tramline_types::limits::CONNECTION_BYTES_FREE;
 
@@ -37,9 +33,6 @@ const PARTITION_BYTES_MAX: usize = 256 * 1024;
 const EVENTS_MAX: Limit = Limit { messages: 1_000, bytes: 256 * 1024 };
 /// While the answers of others take all the room there is.
 const ROOM_PAUSE: Duration = Duration::from_secs(1);
-/// What a reader waits before it comes back.
-const RETRY_MILLIS: u64 = 1_000;
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The query.
 #[derive(Deserialize)]
@@ -84,10 +77,9 @@ pub(crate) async fn handle(
     let tail = Tail { cx, topic, only, positions, round: 0, phase: Phase::Starting };
     let events = stream::unfold(tail, |mut tail| async move {
         let events = tail.next_events().await?;
-        Some((Ok::<_, Infallible>(events), tail))
+        Some((events, tail))
     });
-    let content_type = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")];
-    Ok((content_type, Body::from_stream(events)).into_response())
+    Ok(sse::answer(events))
 }
 
 /// The partitions to follow.
@@ -217,7 +209,7 @@ impl Tail {
         let (messages, next) = to_wire::messages(fetched, partition, offset, EVENTS_MAX)?;
         for message in messages {
             self.positions.set(partition, message.offset + 1);
-            write_event(events, "message", Some(&self.positions), &message);
+            write_event(events, "message", Some(&self.positions.id()), &message);
         }
         self.positions.set(partition, next);
         Ok(())
@@ -240,24 +232,7 @@ impl Tail {
         }
         self.positions.set(partition, start);
         let skipped = serde_json::json!({ "partition": partition, "from": offset, "to": start });
-        write_event(events, "skipped", Some(&self.positions), &skipped);
+        write_event(events, "skipped", Some(&self.positions.id()), &skipped);
         Ok(())
     }
-}
-
-fn write_event<T: serde::Serialize>(
-    events: &mut String,
-    event: &str,
-    positions: Option<&Positions>,
-    data: &T,
-) {
-    let data = serde_json::to_string(data).expect("our own types have text keys only");
-    if let Some(positions) = positions {
-        writeln!(events, "id: {}", positions.id()).expect("a string takes all");
-    }
-    // `message` is what an event without a name is.
-    if event != "message" {
-        writeln!(events, "event: {event}").expect("a string takes all");
-    }
-    write!(events, "data: {data}\n\n").expect("a string takes all");
 }
