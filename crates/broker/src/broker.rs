@@ -2,6 +2,7 @@
 
 use crate::{
     Budgets, Connections, Error, Groups, Metrics, Options, Topic,
+    bus::Bus,
     collect::{Figures, groups::GroupFigures},
     compaction,
     exchange::Exchanges,
@@ -44,6 +45,7 @@ struct Shared {
     admin: tokio::sync::Mutex<()>,
     groups: Groups,
     exchanges: Exchanges,
+    bus: Arc<Bus>,
     connections: Arc<Connections>,
     queues: Queues,
     log_ids: Arc<Counter>,
@@ -79,6 +81,7 @@ impl Broker {
         let shared = Shared {
             groups,
             exchanges: Exchanges::load(&*store)?,
+            bus: Arc::new(Bus::load(&*store, Arc::clone(&clock), Arc::clone(&budgets.answers))),
             connections: Arc::default(),
             queues: Queues::start(&store, &clock, &log_ids, leader_epoch)?,
             log_ids,
@@ -236,6 +239,10 @@ impl Broker {
 
     pub(crate) fn exchanges(&self) -> &Exchanges {
         &self.shared.exchanges
+    }
+
+    pub(crate) fn bus(&self) -> &Arc<Bus> {
+        &self.shared.bus
     }
 
     pub(crate) fn next_round_robin(&self) -> u32 {

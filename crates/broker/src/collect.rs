@@ -51,7 +51,8 @@ impl Collector for Figures {
             gauge(&mut encoder, (name, help), budget.used() as u64)?;
         }
         encode_topics(&mut encoder, &broker)?;
-        queues::encode(&mut encoder, &broker)
+        queues::encode(&mut encoder, &broker)?;
+        crate::bus::metrics::encode(&mut encoder, &broker)
     }
 }
 

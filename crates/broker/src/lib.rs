@@ -4,6 +4,7 @@
 mod admin;
 mod broker;
 mod budget;
+mod bus;
 mod clock;
 mod collect;
 mod compaction;
@@ -32,6 +33,11 @@ mod write_limit;
 pub use admin::{Mode, NewTopic, SettingChange};
 pub use broker::Broker;
 pub use budget::{Budget, Budgets, MemoryOptions, Share};
+pub use bus::{
+    ChannelDescription, ChannelEvent, ChannelFigures, ChannelForm, ChannelMember, ChannelPosition,
+    Flushed, NewPublication, NewReceiver, Outlet, Publication, Receipt, Receiver,
+    ReceiverDescription, ReceiverFigures, ReceiverHandle, Subscribe, Subscribed,
+};
 pub use clock::SystemClock;
 pub use connection::{ConnectionInfo, Connections, Registration};
 pub use door::{Door, Excess};
@@ -62,6 +68,7 @@ pub use quota::{
 pub use settings::{SettingDescription, SettingKind, SettingScope, SettingSource, SettingSynonym};
 pub use topic::Topic;
 pub use tramline_catalog::Change;
+pub use tramline_catalog::{ChannelSettings, Content, SlowConsumer};
 pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
 pub use tramline_catalog::{TopicDefaults, TopicSettings};
 pub use tramline_log::{
@@ -69,8 +76,8 @@ pub use tramline_log::{
 };
 pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Look, MessageState, Outcome, Place};
 pub use tramline_routing::{
-    Arguments, Binding, Destination, Exchange, ExchangeKind, ExchangeSettings, Message as RoutedBy,
-    Value,
+    Arguments, Binding, ChannelPattern, Destination, Exchange, ExchangeKind, ExchangeSettings,
+    Message as RoutedBy, Value,
 };
 pub use tramline_store::{Damage, Stats as StoreStats};
 pub use write_limit::WriteLimit;

@@ -32,6 +32,7 @@ pub(crate) async fn run(broker: Broker) {
         let idle = if is_due(&broker, &mut producers_at, check) { Idle::Drop } else { Idle::Keep };
         broker.checkpoint_producers(idle).await;
         lag::refresh(&broker, &mut lag_turn).await;
+        broker.bus().expire();
         if is_due(&broker, &mut retention_at, options.retention_check_interval) {
             broker.apply_retention().await;
         }

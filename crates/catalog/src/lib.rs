@@ -7,8 +7,10 @@
 //! belongs to the consumer groups; `exchange/<name>` → JSON of [`ExchangeRecord`];
 //! `binding/<JSON of [`BindingRecord`]>` → nothing; `quota/<JSON of [`QuotaEntity`]>` → JSON of
 //! [`QuotaRates`]; `compacted/<log>` belongs to the partitions; `settings/all` and
-//! `settings/this` → JSON of the broker settings that were set while it ran.
+//! `settings/this` → JSON of the broker settings that were set while it ran;
+//! `channel-settings/`, `channel-retained/` and `channel-binding/` are described in `channel`.
 
+mod channel;
 mod counter;
 mod error;
 mod exchange;
@@ -17,6 +19,9 @@ mod quota;
 mod setting;
 mod topic;
 
+pub use channel::{
+    ChannelBinding, ChannelEnd, ChannelSettings, Content, RetainedRecord, SlowConsumer,
+};
 pub use counter::Counter;
 pub use error::Error;
 pub use exchange::{BindingRecord, ExchangeRecord};

@@ -138,3 +138,38 @@ pub const JOB_ATTEMPTS_KEPT: usize = 20;
 pub const JOB_CHILDREN_MAX: usize = 1000;
 /// Jobs that are looked at for one page of a list.
 pub const JOBS_SCANNED_MAX: usize = 20_000;
+
+/// A channel's name or pattern.
+pub const CHANNEL_NAME_BYTES_MAX: usize = 1024;
+/// Levels of a channel's name.
+pub const CHANNEL_LEVELS_MAX: usize = 32;
+/// One publication on a channel.
+pub const PUBLICATION_BYTES_MAX: usize = 1024 * 1024;
+/// What one receiver may have waiting, unless its channels are set otherwise.
+pub const RECEIVER_BYTES_MAX: usize = 1024 * 1024;
+/// The most that the channels of a prefix may be set to let a receiver have waiting.
+pub const RECEIVER_BYTES_SETTABLE_MAX: usize = 64 * 1024 * 1024;
+/// Receivers of one node, over all front-ends.
+pub const RECEIVERS_MAX: usize = 200_000;
+/// Subscriptions of one receiver.
+pub const RECEIVER_SUBSCRIPTIONS_MAX: usize = 1_000;
+/// What a client may call itself on channels.
+pub const RECEIVER_CLIENT_BYTES_MAX: usize = 256;
+/// Prefixes of channels that have settings.
+pub const CHANNEL_SETTINGS_MAX: usize = 1_000;
+/// Channels whose history is kept.
+pub const CHANNELS_WITH_HISTORY_MAX: usize = 100_000;
+/// Publications in the history of one channel.
+pub const HISTORY_SIZE_MAX: usize = 10_000;
+/// The history of one channel.
+pub const HISTORY_CHANNEL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The histories of all channels.
+pub const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Channels whose last value is retained.
+pub const RETAINED_MAX: usize = 100_000;
+/// All retained values.
+pub const RETAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Members named in one answer about presence, and channels in one list.
+pub const CHANNEL_LIST_MAX: usize = 10_000;
+/// Bindings between channels and topics or queues.
+pub const CHANNEL_BINDINGS_MAX: usize = 1_000;

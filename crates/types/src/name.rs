@@ -25,6 +25,20 @@ pub enum NameError {
     /// A character outside the allowed ones.
     #[error("`{0}` is no topic name: only letters, digits, `.`, `_` and `-` are allowed")]
     Character(String),
+    /// More levels than the limit.
+    #[error("a {what} name must not have more than {limit} levels")]
+    TooDeep {
+        /// What was named.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A character that no channel may have.
+    #[error("`{0}` is no channel name: control characters, `*`, `+` and `#` are not allowed in it")]
+    ChannelCharacter(String),
+    /// Wildcards where none can be.
+    #[error("`{0}` is no pattern: `*` stands for one whole level, `**` for the last levels")]
+    ChannelPattern(String),
 }
 
 macro_rules! name {
