@@ -1,6 +1,7 @@
 //! One file per resource or action. Handlers parse, ask the broker, and shape the answer.
 
 pub(crate) mod binding;
+pub(crate) mod channel;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod group;

@@ -5,6 +5,7 @@
 //! HTTP has no session: every request stands alone, so this front-end has no `session.rs`.
 
 mod api;
+mod channel;
 mod connection;
 mod error;
 mod extract;
@@ -13,8 +14,10 @@ mod guard;
 mod metrics;
 mod routes;
 mod sse;
+mod takeover;
 mod time;
 mod to_wire;
+mod websocket;
 
 pub use connection::serve;
 pub use routes::openapi;

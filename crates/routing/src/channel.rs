@@ -111,9 +111,9 @@ pub struct ChannelTrie {
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    levels: HashMap<Box<str>, Node>,
+    levels: HashMap<Box<str>, Self>,
     /// After `*`.
-    one: Option<Box<Node>>,
+    one: Option<Box<Self>>,
     here: Vec<u32>,
     /// Of `**` behind this node.
     rest: Vec<u32>,

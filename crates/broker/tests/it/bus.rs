@@ -143,7 +143,7 @@ async fn a_slow_receiver_holds_nobody_and_is_told_what_it_lost() {
     let Node { broker, .. } = Node::start().await;
     let settings = ChannelSettings { buffer_bytes: 1024, ..Default::default() };
     set(&broker, "", settings).await;
-    let (slow, fast) = (Listener::new(&broker, 10), Listener::new(&broker, usize::MAX));
+    let (slow, fast) = (Listener::new(&broker, 8), Listener::new(&broker, usize::MAX));
     slow.subscribe("c");
     fast.subscribe("c");
     let data = "x".repeat(500);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod channels;
 mod errors;
 mod groups;
 mod guard;
@@ -13,3 +14,4 @@ mod schema;
 mod server;
 mod tail;
 mod topics;
+mod websocket;

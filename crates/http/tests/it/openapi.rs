@@ -117,6 +117,7 @@ fn every_operation_answers_as_described() {
     queues(&mut checked);
     jobs(&mut checked);
     exchanges(&mut checked);
+    channels(&mut checked);
     connections(&mut checked);
 
     let described: BTreeSet<String> = checked.document["paths"]
@@ -128,6 +129,39 @@ fn every_operation_answers_as_described() {
         .map(|(method, path)| format!("{} {path}", method.to_uppercase()))
         .collect();
     assert_eq!(checked.seen, described);
+}
+
+fn channels(checked: &mut Checked<'_>) {
+    let none = Value::Null;
+    let settings = "/v1/channel-settings";
+    let kept = json!({ "prefix": "o", "settings": { "history_size": 5, "retain": true } });
+    checked.call(("PUT", settings, settings), &kept, 200);
+    let wrong = json!({ "prefix": "o", "settings": { "buffer_bytes": 1 } });
+    let answer = checked.server.json("PUT", settings, &wrong);
+    checked.check(("PUT", settings), &answer, 400);
+    checked.call(("GET", settings, settings), &none, 200);
+
+    let channel = "/v1/channels/{channel}";
+    let mut events = checked.server.request("GET", "/v1/channels/o/*?client=ann").events();
+    assert_eq!(events.next().unwrap().name, "subscribed");
+    let broadcast = "/v1/broadcast/{channel}";
+    for body in ["text", "more"] {
+        let answer = checked.server.request("POST", "/v1/broadcast/o/1").send(body.as_bytes());
+        checked.check(("POST", broadcast), &answer, 200);
+        let schema = checked.document["components"]["schemas"]["ChannelMessage"].clone();
+        check(&checked.document, &schema, &events.next().unwrap().data).unwrap();
+    }
+    let answer = checked.server.request("POST", "/v1/broadcast/o/*").send(b"x");
+    checked.check(("POST", broadcast), &answer, 400);
+    let json = checked.server.request("GET", "/v1/channels/o/1");
+    let answer = json.header("accept", "application/json").send(b"");
+    checked.check(("GET", channel), &answer, 200);
+    assert_eq!(answer.body["history"][1]["data"], "more");
+    checked.call(("GET", "/v1/channels", "/v1/channels"), &none, 200);
+    checked.call(("GET", "/v1/receivers", "/v1/receivers"), &none, 200);
+    checked.call(("GET", "/v1/ws", "/v1/ws"), &none, 400);
+    checked.call(("GET", "/v1/client.js", "/v1/client.js"), &none, 200);
+    checked.call(("DELETE", settings, "/v1/channel-settings?prefix=o"), &none, 204);
 }
 
 fn queues(checked: &mut Checked<'_>) {

@@ -1,0 +1,32 @@
+//! Streams of a channel's events, over Server-Sent Events and WebSocket: what both have in
+//! common. An event is one JSON object, the same in both; see `docs/realtime.md`.
+
+pub(crate) mod event;
+pub(crate) mod outflow;
+pub(crate) mod position;
+
+use crate::error::Error;
+use std::sync::Arc;
+use tramline_types::{ChannelName, limits::RECEIVER_CLIENT_BYTES_MAX};
+
+/// A channel that clients may publish on: the broker's own are not among them.
+pub(crate) fn to_publish(name: ChannelName) -> Result<ChannelName, Error> {
+    if name.is_reserved() {
+        return Err(Error::malformed(
+            format!("`{name}` is the broker's own: nobody else publishes on it"),
+            "use a channel that does not begin with `$`",
+        ));
+    }
+    Ok(name)
+}
+
+/// What a client calls itself.
+pub(crate) fn client(name: Option<String>) -> Result<Option<Arc<str>>, Error> {
+    match name {
+        Some(name) if name.len() > RECEIVER_CLIENT_BYTES_MAX => Err(Error::malformed(
+            format!("`client` is longer than {RECEIVER_CLIENT_BYTES_MAX} bytes"),
+            "use a shorter name",
+        )),
+        name => Ok(name.map(Into::into)),
+    }
+}
