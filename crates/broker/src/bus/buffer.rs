@@ -277,8 +277,7 @@ impl Buffer {
     /// Takes out what was written.
     pub(super) fn advance(&mut self, mut bytes: usize) {
         self.bytes -= bytes;
-        loop {
-            let Some(piece) = self.pieces.front() else { break };
+        while let Some(piece) = self.pieces.front() {
             let left = piece.bytes.len() - self.written;
             if bytes < left {
                 self.written += bytes;
