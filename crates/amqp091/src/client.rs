@@ -26,8 +26,8 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::{net::SocketAddr, sync::Arc, task::Poll};
-use tramline_broker::{Broker, Registration};
+use std::{net::SocketAddr, sync::Arc, task::Poll, time::Duration};
+use tramline_broker::{Broker, Queue, Registration};
 use tramline_types::{ConnectionId, Monotonic, limits::ANSWERS_UNSENT_BYTES_MAX};
 use tramline_wire_amqp091::{
     Frame, FrameKind, Method, ReplyCode,
@@ -417,41 +417,41 @@ impl Client {
 
     /// When [`Client::handle_timeout`] has something to do.
     pub(crate) fn poll_timeout(&self) -> Option<Monotonic> {
-        self.consumer_timeout().into_iter().chain(self.blocked_until).min()
+        let channels = self.channels.iter().flatten();
+        let due = channels.filter_map(|channel| channel.unacked.poll_due());
+        due.chain(self.blocked_until).min()
     }
 
-    /// When the oldest delivery is out for too long.
-    fn consumer_timeout(&self) -> Option<Monotonic> {
-        let timeout = self.cx.options.consumer_timeout;
-        if timeout.is_zero() {
-            return None;
-        }
-        let oldest = self.channels.iter().flatten().filter_map(|channel| channel.unacked.oldest());
-        oldest.min().map(|at| at.plus(timeout))
+    /// How long a delivery of a queue may be out.
+    pub(crate) fn consumer_timeout(&self, queue: &Queue) -> Option<Duration> {
+        let timeout = match queue.settings().consumer_timeout_ms {
+            0 => self.cx.options.consumer_timeout,
+            of_queue => Duration::from_millis(of_queue),
+        };
+        (!timeout.is_zero()).then_some(timeout)
     }
 
     /// Closes the channels whose deliveries were not settled in time, and tells the client when
     /// the disk has space again; says whether anything was sent.
     pub(crate) fn handle_timeout(&mut self, now: Monotonic) -> bool {
-        let mut closed = self.blocked_until.is_some_and(|at| at <= now) && self.look_for_space();
-        while self.consumer_timeout().is_some_and(|at| at <= now) {
-            let timeout = self.cx.options.consumer_timeout;
-            let is_late = |channel: &Channel| {
-                channel.unacked.oldest().is_some_and(|at| at.plus(timeout) <= now)
+        let mut sent = self.blocked_until.is_some_and(|at| at <= now) && self.look_for_space();
+        for index in 0..self.channels.len() {
+            let Some(channel) = self.channels[index].as_deref_mut() else { continue };
+            let Some(late) = channel.unacked.late(now) else { continue };
+            let queue = usize::try_from(late.queue).ok().and_then(|at| channel.queues.get(at));
+            let Some((queue, number)) = queue.cloned().zip(u16::try_from(index).ok()) else {
+                continue;
             };
-            let late =
-                self.channels.iter().position(|channel| channel.as_deref().is_some_and(is_late));
-            let Some(number) = late.and_then(|number| u16::try_from(number).ok()) else { break };
             let text = format!(
                 "delivery acknowledgement on channel {number} timed out. Timeout value used: {} \
                  ms. This timeout value can be configured, see consumers doc guide to learn more",
-                timeout.as_millis()
+                self.consumer_timeout(&queue).unwrap_or_default().as_millis()
             );
             let place = Place { channel: number, ..Place::default() };
             self.refuse(place, &Refusal::precondition(text));
-            closed = true;
+            sent = true;
         }
-        closed
+        sent
     }
 
     /// Ends what is waited for, when the client is gone.

@@ -89,7 +89,8 @@ pub struct QueueSettings {
     pub single_active_consumer: bool,
     /// How long a timed lock holds where the receiver does not say; 0: 30 seconds.
     pub lock_duration_ms: u64,
-    /// A connection's lock ends after so long, and its message is ready again; 0: never.
+    /// A delivery that a connection holds for so long ends its channel (AMQP 0-9-1), and its
+    /// message is ready again; 0: after the time that is configured for all.
     pub consumer_timeout_ms: u64,
     /// Every message waits so long before its first delivery.
     pub delay_ms: u64,

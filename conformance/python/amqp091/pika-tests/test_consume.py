@@ -3,6 +3,8 @@
 import socket
 import time
 
+import pytest
+
 from amqp_support import (
     Consumer,
     Raw,
@@ -227,11 +229,13 @@ def test_a_client_that_never_reads_holds_up_nobody_else(broker, channel, queue, 
     raw.socket.close()
 
 
-def test_consumer_timeout_closes_the_channel(start_broker):
-    broker = start_broker({"amqp": {"consumer_timeout": "500ms"}})
+@pytest.mark.parametrize("of", ["broker", "queue"])
+def test_consumer_timeout_closes_the_channel(start_broker, of):
+    broker = start_broker({"amqp": {"consumer_timeout": "500ms" if of == "broker" else "1h"}})
     connection = connect(broker)
     channel = connection.channel()
-    channel.queue_declare("slow", durable=True)
+    arguments = {"x-consumer-timeout": 500} if of == "queue" else {}
+    channel.queue_declare("slow", durable=True, arguments=arguments)
     publish(channel, "slow", b"m")
     assert count(channel, "slow") == 1
     raw = Raw(broker)
@@ -241,7 +245,7 @@ def test_consumer_timeout_closes_the_channel(start_broker):
     assert raw.method()[:2] == (60, 71)
     class_id, method_id, arguments = raw.method()
     assert (class_id, method_id, arguments[:2]) == (20, 40, (406).to_bytes(2, "big"))
-    assert b"delivery acknowledgement on channel 1 timed out" in arguments
+    assert b"on channel 1 timed out. Timeout value used: 500 ms" in arguments
     method, _, _ = get(channel, "slow")
     assert method.redelivered
     connection.close()

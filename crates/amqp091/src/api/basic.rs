@@ -78,12 +78,14 @@ pub(super) fn consume(
             return Err(error.into());
         }
     };
+    let timeout = client.consumer_timeout(&queue);
     let queue = client.queue_index(number, &queue);
     let channel = client.channel(number)?;
     channel.consumers.insert(tag.clone(), slot);
     let mut subscriber = Subscriber::new(number, tag.clone(), source, consume.no_ack);
     subscriber.prefetch = channel.prefetch_consumer;
     subscriber.queue = queue;
+    subscriber.timeout = timeout;
     if !consume.nowait {
         client.send(number, basic::ConsumeOk { consumer_tag: tag });
     }
@@ -170,12 +172,13 @@ pub(super) fn get(client: &mut Client, number: u16, get: &basic::Get) -> Result<
 }
 
 fn got(client: &mut Client, number: u16, from: (&Arc<Queue>, bool), delivery: &Delivery) {
-    let ((queue, no_ack), at) = (from, client.now);
+    let (queue, no_ack) = from;
+    let due = client.consumer_timeout(queue).map(|timeout| client.now.plus(timeout));
     let index = client.queue_index(number, queue);
     let Ok(channel) = client.channel(number) else { return };
     let delivery_tag = channel.next_delivery_tag();
     if !no_ack {
-        let out = Out { queue: index, consumer: None, token: delivery.token, at };
+        let out = Out { queue: index, consumer: None, token: delivery.token, due };
         channel.unacked.push(delivery_tag, out);
     }
     let outgoing = to_wire::outgoing(&delivery.message, shown(queue, delivery));

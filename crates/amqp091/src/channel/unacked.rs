@@ -18,8 +18,8 @@ pub(crate) struct Out {
     /// Whose credit it takes; none, where it was asked for.
     pub(crate) consumer: Option<ConsumerKey>,
     pub(crate) token: LockToken,
-    /// Since when.
-    pub(crate) at: Monotonic,
+    /// When its channel is closed because it is still out.
+    pub(crate) due: Option<Monotonic>,
 }
 
 /// What is out.
@@ -27,6 +27,8 @@ pub(crate) struct Out {
 pub(crate) struct Unacked {
     slots: VecDeque<(u64, Option<Out>)>,
     n_out: usize,
+    /// No delivery is due before; what was may be settled.
+    due: Option<Monotonic>,
 }
 
 impl Unacked {
@@ -35,9 +37,24 @@ impl Unacked {
         self.n_out
     }
 
-    /// Since when the oldest is out.
-    pub(crate) fn oldest(&self) -> Option<Monotonic> {
-        self.slots.front().and_then(|(_, out)| out.as_ref()).map(|out| out.at)
+    /// When to ask [`Unacked::late`].
+    pub(crate) const fn poll_due(&self) -> Option<Monotonic> {
+        self.due
+    }
+
+    /// One that is out for too long.
+    pub(crate) fn late(&mut self, now: Monotonic) -> Option<Out> {
+        if self.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        let timed = self.slots.iter().filter_map(|(_, out)| out.as_ref());
+        let first = timed.filter(|out| out.due.is_some()).min_by_key(|out| out.due).copied();
+        self.due = first.and_then(|out| out.due);
+        first.filter(|out| out.due.is_some_and(|due| due <= now))
+    }
+
+    fn note_due(&mut self, due: Option<Monotonic>) {
+        self.due = self.due.into_iter().chain(due).min();
     }
 
     /// Another one, with a number above all before.
@@ -45,6 +62,7 @@ impl Unacked {
         if self.slots.len() >= 2 * self.n_out.max(1024) {
             self.slots.retain(|(_, out)| out.is_some());
         }
+        self.note_due(out.due);
         self.slots.push_back((delivery_tag, Some(out)));
         self.n_out += 1;
     }
@@ -106,7 +124,10 @@ impl Unacked {
 
     /// What was settled is out again.
     pub(crate) fn put_back(&mut self, again: impl Iterator<Item = (u64, Out)>) {
-        self.slots.extend(again.map(|(tag, out)| (tag, Some(out))));
+        for (tag, out) in again {
+            self.note_due(out.due);
+            self.slots.push_back((tag, Some(out)));
+        }
         self.slots.retain(|(_, out)| out.is_some());
         self.slots.make_contiguous().sort_unstable_by_key(|(tag, _)| *tag);
         self.n_out = self.slots.len();

@@ -5,7 +5,7 @@ use crate::{
     channel::Out,
     to_wire::{self, Shown},
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 use tramline_broker::{Consumer, Delivery, Queue, QueueDurability, QueueKind};
 use tramline_types::limits::ANSWERS_UNSENT_BYTES_MAX;
 use tramline_wire_amqp091::{
@@ -26,6 +26,8 @@ pub(crate) struct Subscriber {
     pub(crate) prefetch: usize,
     /// The place of its queue in the channel.
     pub(crate) queue: u32,
+    /// How long a delivery may be out.
+    pub(crate) timeout: Option<Duration>,
     unacked: usize,
     /// Its queue may have something.
     has_more: bool,
@@ -42,6 +44,7 @@ impl Subscriber {
             no_ack,
             prefetch: 0,
             queue: 0,
+            timeout: None,
             unacked: 0,
             has_more: true,
             is_queued: false,
@@ -214,7 +217,7 @@ impl Client {
                 queue: subscriber.queue,
                 consumer: Some(ConsumerKey { slot: index, generation: *generation }),
                 token: delivery.token,
-                at: self.now,
+                due: subscriber.timeout.map(|timeout| self.now.plus(timeout)),
             };
             channel.unacked.push(delivery_tag, out);
             channel.prefetched += 1;

@@ -408,7 +408,7 @@ pub(super) fn rules(settings: &QueueSettings) -> Rules {
         dead_letter: settings.dead_letter_exchange.is_some(),
         drop_expired: settings.drop_expired,
         deliveries_max: settings.deliveries_max,
-        consumer_timeout_ms: Some(settings.consumer_timeout_ms).filter(|timeout| *timeout > 0),
+        consumer_timeout_ms: None,
         retry_backoff_ms: settings.retry_backoff_ms,
         deduplication_ms: settings.deduplication_ms,
         ordered_groups: settings.ordered_groups,

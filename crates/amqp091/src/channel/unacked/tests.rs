@@ -1,10 +1,11 @@
 use super::*;
 use proptest::prelude::*;
+use std::time::Duration;
 use tramline_broker::Place;
 
 fn out(n: u64) -> Out {
     let token = LockToken { place: Place { lane: 0, offset: n }, sequence: n };
-    Out { queue: 0, consumer: None, token, at: Monotonic::default() }
+    Out { queue: 0, consumer: None, token, due: None }
 }
 
 fn settled(unacked: &mut Unacked, tag: u64, multiple: bool) -> Result<Vec<u64>, Refusal> {
@@ -41,7 +42,7 @@ fn gaps_behind_an_old_delivery_do_not_pile_up() {
     }
     assert!(unacked.slots.len() <= 2048, "{} slots for one delivery", unacked.slots.len());
     assert_eq!(settled(&mut unacked, 1, false), Ok(vec![1]));
-    assert_eq!((unacked.len(), unacked.oldest()), (0, None));
+    assert_eq!((unacked.len(), unacked.late(Monotonic::default())), (0, None));
 }
 
 #[test]
@@ -84,4 +85,24 @@ proptest! {
             prop_assert_eq!(unacked.len(), naive.len());
         }
     }
+}
+
+#[test]
+fn the_one_that_is_due_first_is_late_until_it_is_settled() {
+    let start = Monotonic::default();
+    let at = |seconds| start.plus(Duration::from_secs(seconds));
+    let due = |n, seconds| Out { due: Some(at(seconds)), ..out(n) };
+    let mut unacked = Unacked::default();
+    unacked.push(1, due(1, 30));
+    unacked.push(2, due(2, 10));
+    unacked.push(3, out(3));
+    assert_eq!((unacked.poll_due(), unacked.late(at(9))), (Some(at(10)), None));
+    assert_eq!(unacked.late(at(10)), Some(due(2, 10)));
+    unacked.settle(2, false, |_, _| {}).unwrap();
+    assert_eq!((unacked.late(at(10)), unacked.poll_due()), (None, Some(at(30))));
+    assert_eq!(unacked.late(at(31)), Some(due(1, 30)));
+    unacked.settle(0, true, |_, _| {}).unwrap();
+    assert_eq!((unacked.late(at(31)), unacked.poll_due()), (None, None));
+    unacked.put_back([(1, due(1, 40))].into_iter());
+    assert_eq!(unacked.poll_due(), Some(at(40)));
 }
