@@ -24,6 +24,7 @@ pub use request::{
 };
 
 use crate::{Budget, Error, GroupOptions, Share, lag::Window, topic::Topics};
+use futures_util::FutureExt;
 use membership::Storing;
 use offsets::{Change, Occupancy, Offsets, Place};
 use parking_lot::{Mutex, RwLock};
@@ -86,7 +87,7 @@ struct Cell {
     held_offsets: Share,
     joins: HashMap<MemberId, oneshot::Sender<Result<Joined, JoinError>>>,
     syncs: HashMap<MemberId, oneshot::Sender<Result<Synced, Error>>>,
-    /// Resolves when the membership, as submitted last, is durable.
+    /// Resolves when the membership, or that there is none, as submitted last, is durable.
     storing: Option<Storing>,
     /// The earliest entry of this group among the timers.
     scheduled: Option<Monotonic>,
@@ -212,17 +213,19 @@ impl Groups {
         self.shared.step(&group, |cell| cell.state.handle_heartbeat(now, member, generation))
     }
 
-    /// Members go, each with its own result.
-    pub fn leave(
+    /// Members go, each with its own result. That the last one went is durable on return.
+    pub async fn leave(
         &self,
         group: &GroupId,
         members: Vec<MemberRef>,
     ) -> Result<Vec<Result<(), Error>>, Error> {
         let group = self.shared.group(group).ok_or(Error::UnknownMember)?;
         let now = self.shared.clock.monotonic();
-        Ok(self.shared.step(&group, |cell| {
+        let left = self.shared.step(&group, |cell| {
             members.iter().map(|member| cell.state.handle_leave(now, member)).collect()
-        }))
+        });
+        self.shared.members_durable(&group).await?;
+        Ok(left)
     }
 
     /// A group with its members; `Dead` when there is none of that name.
@@ -370,7 +373,8 @@ impl Shared {
         if cell.log.is_some()
             && let Reserving::Ready(reservation) = self.store.reserve(Purpose::Upkeep, 9, 1)
         {
-            drop(self.submit(group, cell, vec![Change::Occupancy(occupancy)], reservation));
+            let durable = self.submit(group, cell, vec![Change::Occupancy(occupancy)], reservation);
+            cell.storing = Some(durable.shared());
         } else {
             cell.offsets.note_occupancy(occupancy);
         }

@@ -34,6 +34,7 @@ impl ErrorCode {
     pub(crate) const UNKNOWN_LEADER_EPOCH: Self = Self(75);
     pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: Self = Self(76);
     pub(crate) const ELECTION_NOT_NEEDED: Self = Self(84);
+    pub(crate) const GROUP_SUBSCRIBED_TO_TOPIC: Self = Self(86);
     pub(crate) const INVALID_RECORD: Self = Self(87);
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: Self = Self(114);
 

@@ -17,6 +17,7 @@ mod outbox;
 mod quota;
 mod room;
 mod session;
+mod subscription;
 mod to_wire;
 
 pub use fuzz::fuzz_frames;

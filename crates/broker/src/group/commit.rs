@@ -128,6 +128,18 @@ impl Groups {
         self.shared.drop_places(&group, places).await
     }
 
+    /// Forgets positions of topics that the group's members do not read, as the caller knows from
+    /// what they say about themselves; durable when this returns.
+    pub async fn delete_unread_offsets(
+        &self,
+        group: &GroupId,
+        places: Vec<(TopicName, u32)>,
+    ) -> Result<(), Error> {
+        let name = group;
+        let group = self.shared.group(name).ok_or_else(|| Error::UnknownGroup(name.to_string()))?;
+        self.shared.drop_places(&group, places).await
+    }
+
     /// Deletes an empty group with its offsets; durable when this returns.
     pub async fn delete(&self, group: &GroupId) -> Result<(), Error> {
         let name = group;

@@ -300,7 +300,7 @@ async fn offsets_of_an_empty_group_expire_a_week_after_it_became_empty() {
         fixture.clock.advance(Duration::from_secs(9));
         fixture.groups.heartbeat(&id("g"), &member, 1).unwrap();
     }
-    fixture.groups.leave(&id("g"), vec![member]).unwrap();
+    fixture.groups.leave(&id("g"), vec![member]).await.unwrap();
     fixture.pass(DAY * 5 + Duration::from_secs(600)).await;
     wait_until(|| fixture.committed("simple", "t").is_none()).await;
     assert_eq!(fixture.committed("g", "t"), Some(1));

@@ -30,9 +30,9 @@ pub(super) async fn handle(
             return LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() };
         }
     };
-    let leave = |members: Vec<MemberRef>| {
+    let leave = async |members: Vec<MemberRef>| {
         let n = members.len();
-        let left = cx.broker().groups().leave(&group, members);
+        let left = cx.broker().groups().leave(&group, members).await;
         left.unwrap_or_else(|error| vec![Err(error); n])
     };
     let code = |left: Result<(), Error>| match left {
@@ -40,14 +40,14 @@ pub(super) async fn handle(
         Err(error) => cx.refuse(call.api, ErrorCode::of_coordinator(&error)),
     };
     if call.version < SEVERAL_SINCE {
-        let left = leave(vec![from_wire::member(&request.member_id, None)]);
+        let left = leave(vec![from_wire::member(&request.member_id, None)]).await;
         let error_code = left.into_iter().map(code).next().unwrap_or(ErrorCode::NONE);
         return LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() };
     }
     let name = |member: &MemberIdentity| {
         from_wire::member(&member.member_id, member.group_instance_id.as_ref())
     };
-    let left = leave(request.members.iter().map(name).collect());
+    let left = leave(request.members.iter().map(name).collect()).await;
     let respond = |(member, left): (MemberIdentity, Result<(), Error>)| MemberResponse {
         member_id: member.member_id,
         group_instance_id: member.group_instance_id,

@@ -1,13 +1,12 @@
-//! OffsetDelete (key 47, v0): an empty group forgets positions.
-//!
-//! Kafka also allows it for topics that no member of a live group reads; here the group must be
-//! empty.
+//! OffsetDelete (key 47, v0): a group forgets positions, of topics that none of its members reads.
 
 use crate::{
     context::{Call, Context},
     error::ErrorCode,
     from_wire,
+    subscription::Subscribed,
 };
+use tramline_broker::Error;
 use tramline_types::GroupId;
 use tramline_wire::kafka::{
     VersionRange,
@@ -39,12 +38,22 @@ async fn delete(
     request: &OffsetDeleteRequest,
 ) -> Result<Vec<OffsetDeleteResponseTopic>, ErrorCode> {
     let group: GroupId = from_wire::group(cx, &request.group_id)?;
+    let groups = cx.broker().groups();
+    let described = groups.describe(&group);
+    let subscribed = Subscribed::of(&described);
+    if matches!(subscribed, Subscribed::NoConsumers) {
+        return Err(Error::NonEmptyGroup.into());
+    }
     let mut places = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for wanted in &request.topics {
-        topics.push(check(cx, call, wanted, &mut places));
+        topics.push(check(cx, call, (wanted, &subscribed), &mut places));
     }
-    let deleted = cx.broker().groups().delete_offsets(&group, places).await;
+    let deleted = if described.members.is_empty() {
+        groups.delete_offsets(&group, places).await
+    } else {
+        groups.delete_unread_offsets(&group, places).await
+    };
     deleted.map_err(|error| ErrorCode::of_coordinator(&error))?;
     Ok(topics)
 }
@@ -53,7 +62,7 @@ async fn delete(
 fn check(
     cx: &Context,
     call: &Call,
-    wanted: &OffsetDeleteRequestTopic,
+    (wanted, subscribed): (&OffsetDeleteRequestTopic, &Subscribed),
     places: &mut Vec<(tramline_types::TopicName, u32)>,
 ) -> OffsetDeleteResponseTopic {
     let topic = from_wire::topic_by(cx, false, &wanted.name, [0; 16]);
@@ -61,6 +70,9 @@ fn check(
     for partition in &wanted.partitions {
         let found = topic.as_ref().map_err(ErrorCode::from).and_then(|topic| {
             let index = from_wire::partition(topic, partition.partition_index)?;
+            if subscribed.may_have(&wanted.name) {
+                return Err(ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC);
+            }
             Ok((topic.name().clone(), index))
         });
         let error_code = match found {

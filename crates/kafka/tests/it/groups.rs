@@ -414,3 +414,44 @@ async fn positions_of_an_empty_group_are_deleted_and_go_with_their_topic() {
     let missing = OffsetDeleteRequest { group_id: text("none"), ..request };
     assert_eq!(client.call(0, &missing).await.error_code, 69);
 }
+
+#[tokio::test]
+async fn positions_of_topics_that_a_live_group_does_not_read_are_deleted() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    for topic in ["t", "u"] {
+        client.create(topic, 1, &[]).await;
+        assert_eq!(commit_code(&mut client, 9, &commit(topic, 4, "")).await, 0);
+    }
+    let joining = |kind: &str, metadata: &'static [u8]| {
+        let mut join = join("", None);
+        join.protocol_type = text(kind);
+        join.protocols[0].metadata = Bytes::from_static(metadata);
+        join
+    };
+    let both = ["t", "u"].map(|topic| OffsetDeleteRequestTopic {
+        name: text(topic),
+        partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
+    });
+    let request = OffsetDeleteRequest { group_id: text("g"), topics: both.to_vec() };
+    let cases: [(&str, &[u8], i16, [i16; 2]); 3] = [
+        ("consumer", b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff", 0, [86, 0]),
+        ("consumer", b"something else", 0, [86, 86]),
+        ("connect", b"", 68, [0, 0]),
+    ];
+    for (kind, metadata, code, of_topics) in cases {
+        let joined = client.call(3, &joining(kind, metadata)).await;
+        assert_eq!(client.call(3, &sync(&joined, &[])).await.error_code, 0);
+        let answer = client.call(0, &request).await;
+        assert_eq!(answer.error_code, code, "{kind}");
+        for (topic, code) in answer.topics.iter().zip(of_topics) {
+            assert_eq!(topic.partitions[0].error_code, code, "{kind} {}", topic.name);
+        }
+        let member = MemberIdentity { member_id: joined.member_id, ..MemberIdentity::default() };
+        let leave =
+            LeaveGroupRequest { group_id: text("g"), members: vec![member], ..Default::default() };
+        assert_eq!(client.call(3, &leave).await.error_code, 0);
+    }
+    assert_eq!(committed(&mut client, "t").await.0, 4);
+    assert_eq!(committed(&mut client, "u").await.0, -1);
+}

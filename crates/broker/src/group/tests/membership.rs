@@ -63,8 +63,7 @@ async fn member_that_is_gone_after_a_restart_expires_with_its_session() {
 async fn members_that_left_do_not_come_back() {
     let fixture = start();
     let (member, generation) = settled(&fixture).await;
-    fixture.groups.leave(&id(G), vec![member.clone()]).unwrap();
-    flush(&fixture).await;
+    fixture.groups.leave(&id(G), vec![member.clone()]).await.unwrap();
     let fixture = fixture.restart();
     assert_eq!(fixture.groups.describe(&id(G)).phase, GroupPhase::Empty);
     let unknown = fixture.groups.heartbeat(&id(G), &member, generation);
