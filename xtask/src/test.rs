@@ -198,6 +198,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
     Suite { name: "rdkafka", kind: Kind::RustClient(rust::RDKAFKA) },
     Suite { name: "lapin", kind: Kind::RustClient(rust::LAPIN) },
+    Suite { name: "aws-sdk-rust", kind: Kind::RustClient(rust::AWS_SDK) },
     Suite { name: "amqp-client", kind: Kind::Java(java::AMQP) },
     Suite { name: "aws-sdk-java", kind: Kind::Java(java::AWS_SDK) },
     Suite { name: "kafkajs", kind: Kind::Node(node::KAFKAJS) },

@@ -76,6 +76,9 @@ pub(super) const RDKAFKA: Run = Run { package: "tramline-conformance-rust", is_n
 /// lapin.
 pub(super) const LAPIN: Run = Run { package: "tramline-conformance-lapin", is_native: false };
 
+/// The AWS SDK, its client of SQS.
+pub(super) const AWS_SDK: Run = Run { package: "tramline-conformance-aws-sdk", is_native: false };
+
 /// Builds a client's tests.
 pub(super) fn set_up_client(cx: &Context, run: &Run) -> Result<SetUp> {
     for program in ["make", "g++"].into_iter().filter(|_| run.is_native) {

@@ -20,13 +20,15 @@ pub struct Addresses {
     pub kafka: String,
     /// AMQP's port.
     pub amqp: String,
+    /// SQS's port.
+    pub sqs: String,
 }
 
 impl Addresses {
     /// Any free ports.
     fn any() -> Self {
         let any = || "127.0.0.1:0".to_owned();
-        Self { kafka: any(), amqp: any() }
+        Self { kafka: any(), amqp: any(), sqs: any() }
     }
 }
 
@@ -94,7 +96,7 @@ impl Drop for Broker {
 }
 
 fn spawn(directory: PathBuf, addresses: &mut Addresses) -> Child {
-    let Addresses { kafka, amqp } = &*addresses;
+    let Addresses { kafka, amqp, sqs } = &*addresses;
     let (ready, config) = (directory.join("ready"), directory.join("tramline.toml"));
     let _none = fs::remove_file(&ready);
     // No wait for further members: each test knows its own.
@@ -106,7 +108,8 @@ fn spawn(directory: PathBuf, addresses: &mut Addresses) -> Child {
         .arg(format!("--data-dir={}", directory.join("data").display()))
         .arg(format!("--listen-kafka={kafka}"))
         .arg(format!("--listen-amqp={amqp}"))
-        .args(["--listen-http=127.0.0.1:0", "--listen-sqs=127.0.0.1:0"])
+        .arg(format!("--listen-sqs={sqs}"))
+        .arg("--listen-http=127.0.0.1:0")
         .arg(format!("--ready-file={}", ready.display()))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
@@ -126,7 +129,8 @@ fn spawn(directory: PathBuf, addresses: &mut Addresses) -> Child {
     let taken = fs::read(&ready).expect("the ready file");
     let taken: serde_json::Value = serde_json::from_slice(&taken).expect("JSON");
     let address = |of: &str| taken[of].as_str().expect("an address").to_owned();
-    *addresses = Addresses { kafka: address("kafka"), amqp: address("amqp") };
+    *addresses =
+        Addresses { kafka: address("kafka"), amqp: address("amqp"), sqs: address("sqs") };
     child
 }
 
