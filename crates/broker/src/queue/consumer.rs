@@ -210,6 +210,7 @@ impl Queue {
             {
                 load = Some(wanted);
             }
+            let ahead = if wish.n_max > 0 { state.load_ahead() } else { None };
             let hungry = out.len() < take.n_max;
             let mut again = false;
             if let Some(id) = consumer {
@@ -226,6 +227,9 @@ impl Queue {
             let after = self.after_step(&mut state);
             drop(state);
             self.finish_step(after);
+            if let Some(ahead) = ahead {
+                self.load_ahead(ahead);
+            }
             match load.map(|load| self.load(load)) {
                 Some(Progress::Done) => continue,
                 // The end of a load wakes who is hungry.

@@ -54,16 +54,30 @@ impl Queue {
         }
     }
 
+    /// Loads what comes next while there is something to deliver still. The caller has set
+    /// `loading`.
+    pub(super) fn load_ahead(self: &Arc<Self>, load: Load) {
+        let queue = Arc::clone(self);
+        self.context.runtime.spawn(async move {
+            if let Progress::Done = queue.load(load) {
+                queue.wake(u64::MAX);
+                queue.handle_timer();
+            }
+        });
+    }
+
     fn take_in(
         self: &Arc<Self>,
         load: Load,
         partition: &Partition,
         read: Result<Batches, Error>,
     ) -> Progress {
+        // Opening them takes a while: not under the lock.
+        let read = read.map(|batches| decode(&batches));
         let mut state = self.state.lock();
         let Some(engine) = &mut state.engine else { return Progress::Done };
         let (records, next) = match read {
-            Ok(batches) => decode(&batches),
+            Ok(opened) => opened,
             Err(Error::OffsetOutOfRange { .. }) => (Vec::new(), partition.log_start().get()),
             Err(Error::DataDamaged(detail)) => {
                 self.handle_damage(engine, Place { lane: load.lane, offset: load.from }, &detail);

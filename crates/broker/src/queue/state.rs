@@ -22,7 +22,7 @@ use std::{
 };
 use tramline_catalog::{Overflow, QueueDurability, QueueRecord, QueueSettings};
 use tramline_log::{Partition, Watcher};
-use tramline_queue::{Engine, Rules};
+use tramline_queue::{Engine, Load, Rules};
 use tramline_store::{Commit, Op, Purpose, Reserving};
 use tramline_types::{LogId, Offset, Timestamp};
 
@@ -152,6 +152,14 @@ impl State {
         self.lanes.push(LaneLog { level, partition, watch: Arc::new(watch), trimmed: start });
         // Somebody may have been hungry before there was a log.
         self.watch();
+    }
+
+    /// What is to be read before it is asked for, unless something is being read.
+    pub(super) fn load_ahead(&mut self) -> Option<Load> {
+        let engine = self.engine.as_deref().filter(|_| !self.loading)?;
+        let load = engine.poll_ahead();
+        self.loading = load.is_some();
+        load
     }
 
     pub(super) fn partition(&self, level: u16) -> Option<&Arc<Partition>> {

@@ -129,6 +129,17 @@ impl Engine {
         Taking::Empty
     }
 
+    /// What to load before it is asked for: the window has run half empty, and the log has more.
+    pub fn poll_ahead(&self) -> Option<Load> {
+        let lane = self.lanes.iter().find(|lane| lane.ready() > 0)?;
+        let Source::Log(window) = &lane.source else { return None };
+        let from = window.next();
+        // Nothing is known of what comes next: that is asked for when it is wanted.
+        let is_known = from > lane.cursor && from < lane.end;
+        let is_low = window.bytes() < self.state.rules.window_bytes_max / 2;
+        (is_known && is_low).then_some(Load { lane: lane.level, from, again: false })
+    }
+
     /// Delivers a deferred message, which the caller has read; `false` when it is not deferred.
     pub fn handle_recall(
         &mut self,

@@ -570,6 +570,28 @@ fn ten_million_of_which_every_second_is_settled_take_little() {
 }
 
 #[test]
+fn a_window_that_runs_low_is_filled_before_it_is_empty() {
+    let rules = Rules { window_bytes_max: 4 * 256, ..roomy() };
+    let mut engine = Engine::new(rules, 1);
+    engine.open_lane(0, 0, 100);
+    assert_eq!(engine.poll_ahead(), None, "nobody wants any");
+    let mut out = Vec::new();
+    let wish = Take { n_max: 2, bytes_max: 99, lock: HELD, run: None };
+    let first = Load { lane: 0, from: 0, again: false };
+    assert_eq!(engine.handle_receive(&wish, at(0), &mut out), Taking::Load(first));
+    let loaded = |range: std::ops::Range<u64>| range.map(|at| (at, plain(None).loaded)).collect();
+    engine.handle_loaded(first, loaded(0..4), 4);
+    assert_eq!(engine.poll_ahead(), None, "it is full");
+    assert_eq!(offsets(&take(&mut engine, 3, HELD, 0)), [0, 1, 2]);
+    let ahead = Load { lane: 0, from: 4, again: false };
+    assert_eq!(engine.poll_ahead(), Some(ahead));
+    assert_eq!(offsets(&take(&mut engine, 1, HELD, 0)), [3], "and goes on meanwhile");
+    engine.handle_loaded(ahead, loaded(4..100), 100);
+    assert_eq!(engine.poll_ahead(), None, "there is no more");
+    assert_eq!(offsets(&take(&mut engine, 200, HELD, 0)), (4..100).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_waits_behind_its_group_is_counted() {
     let mut engine = Engine::new(Rules { ordered_groups: true, transient: true, ..roomy() }, 1);
     let of = |group| {
