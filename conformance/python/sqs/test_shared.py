@@ -1,6 +1,10 @@
-"""The same queues through AMQP 0-9-1 and through SQS."""
+"""The same queues through AMQP 0-9-1, Kafka and SQS."""
 
+import json
+
+import confluent_kafka
 import pika
+import pytest
 from sqs_support import attribute, receive, wait_until
 
 
@@ -26,7 +30,7 @@ def test_sent_by_sqs_and_consumed_by_amqp(broker, sqs, queue):
     assert "sqs" not in properties.headers
     # Given back, it is seen by SQS with its types.
     channel.basic_nack(method.delivery_tag, requeue=True)
-    (message,) = receive(sqs, queue, MessageAttributeNames=["All"])
+    (message,) = receive(sqs, queue, MessageAttributeNames=["All"], wait=20)
     assert message["MessageAttributes"] == attributes
     connection.close()
 
@@ -84,3 +88,185 @@ def test_queues_of_connections_and_names_that_sqs_cannot_spell_are_hidden(broker
     assert "QueueUrls" not in sqs.list_queues(QueueNamePrefix=name)
     channel.queue_delete(name + ".dotted")
     connection.close()
+
+
+ATTRIBUTES = {
+    "text": {"DataType": "String", "StringValue": "ä"},
+    "number": {"DataType": "Number", "StringValue": "-1.50"},
+    "custom": {"DataType": "Number.float", "StringValue": "1e3"},
+    "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff\x01"},
+    "image": {"DataType": "Binary.png", "BinaryValue": b"\x89PNG"},
+}
+
+
+def name_of(url):
+    return url.rsplit("/", 1)[1]
+
+
+def get(channel, queue, **options):
+    """A message that is there, or comes soon."""
+    found = []
+
+    def look():
+        found[:] = channel.basic_get(queue, **options)
+        return found[0] is not None
+
+    wait_until(look, seconds=30)
+    return found
+
+
+def test_round_by_every_side_types_and_ids_stay(broker, sqs, new_queue, name):
+    """Sent by SQS, rejected by AMQP, dead-lettered, and seen by SQS as it was sent."""
+    dead = new_queue()
+    connection = connect(broker)
+    channel = connection.channel()
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": name_of(dead)}
+    channel.queue_declare(name, durable=True, arguments=arguments)
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    sent = sqs.send_message(QueueUrl=url, MessageBody="käse", MessageAttributes=ATTRIBUTES)
+    method, properties, body = get(channel, name)
+    assert body.decode() == "käse"
+    assert properties.message_id == sent["MessageId"]
+    assert properties.headers["number"] == "-1.50" and properties.headers["custom"] == "1e3"
+    assert properties.headers["text"] == "ä"
+    assert properties.headers["bytes"] == b"\x00\xff\x01"
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    (message,) = receive(sqs, dead, MessageAttributeNames=["All"], AttributeNames=["All"], wait=20)
+    assert message["Body"] == "käse"
+    assert message["MessageId"] == sent["MessageId"]
+    assert message["MessageAttributes"] == ATTRIBUTES
+    assert message["MD5OfMessageAttributes"] == sent["MD5OfMessageAttributes"]
+    assert message["Attributes"]["DeadLetterQueueSourceArn"].endswith(":" + name)
+    sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+    channel.queue_delete(name)
+    connection.close()
+
+
+def test_dead_lettered_by_sqs_and_consumed_by_amqp(broker, sqs, new_queue):
+    dead = new_queue()
+    policy = {"deadLetterTargetArn": attribute(sqs, dead, "QueueArn"), "maxReceiveCount": 1}
+    queue = new_queue({"RedrivePolicy": json.dumps(policy)})
+    sent = sqs.send_message(QueueUrl=queue, MessageBody="b", MessageAttributes=ATTRIBUTES)
+    (message,) = receive(sqs, queue, wait=20)
+    handle = message["ReceiptHandle"]
+    sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=0)
+    connection = connect(broker)
+    _, properties, body = get(connection.channel(), name_of(dead), auto_ack=True)
+    assert (body, properties.message_id) == (b"b", sent["MessageId"])
+    (death,) = properties.headers["x-death"]
+    assert death["queue"] == name_of(queue) and death["count"] == 1
+    connection.close()
+
+
+def test_headers_of_amqp_are_attributes(broker, sqs, name):
+    connection = connect(broker)
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare(name, durable=True)
+    headers = {"int": -7, "large": 2**40, "yes": True, "text": "ä"}
+    channel.basic_publish("", name, b"b", pika.BasicProperties(headers=headers, delivery_mode=2))
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    (message,) = receive(sqs, url, MessageAttributeNames=["All"], wait=20)
+    texts = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
+    wanted = {"int": "-7", "large": str(2**40), "yes": "true", "text": "ä"}
+    assert texts == wanted
+    channel.queue_delete(name)
+    connection.close()
+
+
+def test_a_message_is_with_one_of_them_at_a_time(broker, sqs, queue):
+    connection = connect(broker)
+    channel = connection.channel()
+    sqs.send_message(QueueUrl=queue, MessageBody="b")
+    (message,) = receive(sqs, queue, wait=20, VisibilityTimeout=600)
+    assert channel.basic_get(name_of(queue))[0] is None
+    handle = message["ReceiptHandle"]
+    sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=0)
+    method, _, _ = get(channel, name_of(queue))
+    assert method.redelivered
+    assert receive(sqs, queue, wait=0) == []
+    assert attribute(sqs, queue, "ApproximateNumberOfMessagesNotVisible") == "1"
+    channel.basic_ack(method.delivery_tag)
+    wait_until(lambda: attribute(sqs, queue, "ApproximateNumberOfMessagesNotVisible") == "0", 30)
+    connection.close()
+
+
+def test_a_consumer_of_amqp_gets_what_sqs_sends(broker, sqs, queue):
+    connection = connect(broker)
+    channel = connection.channel()
+    bodies = []
+    channel.basic_consume(
+        name_of(queue), lambda ch, method, _, body: bodies.append(body.decode()), auto_ack=True
+    )
+    for batch in range(5):
+        entries = [{"Id": str(n), "MessageBody": str(batch * 10 + n)} for n in range(10)]
+        sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+
+    def all_there():
+        connection.process_data_events(time_limit=0.1)
+        return len(bodies) >= 50
+
+    wait_until(all_there, seconds=30)
+    assert bodies == [str(n) for n in range(50)]
+    connection.close()
+
+
+def test_a_fifo_queue_by_amqp_keeps_its_groups(broker, sqs, fifo):
+    for n in range(3):
+        sqs.send_message(QueueUrl=fifo, MessageBody=str(n), MessageGroupId="g")
+    connection = connect(broker)
+    channel = connection.channel()
+    for n in range(3):
+        method, _, body = get(channel, name_of(fifo))
+        assert body == str(n).encode()
+        # What comes after it in its group waits for it.
+        assert receive(sqs, fifo, wait=0) == []
+        channel.basic_ack(method.delivery_tag)
+    connection.close()
+
+
+def test_both_sides_see_and_change_the_same_queue(broker, sqs, name):
+    connection = connect(broker)
+    channel = connection.channel()
+    channel.queue_declare(name, durable=True, arguments={"x-max-priority": 3})
+    channel.confirm_delivery()
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    assert attribute(sqs, url, "QueueArn").endswith(":" + name)
+    sqs.tag_queue(QueueUrl=url, Tags={"team": "a"})
+    for priority in (1, 3, 2):
+        channel.basic_publish("", name, str(priority), pika.BasicProperties(priority=priority))
+    assert attribute(sqs, url, "ApproximateNumberOfMessages") == "3"
+    assert [message["Body"] for message in receive(sqs, url, wait=20)] == ["3", "2", "1"]
+    assert channel.queue_declare(name, passive=True).method.message_count == 0
+    sqs.purge_queue(QueueUrl=url)
+    channel.basic_publish("", name, "x")
+    channel.queue_purge(name)
+    assert attribute(sqs, url, "ApproximateNumberOfMessages") == "0"
+    sqs.delete_queue(QueueUrl=url)
+    with pytest.raises(pika.exceptions.ChannelClosedByBroker) as caught:
+        connection.channel().queue_declare(name, passive=True)
+    assert caught.value.reply_code == 404
+    connection.close()
+
+
+def test_a_queue_of_sqs_is_read_by_kafka_clients_as_a_topic(broker, sqs, queue):
+    for n in range(5):
+        attributes = {"n": {"DataType": "Number", "StringValue": str(n)}}
+        sqs.send_message(QueueUrl=queue, MessageBody=f"b{n}", MessageAttributes=attributes)
+    options = {"bootstrap.servers": broker.kafka, "group.id": name_of(queue)}
+    consumer = confluent_kafka.Consumer({**options, "auto.offset.reset": "earliest"})
+    consumer.assign([confluent_kafka.TopicPartition(name_of(queue), 0, 0)])
+    records = []
+
+    def all_there():
+        record = consumer.poll(0.2)
+        if record is not None and record.error() is None:
+            records.append(record)
+        return len(records) >= 5
+
+    wait_until(all_there, seconds=30)
+    assert [record.value() for record in records] == [f"b{n}".encode() for n in range(5)]
+    assert [dict(record.headers())["n"] for record in records] == [str(n).encode() for n in range(5)]
+    consumer.close()
+    # Reading settles nothing.
+    assert attribute(sqs, queue, "ApproximateNumberOfMessages") == "5"
