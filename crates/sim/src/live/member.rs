@@ -53,6 +53,12 @@ impl Member {
         Self::new(client, "members", world.topics())
     }
 
+    /// The same member with another session, and rebalance, time-out.
+    #[must_use]
+    pub fn with_session(self, session_timeout_ms: i32) -> Self {
+        Self { session_timeout_ms, ..self }
+    }
+
     /// The generation that it is in.
     pub fn generation(&self) -> i32 {
         self.generation

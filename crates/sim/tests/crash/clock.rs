@@ -118,7 +118,7 @@ fn a_clock_that_is_set_wrong_expires_nothing_and_moves_no_member() {
 }
 
 /// Brings all members into one generation.
-fn settle(members: &mut [Member], connections: &mut [Connection]) {
+pub(crate) fn settle(members: &mut [Member], connections: &mut [Connection]) {
     let generations: Vec<AtomicI32> = members.iter().map(|_| AtomicI32::new(-1)).collect();
     let same = || {
         generations

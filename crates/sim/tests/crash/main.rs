@@ -22,6 +22,7 @@ mod full;
 mod hung;
 mod kill;
 mod lengths;
+mod members;
 mod memory;
 mod pause;
 mod power;
