@@ -63,9 +63,9 @@ pub const RECORD_ERRORS_MAX: usize = 1000;
 pub const RECORD_HEADERS_MAX: usize = 10_000;
 /// Members of one consumer group.
 pub const GROUP_MEMBERS_MAX: usize = 10_000;
-/// What the committed offsets of one group take in memory, which is more than what they take in
-/// the one commit that stores all of them: 100,000 partitions and more.
-pub const GROUP_OFFSETS_BYTES_MAX: usize = 20 * 1024 * 1024;
+/// The stored offsets of one group: those of 150,000 partitions with names of 20 characters. With
+/// the group's membership they must fit into one WAL file.
+pub const GROUP_OFFSETS_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// The stored membership of one consumer group; the members of a larger one join again after a
 /// restart. With the group's offsets it must fit into one WAL file.
 pub const GROUP_MEMBERSHIP_BYTES_MAX: usize = 4 * 1024 * 1024;

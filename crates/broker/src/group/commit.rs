@@ -178,12 +178,12 @@ impl Groups {
 impl Cell {
     /// Whether these positions may be kept as well: those that only move on may always.
     fn check_room(&self, entries: &[(Place, Committed)]) -> Result<(), Error> {
-        let growth = self.offsets.growth(entries);
-        if growth > 0 && !self.held_offsets.fits(growth) {
+        let (held, stored) = self.offsets.growth(entries);
+        if held > 0 && !self.held_offsets.fits(held) {
             let detail = "the committed offsets of all groups take all of their memory";
             return Err(Error::LimitExceeded(detail.to_owned()));
         }
-        if growth > 0 && self.offsets.held_bytes() + growth > GROUP_OFFSETS_BYTES_MAX {
+        if stored > 0 && self.offsets.stored_bytes() + stored > GROUP_OFFSETS_BYTES_MAX {
             let detail = "the committed offsets of the group would be too large to be stored";
             return Err(Error::LimitExceeded(detail.to_owned()));
         }

@@ -52,6 +52,9 @@ const CHECKPOINT_SPARE_BYTES: usize = 4096;
 /// tree's share.
 const ENTRY_BYTES_HELD: usize = 144;
 
+/// What an entry takes in a checkpoint beside its two texts.
+const ENTRY_BYTES_STORED: usize = 36;
+
 /// One partition of one topic.
 pub(crate) type Place = (TopicName, u32);
 
@@ -219,13 +222,23 @@ impl Offsets {
         self.durable.len() * ENTRY_BYTES_HELD + self.text_bytes
     }
 
-    /// By so much these positions would make that grow at most.
-    pub(crate) fn growth(&self, entries: &[(Place, Committed)]) -> usize {
-        let grows = |(place, committed): &(Place, Committed)| match self.durable.get(place) {
-            Some(known) => committed.metadata.len().saturating_sub(known.metadata.len()),
-            None => ENTRY_BYTES_HELD + text_bytes(place, committed),
-        };
-        entries.iter().map(grows).sum()
+    /// What is kept takes so much in a checkpoint at most.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        self.durable.len() * ENTRY_BYTES_STORED + self.text_bytes
+    }
+
+    /// By so much these positions would make [`Self::held_bytes`] and [`Self::stored_bytes`] grow.
+    pub(crate) fn growth(&self, entries: &[(Place, Committed)]) -> (usize, usize) {
+        let (mut held, mut stored) = (0, 0);
+        for (place, committed) in entries {
+            let (texts, entry) = match self.durable.get(place) {
+                Some(known) => (committed.metadata.len().saturating_sub(known.metadata.len()), 0),
+                None => (text_bytes(place, committed), 1),
+            };
+            held += texts + entry * ENTRY_BYTES_HELD;
+            stored += texts + entry * ENTRY_BYTES_STORED;
+        }
+        (held, stored)
     }
 
     /// What is kept for one partition.

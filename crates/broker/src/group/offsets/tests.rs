@@ -128,3 +128,40 @@ fn places_of_one_topic_are_found() {
     let found = offsets.of_topic(&place("b", 0).0);
     assert_eq!(found, [place("b", 0), place("b", 4), place("b", 9)]);
 }
+
+#[test]
+fn membership_is_in_the_checkpoint_until_the_group_is_empty() {
+    let mut offsets = Offsets::new();
+    let members = Bytes::from_static(b"who is who");
+    let entries: Vec<_> = (0..200).map(|n| (place("t", n), expiring(1, 2, 3))).collect();
+    let (held, stored) = offsets.growth(&entries);
+    offsets.handle_submit(Change::Members(members.clone()));
+    offsets.handle_submit(Change::Set(entries.clone()));
+    assert_eq!(offsets.occupancy(), Occupancy::Occupied, "as submitted");
+    offsets.settle(offsets.n_submitted());
+    assert_eq!((offsets.held_bytes(), offsets.stored_bytes()), (held, stored));
+    assert_eq!(offsets.growth(&entries), (0, 0), "they are there");
+
+    let bytes = offsets.checkpoint_due().unwrap();
+    let checkpoint = offsets.poll_checkpoint(bytes).unwrap();
+    assert_eq!(checkpoint.len(), 1 + 8 + 4 + members.len() + stored);
+    let recovered = |deltas: &[Bytes]| {
+        let checkpoint = Some(checkpoint.clone());
+        Offsets::recover(&RecoveredState { checkpoint, deltas: deltas.to_vec() }).unwrap()
+    };
+    let back = recovered(&[]);
+    assert_eq!((back.members(), back.occupancy()), (&members, Occupancy::Occupied));
+    assert_eq!((back.all(), back.held_bytes()), (offsets.all(), held));
+    for len in 0..9 + 4 + members.len() {
+        let checkpoint = Some(checkpoint.slice(..len));
+        assert!(Offsets::recover(&RecoveredState { checkpoint, deltas: vec![] }).is_err());
+    }
+
+    let since = Occupancy::EmptySince(Some(Timestamp::from_millis(9)));
+    let emptied = offsets.handle_submit(Change::Occupancy(since));
+    let removed = offsets.handle_submit(Change::Removed(vec![place("t", 7)]));
+    let back = recovered(&[emptied, removed]);
+    assert!(back.members().is_empty());
+    assert_eq!(back.occupancy(), since);
+    assert!(back.held_bytes() < held);
+}
