@@ -129,8 +129,7 @@ fn spawn(directory: PathBuf, addresses: &mut Addresses) -> Child {
     let taken = fs::read(&ready).expect("the ready file");
     let taken: serde_json::Value = serde_json::from_slice(&taken).expect("JSON");
     let address = |of: &str| taken[of].as_str().expect("an address").to_owned();
-    *addresses =
-        Addresses { kafka: address("kafka"), amqp: address("amqp"), sqs: address("sqs") };
+    *addresses = Addresses { kafka: address("kafka"), amqp: address("amqp"), sqs: address("sqs") };
     child
 }
 
