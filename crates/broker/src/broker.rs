@@ -1,7 +1,7 @@
 //! The broker's handle: what is shared between all front-ends, and how it starts and stops.
 
 use crate::{
-    Budgets, Connections, Error, Groups, Metrics, Options, Topic,
+    Budgets, ConfigPush, Connections, Error, Groups, Metrics, Options, Topic,
     bus::Bus,
     collect::{Figures, groups::GroupFigures},
     compaction,
@@ -48,6 +48,7 @@ struct Shared {
     bus: Arc<Bus>,
     connections: Arc<Connections>,
     queues: Queues,
+    config_push: ConfigPush,
     log_ids: Arc<Counter>,
     producer_ids: Counter,
     round_robin: AtomicU32,
@@ -78,8 +79,16 @@ impl Broker {
             (options.groups.clone(), [&budgets.groups, &budgets.offsets].map(Arc::clone)),
             Arc::clone(&topics),
         )?;
+        let config_push = ConfigPush::load(
+            (&store, &clock),
+            &log_ids,
+            (leader_epoch, &cluster_id),
+            options.config_push.clone(),
+        )
+        .await?;
         let shared = Shared {
             groups,
+            config_push,
             exchanges: Exchanges::load(&*store)?,
             bus: Arc::new(Bus::load(&*store, Arc::clone(&clock), Arc::clone(&budgets.answers))),
             connections: Arc::default(),
@@ -117,6 +126,7 @@ impl Broker {
         tokio::spawn(compaction::run(broker.clone()));
         tokio::spawn(broker.clone().run_transfers());
         broker.groups().renew_sessions();
+        tokio::spawn(broker.config_push().clone().run(broker.clone()));
         Ok(broker)
     }
 
@@ -143,6 +153,11 @@ impl Broker {
     /// Consumer groups.
     pub fn groups(&self) -> &Groups {
         &self.shared.groups
+    }
+
+    /// Pushed configuration.
+    pub fn config_push(&self) -> &ConfigPush {
+        &self.shared.config_push
     }
 
     /// Which client connections are open.

@@ -1,5 +1,6 @@
 //! Figures read when the metrics are asked for: the store, the topics and the queues.
 
+mod config_push;
 pub(crate) mod groups;
 mod queues;
 
@@ -50,6 +51,7 @@ impl Collector for Figures {
         ] {
             gauge(&mut encoder, (name, help), budget.used() as u64)?;
         }
+        config_push::encode(&mut encoder, &broker)?;
         encode_topics(&mut encoder, &broker)?;
         queues::encode(&mut encoder, &broker)?;
         crate::bus::metrics::encode(&mut encoder, &broker)

@@ -8,6 +8,7 @@ mod bus;
 mod clock;
 mod collect;
 mod compaction;
+mod config_push;
 mod connection;
 mod door;
 mod error;
@@ -39,6 +40,12 @@ pub use bus::{
     ReceiverDescription, ReceiverFigures, ReceiverHandle, Subscribe, Subscribed,
 };
 pub use clock::SystemClock;
+pub use config_push::{
+    Adoption, Change as ConfigChange, ConfigError, ConfigEvent, ConfigEvents, ConfigFigures,
+    ConfigKey, ConfigPage, ConfigPush, ConfigPushOptions, ConfigRule, ConfigScope, ConfigVersion,
+    ConfigWatch, Expected as ConfigExpected, Operation as ConfigOperation, Rollout,
+    Shown as ConfigValue, Stage as ConfigStage, Subscriber, WatchStart,
+};
 pub use connection::{ConnectionInfo, Connections, Registration};
 pub use door::{Door, Excess};
 pub use error::Error;

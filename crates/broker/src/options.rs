@@ -1,6 +1,6 @@
 //! What the operator may set.
 
-use crate::MemoryOptions;
+use crate::{ConfigPushOptions, MemoryOptions};
 use std::{collections::BTreeMap, time::Duration};
 use tramline_catalog::TopicDefaults;
 
@@ -29,6 +29,8 @@ pub struct Options {
     pub groups: GroupOptions,
     /// What connections and groups may take in memory.
     pub memory: MemoryOptions,
+    /// Configuration push.
+    pub config_push: ConfigPushOptions,
 }
 
 /// Settings of compaction.
@@ -89,6 +91,7 @@ impl Default for Options {
             shown: BTreeMap::new(),
             groups: GroupOptions::default(),
             memory: MemoryOptions::default(),
+            config_push: ConfigPushOptions::default(),
         }
     }
 }

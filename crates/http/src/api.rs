@@ -2,6 +2,7 @@
 
 pub(crate) mod binding;
 pub(crate) mod channel;
+pub(crate) mod config;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod group;

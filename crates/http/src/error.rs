@@ -60,6 +60,9 @@ pub(crate) enum Error {
     /// A token that is no good, or not any more.
     #[error("the token is not good for this job, or not any more")]
     TokenRefused,
+    /// Pushed configuration is not changed, or not there.
+    #[error(transparent)]
+    Config(#[from] broker::ConfigError),
     /// A message does not go into its queue.
     #[error(transparent)]
     Enqueue(#[from] broker::EnqueueError),
@@ -87,6 +90,7 @@ impl Error {
             Self::UnknownPath(_) | Self::UnknownConnection(_) => ErrorKind::NotFound,
             Self::MethodRefused(_) => ErrorKind::Unimplemented,
             Self::GroupActive(_) => ErrorKind::FailedPrecondition,
+            Self::Config(error) => kind_of_config(error),
             Self::Enqueue(error) => kind_of_enqueue(error),
         }
     }
@@ -120,6 +124,7 @@ impl Error {
             }
             Self::Job(error) => advise_job(error),
             Self::TokenRefused => (StatusCode::FORBIDDEN, "ask for a fresh token"),
+            Self::Config(error) => advise_config(error),
             Self::Enqueue(error) => advise_enqueue(error),
         }
     }
@@ -257,6 +262,50 @@ fn advise_job(error: &broker::JobError) -> (StatusCode, &'static str) {
         J::AttemptOver { .. } => (StatusCode::CONFLICT, "stop: another worker has the job"),
         J::Invalid(_) => (StatusCode::BAD_REQUEST, "correct the report"),
         J::Broker(error) => from_broker(error),
+    }
+}
+
+const fn kind_of_config(error: &broker::ConfigError) -> ErrorKind {
+    use broker::ConfigError as E;
+    match error {
+        E::InvalidKey(_) | E::InvalidSchema(_) | E::InvalidChange(_) | E::TooLarge { .. } => {
+            ErrorKind::InvalidArgument
+        }
+        E::UnknownKey(_) | E::UnknownRevision { .. } | E::UnknownRule(_) => ErrorKind::NotFound,
+        E::Conflict { .. } | E::SchemaViolated { .. } => ErrorKind::FailedPrecondition,
+        E::LimitExceeded(_) => ErrorKind::ResourceExhausted,
+        E::Broker(error) => error.kind(),
+    }
+}
+
+fn advise_config(error: &broker::ConfigError) -> (StatusCode, &'static str) {
+    use broker::ConfigError as E;
+    match error {
+        E::InvalidKey(_) => (
+            StatusCode::BAD_REQUEST,
+            "use segments with `/` between them; a scope may end with `/`, or be empty for all keys",
+        ),
+        E::UnknownKey(_) => (StatusCode::NOT_FOUND, "list the keys, or put a value"),
+        E::UnknownRevision { .. } => {
+            (StatusCode::NOT_FOUND, "see its history for the revisions that are kept")
+        }
+        E::Conflict { .. } => {
+            (StatusCode::PRECONDITION_FAILED, "read it again, then decide and retry")
+        }
+        E::SchemaViolated { .. } => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "correct the value, or change the rule")
+        }
+        E::InvalidSchema(_) => (
+            StatusCode::BAD_REQUEST,
+            "use the keywords that `docs/config-push.md` lists; nothing else would be checked",
+        ),
+        E::UnknownRule(_) => (StatusCode::NOT_FOUND, "list the rules to see their scopes"),
+        E::InvalidChange(_) => (StatusCode::BAD_REQUEST, "correct the request"),
+        E::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "send less, or raise the limit"),
+        E::LimitExceeded(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "delete what is not used, or raise the limit")
+        }
+        E::Broker(error) => from_broker(error),
     }
 }
 

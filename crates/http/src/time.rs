@@ -15,7 +15,8 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-fn parse_span(text: &str) -> Option<i64> {
+/// A span such as `30s` in milliseconds.
+pub(crate) fn parse_span(text: &str) -> Option<i64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (count, unit) = text.split_at(digits);
     let millis: i64 = match unit {

@@ -1,5 +1,6 @@
 //! What may be typed: every command with its options, and examples in its help.
 
+mod config_push;
 mod group;
 mod job;
 mod message;
@@ -10,6 +11,7 @@ use crate::config::{Listen, LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+pub(crate) use config_push::{ConfigPushCommand, ConfigPut, ConfigWatch};
 pub(crate) use group::{GroupCommand, GroupReset};
 pub(crate) use job::JobCommand;
 pub(crate) use message::{Pub, Sub, SubOutput};
@@ -76,6 +78,9 @@ Stop it with Ctrl-C or SIGTERM. `tramline config print-default` prints all setti
     /// List and close client connections
     #[command(subcommand)]
     Connection(ConnectionCommand),
+    /// Put, get, follow, roll out and roll back values that are pushed to their subscribers
+    #[command(subcommand)]
+    ConfigPush(ConfigPushCommand),
     /// Check this machine: data directory, disk, ports, limits
     #[command(after_help = "\
 Examples:

@@ -12,7 +12,9 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tramline_broker::{CompactionOptions, GroupOptions, MemoryOptions, Options, TopicDefaults};
+use tramline_broker::{
+    CompactionOptions, ConfigPushOptions, GroupOptions, MemoryOptions, Options, TopicDefaults,
+};
 use tramline_store::DiskOptions;
 use tramline_types::limits;
 
@@ -39,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) sqs: Sqs,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
+    pub(crate) config_push: ConfigPush,
     pub(crate) store: Store,
 }
 
@@ -135,6 +138,16 @@ pub(crate) struct Groups {
     pub(crate) offset_metadata_max: Size,
 }
 
+/// Configuration push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ConfigPush {
+    pub(crate) history: u32,
+    pub(crate) value_max: Size,
+    pub(crate) values_max: Size,
+    pub(crate) deleted_retention: Span,
+}
+
 /// The disk back-end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -160,6 +173,7 @@ impl Default for Config {
             sqs: Sqs::default(),
             topics: Topics::default(),
             groups: Groups::default(),
+            config_push: ConfigPush::default(),
             store: Store::default(),
         }
     }
@@ -251,6 +265,29 @@ impl Default for Groups {
             members_max: options.members_max,
             offsets_retention: Span(options.offsets_retention),
             offset_metadata_max: Size(options.offset_metadata_bytes_max as u64),
+        }
+    }
+}
+
+impl Default for ConfigPush {
+    fn default() -> Self {
+        let options = ConfigPushOptions::default();
+        Self {
+            history: options.history,
+            value_max: Size(options.value_bytes_max as u64),
+            values_max: Size(options.bytes_max as u64),
+            deleted_retention: Span(options.deleted_retention),
+        }
+    }
+}
+
+impl ConfigPush {
+    fn options(&self) -> ConfigPushOptions {
+        ConfigPushOptions {
+            history: self.history.min(limits::CONFIG_HISTORY_MAX),
+            value_bytes_max: self.value_max.as_usize().min(limits::CONFIG_REVISION_BYTES_MAX),
+            bytes_max: self.values_max.as_usize(),
+            deleted_retention: self.deleted_retention.0,
         }
     }
 }
@@ -350,6 +387,7 @@ impl Config {
             },
             data_dir: self.data_dir_absolute(),
             memory: MemoryOptions::of(self.memory_budget.as_usize()),
+            config_push: self.config_push.options(),
             ..Options::default()
         })
     }

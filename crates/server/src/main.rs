@@ -44,6 +44,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Exchange(command) => cli::exchange::run(command)?,
         Command::Binding(command) => cli::exchange::run_binding(command)?,
         Command::Connection(command) => cli::exchange::run_connection(command)?,
+        Command::ConfigPush(command) => cli::config_push::run(command)?,
         Command::Doctor(arguments) => return cli::doctor::run(&arguments),
         Command::Config(ConfigCommand::PrintDefault) => {
             io::stdout().write_all(config::DEFAULT_TEXT.as_bytes())?;

@@ -173,3 +173,33 @@ pub const RETAINED_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const CHANNEL_LIST_MAX: usize = 10_000;
 /// Bindings between channels and topics or queues.
 pub const CHANNEL_BINDINGS_MAX: usize = 1_000;
+/// Keys of pushed configuration, those included whose deletion is remembered.
+pub const CONFIG_KEYS_MAX: usize = 100_000;
+/// The length of a key of pushed configuration.
+pub const CONFIG_KEY_BYTES_MAX: usize = 512;
+/// One value of pushed configuration, by default.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// What the current values of all keys may take in memory, by default.
+pub const CONFIG_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Earlier values that a key may be told to keep.
+pub const CONFIG_HISTORY_MAX: u32 = 1000;
+/// Keys that are changed in one revision.
+pub const CONFIG_CHANGES_MAX: usize = 1000;
+/// What one revision may bring: it becomes one commit.
+pub const CONFIG_REVISION_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A note about a change, a content type, a seed, or the id of a subscriber.
+pub const CONFIG_TEXT_BYTES_MAX: usize = 256;
+/// Rules for keys of pushed configuration.
+pub const CONFIG_RULES_MAX: usize = 1000;
+/// The schema of one rule.
+pub const CONFIG_SCHEMA_BYTES_MAX: usize = 64 * 1024;
+/// How deep a schema or a value that is checked may be nested.
+pub const CONFIG_SCHEMA_DEPTH_MAX: usize = 64;
+/// Steps that a check of one value against its schema may take.
+pub const CONFIG_SCHEMA_STEPS_MAX: usize = 1_000_000;
+/// Those who follow pushed configuration at a time.
+pub const CONFIG_WATCHES_MAX: usize = 50_000;
+/// Subscribers of one scope of pushed configuration whose revision is remembered.
+pub const CONFIG_SUBSCRIBERS_PER_SCOPE_MAX: usize = 10_000;
+/// Such subscribers of all scopes.
+pub const CONFIG_SUBSCRIBERS_MAX: usize = 100_000;

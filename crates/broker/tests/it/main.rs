@@ -4,6 +4,7 @@
 
 mod bus;
 mod compaction;
+mod config_push;
 mod durability;
 mod fetching;
 mod jobs;

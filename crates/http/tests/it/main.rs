@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod channels;
+mod config;
 mod errors;
 mod groups;
 mod guard;

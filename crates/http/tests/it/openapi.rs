@@ -119,6 +119,7 @@ fn every_operation_answers_as_described() {
     exchanges(&mut checked);
     channels(&mut checked);
     connections(&mut checked);
+    config(&mut checked);
 
     let described: BTreeSet<String> = checked.document["paths"]
         .as_object()
@@ -315,4 +316,68 @@ fn connections(checked: &mut Checked<'_>) {
     assert_eq!(checked.server.runtime.block_on(open.closing()), "maintenance");
     drop(open);
     checked.call(("DELETE", connection, &path), &none, 404);
+}
+
+fn config(checked: &mut Checked<'_>) {
+    let (none, server) = (Value::Null, checked.server);
+    let key = "/v1/config/{key}";
+    let put = |value: &str| {
+        let call = server.request("PUT", "/v1/config/app/web/limit?note=why");
+        call.header("content-type", "application/json").send(value.as_bytes())
+    };
+    checked.check(("PUT", key), &put("1"), 200);
+    checked.check(("PUT", key), &put("2"), 200);
+    let answer = server.get("/v1/config/app/web/limit");
+    assert_eq!((answer.status, answer.text.as_str()), (200, "2"));
+    checked.seen.insert(format!("GET {key}"));
+    checked.call(("GET", key, "/v1/config/none"), &none, 404);
+    checked.call(("GET", key, "/v1/config/app/web/limit?after=2"), &none, 304);
+
+    let all = "/v1/config";
+    let batch = json!({ "changes": [
+        { "key": "app/a", "value": "x", "content_type": "text/plain", "note": "n" },
+        { "key": "app/b", "value_base64": "/w==", "if_revision": 0, "rollout": 10.5, "seed": "s" },
+        { "key": "app/c", "json": { "a": 1 } },
+    ] });
+    checked.call(("POST", all, all), &batch, 200);
+    checked.call(("POST", all, all), &batch, 412);
+    let unclear = json!({ "changes": [{ "key": "app/a" }] });
+    checked.call(("POST", all, all), &unclear, 400);
+    checked.call(("GET", all, "/v1/config?scope=app/"), &none, 200);
+    checked.call(("GET", all, "/v1/config?scope=app/&after=1"), &none, 200);
+    checked.call(("GET", all, "/v1/config?scope=/"), &none, 400);
+
+    let history = "/v1/config-history/{key}";
+    checked.call(("GET", history, "/v1/config-history/app/b"), &none, 200);
+    let rollback = "/v1/config-rollback/{key}";
+    let to = json!({ "revision": 1 });
+    checked.call(("POST", rollback, "/v1/config-rollback/app/web/limit"), &to, 200);
+    let to = json!({ "revision": 9 });
+    checked.call(("POST", rollback, "/v1/config-rollback/app/web/limit"), &to, 404);
+    let rollout = "/v1/config-rollout/{key}";
+    let more = json!({ "percent": 50 });
+    checked.call(("POST", rollout, "/v1/config-rollout/app/b"), &more, 200);
+    let confirm = json!({ "scope": "app/", "client": "c", "revision": 3 });
+    checked.call(("POST", "/v1/config-adoption", "/v1/config-adoption"), &confirm, 204);
+    let adoption = "/v1/config-adoption/{key}";
+    checked.call(("GET", adoption, "/v1/config-adoption/app/web/limit"), &none, 200);
+
+    let rules = "/v1/config-rules";
+    let rule = json!({ "schema": { "type": "integer" }, "history": 3 });
+    checked.call(("PUT", rules, "/v1/config-rules?scope=app/web/"), &rule, 204);
+    checked.check(("PUT", key), &put("\"x\""), 422);
+    let fetched = json!({ "schema": { "$ref": "https://example.com" } });
+    checked.call(("PUT", rules, "/v1/config-rules?scope=app/"), &fetched, 400);
+    checked.call(("GET", rules, rules), &none, 200);
+    checked.call(("DELETE", rules, "/v1/config-rules?scope=app/web/"), &none, 204);
+    checked.call(("DELETE", rules, "/v1/config-rules?scope=app/web/"), &none, 404);
+
+    let mut events = server.request("GET", "/v1/config-watch?scope=app/").events();
+    events.next().unwrap();
+    let told = events.next().unwrap();
+    let schema = checked.document["components"]["schemas"]["ConfigTold"].clone();
+    check(&checked.document, &schema, &told.data).unwrap();
+    checked.seen.insert("GET /v1/config-watch".to_owned());
+    checked.call(("DELETE", key, "/v1/config/app/web/limit"), &none, 200);
+    checked.call(("DELETE", key, "/v1/config/app/web/limit"), &none, 404);
 }

@@ -78,6 +78,27 @@ impl Client {
         serde_json::from_slice(&text).with_context(|| format!("{path} did not answer with JSON"))
     }
 
+    /// Sends bytes with these headers, and reads bytes.
+    pub(crate) fn bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+    ) -> anyhow::Result<Vec<u8>> {
+        let has_body = method == Method::PUT || method == Method::POST;
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.server));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = match has_body {
+            true => self.agent.run(request.body(body)?),
+            false => self.agent.run(request.body(())?),
+        };
+        let mut response = self.checked(response)?;
+        Ok(response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?)
+    }
+
     /// Opens a stream of events, going on behind `last_id`.
     pub(crate) fn events(&self, path: &str, last_id: Option<&str>) -> anyhow::Result<Body> {
         let mut request = Request::builder().uri(format!("{}{path}", self.server));

@@ -1,0 +1,3 @@
+//! Followers of a broker in memory.
+
+use super::*;
