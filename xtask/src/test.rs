@@ -221,6 +221,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "kombu-own", kind: Kind::Python(python::KOMBU_OWN) },
     Suite { name: "moto-own", kind: Kind::Python(python::MOTO_OWN) },
     Suite { name: "kcat", kind: Kind::Python(python::KCAT) },
+    Suite { name: "http", kind: Kind::Python(python::HTTP) },
     Suite { name: "readme", kind: Kind::Python(python::README) },
     Suite { name: "network", kind: Kind::Python(python::NETWORK) },
 ];

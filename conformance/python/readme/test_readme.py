@@ -63,5 +63,10 @@ def test_a_task_is_worked_on_and_answered_by_celery(run):
     assert "2 + 3 = 5" in run("bash", "-e", "-c", file + block("sh", "celery -A tasks"))
 
 
+def test_configuration_reaches_who_follows_it(run):
+    commands = block("sh", "tramline config-push")
+    assert "put app/limit 1 10" in run("bash", "-e", "-c", commands)
+
+
 def test_a_message_goes_there_and_back_by_the_command_line(run):
     assert "hi from tramline" in run("bash", "-e", "-c", block("sh", "tramline pub"))

@@ -85,6 +85,9 @@ fn encode_store(encoder: &mut DescriptorEncoder, stats: &Stats) -> Result<(), fm
     if let Some(free) = stats.disk_free_bytes {
         gauge(encoder, ("store_disk_free_bytes", "Free space of the file system"), free)?;
     }
+    if let Some(total) = stats.disk_total_bytes {
+        gauge(encoder, ("store_disk_total_bytes", "Size of the file system"), total)?;
+    }
     gauge(
         encoder,
         ("store_full", "1 while publishers are refused for lack of space"),

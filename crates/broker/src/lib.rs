@@ -65,8 +65,8 @@ pub use options::{CompactionOptions, GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
 pub use queue::{
     Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
-    EnqueueOptions, Enqueuing, Peek, Peeked, PeekedMessage, Placed, Queue, Receive, Redrive,
-    RedriveState, RedriveStatus, Settle, Settling, Targets, Traffic, Unit, Wake,
+    EnqueueOptions, Enqueuing, Peek, Peeked, PeekedMessage, Placed, ProcessingTimes, Queue,
+    Receive, Redrive, RedriveState, RedriveStatus, Settle, Settling, Targets, Traffic, Unit, Wake,
 };
 pub use queue_error::QueueError;
 pub use quota::{
@@ -87,4 +87,4 @@ pub use tramline_routing::{
     Message as RoutedBy, Value,
 };
 pub use tramline_store::{Damage, Stats as StoreStats};
-pub use write_limit::WriteLimit;
+pub use write_limit::{BytesCounted, WriteLimit};

@@ -37,7 +37,8 @@ pub use future::{Enqueuing, Settling};
 pub use peek::{Peek, Peeked, PeekedMessage};
 pub use redrive::{Redrive, RedriveState, RedriveStatus};
 pub use registry::{Created, DeleteOnly};
-pub use traffic::Traffic;
+pub(crate) use traffic::PROCESSING_BOUNDS_MS;
+pub use traffic::{ProcessingTimes, Traffic};
 pub use tramline_queue::Delivery;
 pub use unit::{Settle, Unit};
 

@@ -3,6 +3,7 @@
 //!
 //! Invariant: `deadline` is set exactly while the last write was pending.
 
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use std::{
     future::Future,
     io,
@@ -20,12 +21,44 @@ pub struct WriteLimit<S> {
     clock: Arc<dyn Clock>,
     pending_max: Duration,
     deadline: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    bytes: Option<BytesCounted>,
+}
+
+/// What went through the sockets of a listener. A clone counts into the same.
+#[derive(Clone, Debug, Default)]
+pub struct BytesCounted {
+    received: Counter,
+    sent: Counter,
+}
+
+impl BytesCounted {
+    /// Registers both counters among a front-end's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("received_bytes", "Bytes received", self.received.clone());
+        registry.register("sent_bytes", "Bytes sent", self.sent.clone());
+    }
+}
+
+fn add(counter: &Counter, bytes: usize) {
+    counter.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
 }
 
 impl<S> WriteLimit<S> {
     /// Fails writes that are pending for longer than `pending_max`.
     pub fn new(stream: S, clock: Arc<dyn Clock>, pending_max: Duration) -> Self {
-        Self { stream, clock, pending_max, deadline: None }
+        Self { stream, clock, pending_max, deadline: None, bytes: None }
+    }
+
+    /// Counts what goes through.
+    #[must_use]
+    pub fn counting(self, bytes: &BytesCounted) -> Self {
+        Self { bytes: Some(bytes.clone()), ..self }
+    }
+
+    fn sent(&self, poll: &Poll<io::Result<usize>>) {
+        if let (Some(bytes), Poll::Ready(Ok(sent))) = (&self.bytes, poll) {
+            add(&bytes.sent, *sent);
+        }
     }
 
     fn bound<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -49,7 +82,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteLimit<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Some(bytes) = &this.bytes {
+            add(&bytes.received, buf.filled().len() - before);
+        }
+        poll
     }
 }
 
@@ -61,6 +100,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.sent(&poll);
         this.bound(cx, poll)
     }
 
@@ -71,6 +111,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteLimit<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let poll = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.sent(&poll);
         this.bound(cx, poll)
     }
 

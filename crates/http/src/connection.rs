@@ -78,7 +78,7 @@ async fn answer(
 ) -> Result<(), hyper::Error> {
     let clock = Arc::clone(cx.broker.clock());
     let socket = Socket::new(stream, takeover.clone());
-    let io = WriteLimit::new(socket, clock, limits::RESPONSE_WRITE_MAX);
+    let io = WriteLimit::new(socket, clock, limits::RESPONSE_WRITE_MAX).counting(&cx.metrics.bytes);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(takeover.clone());
         service.call(request)

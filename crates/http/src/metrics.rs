@@ -5,7 +5,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tramline_broker::{Broker, Door};
+use tramline_broker::{Broker, BytesCounted, Door};
 
 /// The route is the pattern, never the path itself: names would make endless series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -19,15 +19,17 @@ struct OfRoute {
 #[derive(Clone)]
 pub(crate) struct Metrics {
     requests: Family<OfRoute, Counter>,
+    pub(crate) bytes: BytesCounted,
 }
 
 impl Metrics {
     /// Registers them with the broker.
     pub(crate) fn new(broker: &Broker, door: &Door) -> Self {
-        let metrics = Self { requests: Family::default() };
+        let metrics = Self { requests: Family::default(), bytes: BytesCounted::default() };
         broker.metrics().register(|registry| {
             let registry = registry.sub_registry_with_prefix("http");
             door.register(registry);
+            metrics.bytes.register(registry);
             registry.register(
                 "requests",
                 "Requests answered, by method, route and status",

@@ -54,7 +54,8 @@ async fn run(
     service: TowerToHyperService<Router>,
     cx: &Context,
 ) -> Result<(), hyper::Error> {
-    let io = WriteLimit::new(stream, Arc::clone(cx.broker.clock()), limits::RESPONSE_WRITE_MAX);
+    let io = WriteLimit::new(stream, Arc::clone(cx.broker.clock()), limits::RESPONSE_WRITE_MAX)
+        .counting(&cx.metrics.bytes);
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

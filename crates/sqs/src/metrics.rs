@@ -4,7 +4,7 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
 };
-use tramline_broker::{Broker, Door};
+use tramline_broker::{Broker, BytesCounted, Door};
 
 /// The action is one that exists, never what a client made up: names would make endless series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -17,15 +17,17 @@ struct OfAction {
 #[derive(Clone)]
 pub(crate) struct Metrics {
     requests: Family<OfAction, Counter>,
+    pub(crate) bytes: BytesCounted,
 }
 
 impl Metrics {
     /// Registers them with the broker.
     pub(crate) fn new(broker: &Broker, door: &Door) -> Self {
-        let metrics = Self { requests: Family::default() };
+        let metrics = Self { requests: Family::default(), bytes: BytesCounted::default() };
         broker.metrics().register(|registry| {
             let registry = registry.sub_registry_with_prefix("sqs");
             door.register(registry);
+            metrics.bytes.register(registry);
             registry.register(
                 "requests",
                 "Requests answered, by action and status",

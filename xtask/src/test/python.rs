@@ -64,6 +64,10 @@ pub(super) const MOTO_OWN: Run = Run {
     ..Run::new("sqs", "tests/test_sqs", "moto-own")
 };
 
+/// The HTTP API with httpx, requests and curl: configuration push, queues, metrics.
+pub(super) const HTTP: Run =
+    Run { needs: Some(("curl", "--version", "curl")), ..Run::new("http", "http", "http") };
+
 /// A Python with the newest confluent-kafka, or why there is none.
 pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
     environment(cx.project.root(), "newest")

@@ -1,9 +1,12 @@
 //! Queues: how many messages are in which state, how old the oldest is, and what went in and out.
 
 use super::Name;
-use crate::{Broker, Queue, queue::Traffic};
+use crate::{
+    Broker, ProcessingTimes, Queue,
+    queue::{PROCESSING_BOUNDS_MS, Traffic},
+};
 use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric},
+    encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 use std::{fmt, sync::Arc};
@@ -16,7 +19,11 @@ struct Figures {
     counts: Counts,
     traffic: Traffic,
     age_seconds: Option<f64>,
+    times: Option<ProcessingTimes>,
 }
+
+/// Of a histogram every bound is a series.
+const HISTOGRAMS_MAX: usize = METRIC_SERIES_MAX / (PROCESSING_BOUNDS_MS.len() + 3);
 
 type Count = fn(&Figures) -> u64;
 
@@ -64,6 +71,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder, broker: &Broker) -> Result
             labels: [("queue", queue.name().to_string())],
             counts,
             traffic: queue.traffic(),
+            times: queue.processing_times(),
             #[expect(clippy::cast_precision_loss, reason = "seconds for people")]
             age_seconds: age.map(|millis| millis as f64 / 1000.0),
         }
@@ -83,11 +91,29 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder, broker: &Broker) -> Result
             ConstGauge::new(age).encode(family.encode_family(&of.labels)?)?;
         }
     }
+    encode_times(encoder, &all)?;
     for ((name, help), count) in COUNTERS {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for of in &all {
             ConstCounter::new(count(of)).encode(family.encode_family(&of.labels)?)?;
         }
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds for people")]
+fn encode_times(encoder: &mut DescriptorEncoder, all: &[Figures]) -> Result<(), fmt::Error> {
+    let name = "queue_processing_seconds";
+    let help = "From delivery to settlement, of a sample of the deliveries";
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    let timed = all.iter().filter_map(|of| Some((&of.labels, of.times?)));
+    for (labels, times) in timed.take(HISTOGRAMS_MAX) {
+        let bounds = PROCESSING_BOUNDS_MS.iter().map(|bound| *bound as f64 / 1000.0);
+        let bounds = bounds.chain(std::iter::once(f64::INFINITY));
+        let buckets: Vec<(f64, u64)> = bounds.zip(times.counts).collect();
+        let mut metric = family.encode_family(labels)?;
+        let (sum, count) = (times.sum_ms as f64 / 1000.0, times.counts.iter().sum());
+        metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
     }
     Ok(())
 }

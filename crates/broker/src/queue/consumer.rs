@@ -230,6 +230,7 @@ impl Queue {
             if let Some(ahead) = ahead {
                 self.load_ahead(ahead);
             }
+            self.counters.time(&out[before..], take.lock, now);
             match load.map(|load| self.load(load)) {
                 Some(Progress::Done) => continue,
                 // The end of a load wakes who is hungry.

@@ -14,6 +14,7 @@ impl Queue {
         let waiter = Outstanding::new(1);
         self.step(Some(&waiter), |engine, now| engine.handle_settle(settles, now, &mut lost));
         self.counters.settled(settles.len() - lost.len());
+        self.counters.time_settled(settles.iter().map(|(token, _)| *token), &self.context);
         Settling::new(waiter, lost)
     }
 
@@ -25,6 +26,7 @@ impl Queue {
         let accept = |engine: &mut Engine, now| engine.handle_accept_late(tokens, now, &mut lost);
         self.step(Some(&waiter), accept);
         self.counters.settled(tokens.len() - lost.len());
+        self.counters.time_settled(tokens.iter().copied(), &self.context);
         Settling::new(waiter, lost)
     }
 

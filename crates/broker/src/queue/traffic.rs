@@ -1,8 +1,36 @@
 //! What a queue counts from the start on, for metrics.
 
-use super::Queue;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tramline_queue::{Delivery, Lock};
+use super::{Queue, context::Context};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use tramline_queue::{Delivery, Lock, LockToken};
+use tramline_types::Timestamp;
+
+/// Deliveries of one queue whose processing is timed at a time.
+const TIMED_MAX: usize = 64;
+/// The bounds of the processing times that are counted, in milliseconds; above the last: more.
+pub(crate) const PROCESSING_BOUNDS_MS: [u64; 11] =
+    [5, 20, 100, 500, 1_000, 5_000, 20_000, 60_000, 300_000, 1_800_000, 7_200_000];
+
+/// How long deliveries were out until they were settled: a sample of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessingTimes {
+    /// How many took at most as long as each bound, and longer than the bound before; the last
+    /// ones longer than all.
+    pub counts: [u64; PROCESSING_BOUNDS_MS.len() + 1],
+    /// All of their times, in milliseconds.
+    pub sum_ms: u64,
+}
+
+/// Deliveries that are timed, and the times of those before.
+#[derive(Default)]
+struct Timed {
+    out: HashMap<LockToken, Timestamp>,
+    times: ProcessingTimes,
+}
 
 /// How many messages went which way since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,9 +54,45 @@ pub(super) struct Counters {
     redelivered: AtomicU64,
     settled: AtomicU64,
     dead_lettered: AtomicU64,
+    /// Nothing is kept of a queue that never delivered under a lock.
+    timed: Mutex<Option<Box<Timed>>>,
 }
 
 impl Counters {
+    /// Deliveries go out now; the first of them is timed, where there is a place.
+    pub(super) fn time(&self, deliveries: &[Delivery], lock: Lock, now: Timestamp) {
+        if lock == Lock::None || deliveries.is_empty() {
+            return;
+        }
+        let mut timed = self.timed.lock();
+        let timed = timed.get_or_insert_default();
+        let room = TIMED_MAX.saturating_sub(timed.out.len());
+        timed.out.extend(deliveries.iter().take(room.min(1)).map(|delivery| (delivery.token, now)));
+        if room == 0 {
+            // Those whose locks were lost must not take the places for ever.
+            let longest = PROCESSING_BOUNDS_MS[PROCESSING_BOUNDS_MS.len() - 1];
+            let oldest = now.minus_millis(i64::try_from(longest).unwrap_or(i64::MAX));
+            timed.out.retain(|_, since| *since >= oldest);
+        }
+    }
+
+    /// Deliveries are settled now.
+    pub(super) fn time_settled(&self, tokens: impl Iterator<Item = LockToken>, context: &Context) {
+        let mut timed = self.timed.lock();
+        let Some(timed) = timed.as_deref_mut().filter(|timed| !timed.out.is_empty()) else {
+            return;
+        };
+        let now = context.now();
+        for token in tokens {
+            let Some(since) = timed.out.remove(&token) else { continue };
+            let took =
+                u64::try_from(now.as_millis().saturating_sub(since.as_millis())).unwrap_or(0);
+            let place = PROCESSING_BOUNDS_MS.partition_point(|bound| *bound < took);
+            timed.times.counts[place] += 1;
+            timed.times.sum_ms = timed.times.sum_ms.saturating_add(took);
+        }
+    }
+
     pub(super) fn enqueued(&self, n: usize) {
         add(&self.enqueued, n);
     }
@@ -58,6 +122,12 @@ fn add(counter: &AtomicU64, n: usize) {
 }
 
 impl Queue {
+    /// How long deliveries were out until they were settled, of a sample since the start; `None`:
+    /// nothing was delivered under a lock.
+    pub fn processing_times(&self) -> Option<ProcessingTimes> {
+        self.counters.timed.lock().as_ref().map(|timed| timed.times)
+    }
+
     /// What it counted since the start.
     pub fn traffic(&self) -> Traffic {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

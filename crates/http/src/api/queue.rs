@@ -2,6 +2,7 @@
 
 pub(crate) mod message;
 pub(crate) mod peek;
+pub(crate) mod raw;
 pub(crate) mod redrive;
 
 use crate::{

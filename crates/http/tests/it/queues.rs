@@ -77,3 +77,65 @@ fn too_many_at_once_are_refused() {
     assert_eq!(settle(&server, &json!(settles)).status, 400);
     assert_eq!(put(&server, &vec!["x"; 10_001]).status, 400);
 }
+
+#[test]
+fn a_message_goes_there_and_back_without_json() {
+    let server = Server::start();
+    declare(&server, &json!({ "priority_max": 3, "deduplication_ms": 60_000 }));
+    let post = |path: &str, content_type: &str, body: &[u8]| {
+        let call = server.request("POST", &format!("/v1/queues/q/{path}"));
+        call.header("content-type", content_type).header("x-header-source", "docs").send(body)
+    };
+    let path = "messages?key=k&priority=1&deduplication_id=d";
+    assert_eq!(post(path, "image/png", b"one").status, 200);
+    assert_eq!(post(path, "image/png", b"one again").status, 200);
+    assert_eq!(post("messages?raw=true&priority=2", "application/json", b"[1]").status, 200);
+    let refused = post("messages?priority=2", "application/json", b"{}");
+    assert_eq!(refused.error().0, 400);
+    let receive = || server.request("POST", "/v1/queues/q/receive?raw=true").send(b"");
+    let first = receive();
+    assert_eq!((first.status, first.text.as_str()), (200, "[1]"), "the higher priority first");
+    let one = receive();
+    let header = |name: &str| one.headers[name].to_str().unwrap();
+    assert_eq!((one.text.as_str(), header("content-type")), ("one", "image/png"));
+    assert_eq!((header("x-header-source"), header("message-key")), ("docs", "k"));
+    assert_eq!((header("message-deliveries"), header("message-redelivered")), ("0", "false"));
+    assert_eq!(receive().status, 204);
+    let settle = |query: &str| {
+        let path = format!("/v1/queues/q/settle?token={}&{query}", header("message-token"));
+        server.request("POST", &path).send(b"")
+    };
+    let extended = settle("outcome=extend&delay_ms=60000");
+    assert_eq!(extended.status, 204, "{}", extended.text);
+    assert!(extended.headers["message-locked-until"] > one.headers["message-locked-until"]);
+    assert_eq!(settle("outcome=none").status, 400);
+    assert_eq!(settle("delay_ms=1").status, 400);
+    assert_eq!(settle("outcome=release").status, 204);
+    assert_eq!(settle("outcome=accept").error().0, 409, "the lock is gone");
+    let again = server.request("POST", "/v1/queues/q/receive?raw=true&accept=true").send(b"");
+    assert_eq!(again.headers["message-redelivered"], "true");
+    assert!(!again.headers.contains_key("message-token"));
+}
+
+#[test]
+fn the_metrics_tell_how_long_deliveries_were_out_and_what_went_through_the_sockets() {
+    let server = Server::start();
+    declare(&server, &json!({}));
+    put(&server, &["a", "b"]);
+    let token = &tokens(&server, 1)[0];
+    server.memory.clock.advance(std::time::Duration::from_millis(700));
+    settle(&server, &json!([{ "token": token, "outcome": "accept" }]));
+    let metrics = server.get("/metrics").text;
+    let value = |series: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("{series} ")));
+        let line = line.unwrap_or_else(|| panic!("no {series} in {metrics}"));
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let times = "tramline_queue_processing_seconds";
+    assert_eq!(value(&format!("{times}_count{{queue=\"q\"}}")), 1.0);
+    assert_eq!(value(&format!("{times}_sum{{queue=\"q\"}}")), 0.7);
+    assert_eq!(value(&format!("{times}_bucket{{le=\"0.5\",queue=\"q\"}}")), 0.0);
+    assert_eq!(value(&format!("{times}_bucket{{le=\"1.0\",queue=\"q\"}}")), 1.0);
+    assert!(value("tramline_http_received_bytes_total") > 300.0);
+    assert!(value("tramline_http_sent_bytes_total") > 300.0);
+}

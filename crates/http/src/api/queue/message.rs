@@ -1,14 +1,19 @@
 //! `/v1/queues/{queue}/messages`, `/receive`, `/settle`: work with a queue by plain JSON.
 
-use super::find;
+use super::{find, raw};
 use crate::{
     Context,
     error::{Error, ErrorBody},
-    extract::{Json as Body, Names},
+    extract::{Names, Params, parse_json, receive as receive_body},
     from_wire::EnqueueMessages,
     to_wire::QueueMessage,
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -43,11 +48,20 @@ enum EnqueueResult {
 pub(crate) async fn enqueue(
     State(cx): State<Context>,
     Names(name): Names<String>,
-    Body(request): Body<EnqueueMessages>,
+    Params(query): Params<raw::EnqueueQuery>,
+    request: Request,
 ) -> Result<(StatusCode, Json<Enqueued>), Error> {
     let queue = find(&cx.broker, &name)?;
     queue.check_owner(None)?;
-    let messages = request.into_domain(cx.broker.clock().now())?;
+    let (parts, body) = request.into_parts();
+    let body = receive_body(body, &cx).await?;
+    let now = cx.broker.clock().now();
+    let messages = if raw::is_json(&parts.headers) && !query.raw {
+        query.refuse()?;
+        parse_json::<EnqueueMessages>(&body.bytes)?.into_domain(now)?
+    } else {
+        vec![query.message(&parts.headers, &body.bytes, now)]
+    };
     check_count(messages.len())?;
     let enqueue = |(message, options)| Enqueue {
         targets: std::iter::once(queue.clone()).collect(),
@@ -74,8 +88,8 @@ pub(crate) async fn enqueue(
     Ok((status, Json(answer)))
 }
 
-/// The body of POST `/v1/queues/{queue}/receive`.
-#[derive(Deserialize)]
+/// The body of POST `/v1/queues/{queue}/receive`; in the raw form its query.
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReceiveRequest {
     limit: Option<usize>,
@@ -84,6 +98,9 @@ pub(crate) struct ReceiveRequest {
     /// Settled as they are delivered.
     #[serde(default)]
     accept: bool,
+    /// One message, as the answer's body.
+    #[serde(default)]
+    raw: bool,
 }
 
 /// The answer of POST `/v1/queues/{queue}/receive`.
@@ -110,9 +127,15 @@ struct Delivery {
 pub(crate) async fn receive(
     State(cx): State<Context>,
     Names(name): Names<String>,
-    Body(request): Body<ReceiveRequest>,
-) -> Result<Json<Received>, Error> {
+    Params(query): Params<ReceiveRequest>,
+    request: Request,
+) -> Result<Response, Error> {
     let queue = find(&cx.broker, &name)?;
+    let body = receive_body(request.into_body(), &cx).await?;
+    let request: ReceiveRequest = match query.raw {
+        true => ReceiveRequest { limit: Some(1), ..query },
+        false => parse_json(&body.bytes)?,
+    };
     let lock = request.lock_ms.map_or_else(|| queue.lock_duration(), Duration::from_millis);
     let lock = lock.min(LOCK_MAX);
     let wait = Duration::from_millis(request.wait_ms.unwrap_or(0)).min(cx.options.wait_max);
@@ -127,6 +150,9 @@ pub(crate) async fn receive(
         deliveries = queue.receive(receive) => deliveries?,
         () = cx.stopping() => Vec::new(),
     };
+    if request.raw {
+        return Ok(raw::answer(deliveries.into_iter().next(), !request.accept));
+    }
     let delivery = |delivery: broker::Delivery| Delivery {
         token: (!request.accept).then(|| URL_SAFE_NO_PAD.encode(delivery.token.to_bytes())),
         deliveries: delivery.deliveries,
@@ -135,7 +161,8 @@ pub(crate) async fn receive(
         locked_until: delivery.locked_until.map(tramline_types::Timestamp::as_millis),
         message: QueueMessage(delivery.message),
     };
-    Ok(Json(Received { messages: deliveries.into_iter().map(delivery).collect() }))
+    let messages = deliveries.into_iter().map(delivery).collect();
+    Ok(Json(Received { messages }).into_response())
 }
 
 /// The body of POST `/v1/queues/{queue}/settle`.
@@ -158,7 +185,7 @@ struct Settle {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum OutcomeName {
+pub(crate) enum OutcomeName {
     /// Done.
     Accept,
     /// Back to its place.
@@ -167,6 +194,22 @@ enum OutcomeName {
     Reject,
     /// Locked for longer.
     Extend,
+}
+
+impl OutcomeName {
+    /// `None`: the lock is extended.
+    pub(super) fn into_domain(
+        self,
+        delay_ms: Option<u64>,
+        reason: Option<String>,
+    ) -> Option<Outcome> {
+        match self {
+            Self::Accept => Some(Outcome::Accepted),
+            Self::Release => Some(Outcome::Released { count: true, delay_ms }),
+            Self::Reject => Some(Outcome::Rejected { dead_letter: true, reason }),
+            Self::Extend => None,
+        }
+    }
 }
 
 /// The answer of POST `/v1/queues/{queue}/settle`: one entry per delivery, in their order.
@@ -188,8 +231,14 @@ enum SettleResult {
 pub(crate) async fn settle(
     State(cx): State<Context>,
     Names(name): Names<String>,
-    Body(request): Body<SettleRequest>,
-) -> Result<Json<Settled>, Error> {
+    Params(query): Params<raw::SettleQuery>,
+    request: Request,
+) -> Result<Response, Error> {
+    if query.token.is_some() {
+        return raw::settle(&cx, &name, query).await;
+    }
+    let body = receive_body(request.into_body(), &cx).await?;
+    let request: SettleRequest = parse_json(&body.bytes)?;
     let queue = find(&cx.broker, &name)?;
     check_count(request.settles.len())?;
     // All of them are understood before the first one is done.
@@ -197,16 +246,10 @@ pub(crate) async fn settle(
     let tokens = tokens.collect::<Result<Vec<_>, Error>>()?;
     let (mut results, mut places, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
     for (settle, token) in request.settles.iter().zip(tokens) {
-        let outcome = match settle.outcome {
-            OutcomeName::Accept => Outcome::Accepted,
-            OutcomeName::Release => Outcome::Released { count: true, delay_ms: settle.delay_ms },
-            OutcomeName::Reject => {
-                Outcome::Rejected { dead_letter: true, reason: settle.reason.clone() }
-            }
-            OutcomeName::Extend => {
-                results.push(extend(&queue, token, settle.delay_ms));
-                continue;
-            }
+        let Some(outcome) = settle.outcome.into_domain(settle.delay_ms, settle.reason.clone())
+        else {
+            results.push(extend(&queue, token, settle.delay_ms));
+            continue;
         };
         results.push(SettleResult::Settled { settled: true });
         places.push((token, results.len() - 1));
@@ -225,15 +268,24 @@ pub(crate) async fn settle(
     }
     settling.await;
     let failed = results.iter().filter(|s| matches!(s, SettleResult::Failed { .. })).count();
-    Ok(Json(Settled { settles: results, failed }))
+    Ok(Json(Settled { settles: results, failed }).into_response())
 }
 
 fn extend(queue: &Arc<broker::Queue>, token: LockToken, lock_ms: Option<u64>) -> SettleResult {
-    let lock = lock_ms.map_or_else(|| queue.lock_duration(), Duration::from_millis);
-    match queue.extend(token, lock.min(LOCK_MAX)) {
+    match extend_lock(queue, token, lock_ms) {
         Ok(until) => SettleResult::Extended { locked_until: until.as_millis() },
-        Err(error) => SettleResult::Failed { error: Error::from(error).body() },
+        Err(error) => SettleResult::Failed { error: error.body() },
     }
+}
+
+/// Extends a lock; gives until when.
+pub(super) fn extend_lock(
+    queue: &Arc<broker::Queue>,
+    token: LockToken,
+    lock_ms: Option<u64>,
+) -> Result<tramline_types::Timestamp, Error> {
+    let lock = lock_ms.map_or_else(|| queue.lock_duration(), Duration::from_millis);
+    Ok(queue.extend(token, lock.min(LOCK_MAX))?)
 }
 
 fn check_count(count: usize) -> Result<(), Error> {
@@ -246,7 +298,7 @@ fn check_count(count: usize) -> Result<(), Error> {
     Ok(())
 }
 
-fn token(text: &str) -> Result<LockToken, Error> {
+pub(super) fn token(text: &str) -> Result<LockToken, Error> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let bytes = bytes.and_then(|bytes| <[u8; LockToken::BYTES]>::try_from(bytes).ok());
     bytes.map(LockToken::from_bytes).ok_or_else(|| {
