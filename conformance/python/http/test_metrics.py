@@ -17,6 +17,8 @@ ENDS = re.compile(r"_(?:total|bucket|sum|count)$")
 def exposed(broker, name):
     root = f"http://{broker.http}"
     httpx.post(f"{root}/v1/queues", json={"name": name}, timeout=60)
+    sqs = {"x-amz-target": "AmazonSQS.ListQueues", "content-type": "application/x-amz-json-1.0"}
+    assert httpx.post(f"http://{broker.sqs}/", headers=sqs, content="{}").status_code == 200
     httpx.post(f"{root}/v1/topics", json={"name": f"{name}-t"}, timeout=60)
     text = httpx.get(f"{root}/metrics", timeout=60).text
     assert text.endswith("# EOF\n")
