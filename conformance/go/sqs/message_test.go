@@ -350,7 +350,7 @@ func TestDeadLettersGoBack(t *testing.T) {
 func TestMoveTaskIsCancelled(t *testing.T) {
 	c, ctx := connect(), within(t)
 	source, dead, arn := dying(t, c)
-	die(t, c, source, dead, broker.Numbers(0, 9)...)
+	die(t, c, source, dead, broker.Numbers(0, 20)...)
 	slow := &sqs.StartMessageMoveTaskInput{SourceArn: &arn, MaxNumberOfMessagesPerSecond: aws.Int32(1)}
 	task := must(c.StartMessageMoveTask(ctx, slow))(t)
 	_, err := c.StartMessageMoveTask(ctx, slow)

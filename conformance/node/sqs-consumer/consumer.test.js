@@ -139,8 +139,8 @@ test('a heartbeat keeps a message for as long as its handler needs', async () =>
         handled.push(who)
         const { ReceiptHandle } = message
         // Without the heartbeat it would come again to the other one within the time of the handler.
-        await context.sqs.changeMessageVisibility({ QueueUrl: queue, ReceiptHandle, VisibilityTimeout: 8 })
-        await sleep(10_000)
+        await context.sqs.changeMessageVisibility({ QueueUrl: queue, ReceiptHandle, VisibilityTimeout: 12 })
+        await sleep(14_000)
         return message
       },
     })

@@ -79,7 +79,7 @@ test('a move task takes dead letters back to where they died', async () => {
 
 test('a move task goes elsewhere, slowly, and is cancelled', async () => {
   const { sqs } = context
-  const { SourceArn } = await dead(9)
+  const { SourceArn } = await dead(20)
   const DestinationArn = await arnOf(await declare())
   const slow = { SourceArn, DestinationArn, MaxNumberOfMessagesPerSecond: 1 }
   const { TaskHandle } = await sqs.startMessageMoveTask(slow)

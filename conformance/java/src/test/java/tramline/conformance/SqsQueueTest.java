@@ -207,7 +207,7 @@ class SqsQueueTest {
 
     @Test
     void aMoveTaskIsCancelled() {
-        Dead dead = dead(9);
+        Dead dead = dead(20);
         String handle = sqs.startMessageMoveTask(
                 r -> r.sourceArn(dead.arn).maxNumberOfMessagesPerSecond(1)).taskHandle();
         refused(PREFIX + "UnsupportedOperation",
