@@ -102,6 +102,10 @@ pub struct QueueSettings {
     pub deduplication_ms: Option<u64>,
     /// Messages of one group are delivered one at a time, in order.
     pub ordered_groups: bool,
+    /// Groups take turns, so that one with many messages does not hold up the others; without
+    /// effect on ordered groups.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fair_groups: bool,
     /// Settled messages are kept so long, to be read again: refused, there is no such thing yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_after_settle_ms: Option<u64>,

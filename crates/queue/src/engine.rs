@@ -14,6 +14,7 @@ mod receive;
 mod replay;
 mod settle;
 mod single;
+mod turn;
 
 pub use changes::Change;
 pub use enqueue::Arrival;
@@ -69,6 +70,8 @@ pub struct Rules {
     pub deduplication_ms: Option<u64>,
     /// Messages of one group go out one at a time, in order.
     pub ordered_groups: bool,
+    /// Groups take turns, where their messages are not in order anyway.
+    pub fair_groups: bool,
     /// What messages may take in memory, where they are in a log as well.
     pub window_bytes_max: usize,
 }
@@ -152,6 +155,9 @@ impl Engine {
     pub fn set_rules(&mut self, rules: Rules) {
         debug_assert_eq!(self.state.rules.transient, rules.transient);
         debug_assert_eq!(self.state.rules.ordered_groups, rules.ordered_groups);
+        if !rules.fair_groups {
+            self.lanes.iter_mut().for_each(Lane::fold_turns);
+        }
         self.state.rules = rules;
     }
 
@@ -285,7 +291,7 @@ impl Engine {
             return None;
         }
         let unknown = |lane: &&Lane| lane.ready() > 0 && lane.head().is_none();
-        let load = |lane: &Lane| Some(lane.load()).filter(|load| load.from < lane.end);
+        let load = |lane: &Lane| Some(lane.load_head()).filter(|load| load.from < lane.end);
         self.lanes.iter().filter(unknown).find_map(load)
     }
 
@@ -357,8 +363,8 @@ impl Lane {
     }
 
     fn first_below(&self, end: u64) -> Option<(u64, &Loaded)> {
-        if self.n_returned > 0 {
-            let offset = self.returned.min().filter(|offset| *offset < end)?;
+        if let Some(offset) = self.first_waiting() {
+            let offset = Some(offset).filter(|offset| *offset < end)?;
             return Some((offset, self.source.returned(offset)?));
         }
         if self.cursor >= end || (self.n_parked_fresh > 0 && self.parked.contains(self.cursor)) {
@@ -367,7 +373,17 @@ impl Lane {
         self.source.fresh(self.cursor).filter(|(offset, _)| *offset == self.cursor)
     }
 
-    /// What has to be loaded for the first message.
+    /// What has to be loaded to know the first message.
+    fn load_head(&self) -> Load {
+        match self.fair.first() {
+            Some(first) if self.first_waiting() == Some(first) => {
+                Load { lane: self.level, from: first, again: true }
+            }
+            _ => self.load(),
+        }
+    }
+
+    /// What has to be loaded for the next message.
     fn load(&self) -> Load {
         match (self.returned.min(), &self.source) {
             (Some(from), _) => Load { lane: self.level, from, again: true },

@@ -6,11 +6,12 @@
 //! floor .. cursor      done, except what is in `outstanding`: returned, parked or locked
 //! cursor .. tail       never handed out: ready, except what is in `parked`
 //! ```
-//! Invariant: `returned`, the locked ones and the parked ones below the cursor are disjoint and
-//! make up `outstanding`; `undelivered` and `counts` have only members of `outstanding`; `ahead`
+//! Invariant: `returned`, the locked ones, the parked ones below the cursor and those that wait
+//! in `fair` are disjoint and make up `outstanding`; `undelivered` and `counts` have only members of `outstanding`; `ahead`
 //! has only parked ones at or above the cursor.
 
 use crate::{
+    fair::Fair,
     locks::Locks,
     source::{Memory, Source, Window},
 };
@@ -61,6 +62,8 @@ pub(crate) struct Lane {
     pub(crate) counts: OffsetMap<u32>,
     pub(crate) locks: Locks,
     pub(crate) source: Source,
+    /// Looked at, and wait for the turn of their group.
+    pub(crate) fair: Fair,
     pub(crate) n_returned: u64,
     /// Parked at or above the cursor.
     pub(crate) n_parked_fresh: u64,
@@ -89,6 +92,7 @@ impl Lane {
             counts: OffsetMap::default(),
             locks: Locks::default(),
             source,
+            fair: Fair::default(),
             n_returned: 0,
             n_parked_fresh: 0,
         }
@@ -103,20 +107,62 @@ impl Lane {
     pub(crate) fn ready(&self) -> u64 {
         // What the cursor went over before it was durable waits for that.
         if self.end < self.cursor {
-            return self.returned.range_cardinality(..self.end);
+            return self.returned.range_cardinality(..self.end) + self.fair.len();
         }
-        self.n_returned + self.end.saturating_sub(self.cursor).saturating_sub(self.n_parked_fresh)
+        self.n_returned
+            + self.fair.len()
+            + self.end.saturating_sub(self.cursor).saturating_sub(self.n_parked_fresh)
     }
 
     /// How many could be, once all that was enqueued is durable.
     pub(crate) fn enqueued(&self) -> u64 {
-        self.n_returned + self.tail.saturating_sub(self.cursor).saturating_sub(self.n_parked_fresh)
+        self.n_returned
+            + self.fair.len()
+            + self.tail.saturating_sub(self.cursor).saturating_sub(self.n_parked_fresh)
     }
 
     /// The first one below the cursor that could be delivered: the cursor may have gone over
     /// messages that are not durable yet.
     pub(crate) fn first_returned(&self) -> Option<u64> {
         self.returned.min().filter(|offset| *offset < self.end)
+    }
+
+    /// Whether a message below the cursor could be delivered, now or when its group's turn is.
+    pub(crate) fn is_waiting(&self, offset: u64) -> bool {
+        self.returned.contains(offset) || self.fair.contains(offset)
+    }
+
+    /// How many of these lie before an offset; those that wait for a turn may go later.
+    pub(crate) fn waiting_before(&self, offset: u64) -> u64 {
+        self.returned.range_cardinality(..offset) + self.fair.count_before(offset)
+    }
+
+    /// The first one of these.
+    pub(crate) fn first_waiting(&self) -> Option<u64> {
+        self.returned.min().into_iter().chain(self.fair.first()).min()
+    }
+
+    /// One that could be delivered waits for the turn of its group.
+    pub(crate) fn set_aside(&mut self, offset: u64, group: Option<u64>) {
+        if self.returned.remove(offset) {
+            self.n_returned -= 1;
+            self.fair.add(offset, group);
+        }
+    }
+
+    /// The one whose turn it is goes next; `false` when none waits.
+    pub(crate) fn take_turn(&mut self) -> bool {
+        let Some(offset) = self.fair.poll() else { return false };
+        self.n_returned += u64::from(self.returned.insert(offset));
+        true
+    }
+
+    /// Nothing waits for a turn any more.
+    pub(crate) fn fold_turns(&mut self) {
+        if !self.fair.is_empty() {
+            self.returned |= self.fair.take();
+            self.n_returned = self.returned.len();
+        }
     }
 
     /// How often a message was delivered, the current delivery included.
@@ -197,6 +243,7 @@ impl Lane {
         if !self.returned.is_empty() {
             self.n_returned = self.n_returned.saturating_sub(self.returned.remove_range(from..to));
         }
+        self.fair.remove(from, to);
         if !self.parked.is_empty() {
             if to > self.cursor && self.n_parked_fresh > 0 {
                 let fresh = self.parked.range_cardinality(from.max(self.cursor)..to);
@@ -240,6 +287,7 @@ impl Lane {
 
     /// All that could be delivered from below the cursor is done with; gives what that was.
     pub(crate) fn finish_returned(&mut self) -> RoaringTreemap {
+        self.fold_turns();
         // What is not durable yet stays.
         let mut gone = self.returned.clone();
         gone.remove_range(self.end..);
@@ -276,6 +324,7 @@ impl Lane {
         if self.returned.remove(offset) {
             self.n_returned -= 1;
         }
+        self.fair.remove(offset, offset + 1);
     }
 
     /// A parked message is ready again; nothing happens to one that is not parked.

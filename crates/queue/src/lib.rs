@@ -8,6 +8,7 @@ mod consumers;
 mod dedup;
 mod delta;
 mod engine;
+mod fair;
 mod group;
 mod kind;
 mod lane;

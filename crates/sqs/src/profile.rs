@@ -117,6 +117,7 @@ fn is_fifo(settings: &QueueSettings) -> bool {
 pub(crate) fn settings(is_fifo: bool) -> QueueSettings {
     QueueSettings {
         ordered_groups: is_fifo,
+        fair_groups: !is_fifo,
         drop_expired: true,
         deduplication_ms: is_fifo.then_some(DEDUPLICATION_MS),
         message_ttl_ms: default(names::RETENTION)

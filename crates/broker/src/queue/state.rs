@@ -420,6 +420,7 @@ pub(super) fn rules(settings: &QueueSettings) -> Rules {
         retry_backoff_ms: settings.retry_backoff_ms,
         deduplication_ms: settings.deduplication_ms,
         ordered_groups: settings.ordered_groups,
+        fair_groups: settings.fair_groups,
         window_bytes_max: WINDOW_BYTES_MAX,
     }
 }

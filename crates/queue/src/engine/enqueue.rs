@@ -75,6 +75,7 @@ impl Engine {
             let mean = self.state.bytes_ready.checked_div(self.enqueued()).unwrap_or(0);
             let mean = u32::try_from(mean).unwrap_or(u32::MAX);
             let Some(lane) = self.lanes.iter_mut().find(|lane| lane.enqueued() > 0) else { return };
+            lane.fold_turns();
             let offset = loop {
                 if let Some(offset) = lane.returned.min() {
                     break offset;

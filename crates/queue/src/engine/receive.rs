@@ -91,7 +91,7 @@ impl Room<'_> {
 }
 
 /// What the cursor met.
-enum Step {
+pub(super) enum Step {
     Full,
     Empty,
     Load,
@@ -115,6 +115,8 @@ impl Engine {
                     Step::Full
                 } else if lane.n_returned > 0 {
                     self.state.deliver_returned(lane, &mut room)
+                } else if !lane.fair.is_empty() {
+                    self.state.deliver_in_turn(lane, room.now)
                 } else {
                     self.state.deliver_fresh(lane, &mut room)
                 };
@@ -184,7 +186,7 @@ impl Engine {
                     if follows {
                         window.insert_fresh(offset, loaded);
                     }
-                } else if lane.returned.contains(offset)
+                } else if (lane.returned.contains(offset) || lane.fair.contains(offset))
                     && (offset == load.from || window.bytes() < bytes_max)
                 {
                     window.insert_recalled(offset, loaded);
@@ -195,7 +197,7 @@ impl Engine {
             }
         }
         // Damaged or removed: it cannot be delivered, and must not stand in the way.
-        if load.again && !found && next > load.from && lane.returned.contains(load.from) {
+        if load.again && !found && next > load.from && lane.is_waiting(load.from) {
             lane.finish(load.from, load.from + 1);
             self.state.log(Record::Done(Run::one(load.lane, load.from)));
             self.state.group_done(&mut self.lanes[at], load.from);
@@ -218,10 +220,15 @@ impl State {
             self.dead(lane, offset, DeadReason::DeliveryLimit);
             return Step::Go;
         }
+        let group = loaded.group;
+        if self.takes_turns(group) && !lane.fair.take_chosen(offset) {
+            self.set_aside(lane, offset, group);
+            return Step::Go;
+        }
+        let Some(loaded) = lane.source.returned(offset) else { return Step::Load };
         if !room.admits(loaded) {
             return Step::Full;
         }
-        let group = loaded.group;
         if !self.admits(lane, (offset, group), room.take) {
             lane.park(offset);
             lane.source.drop_loaded(offset);
@@ -284,10 +291,13 @@ impl State {
             if self.expires(loaded).is_some_and(|expires| expires <= room.now) {
                 break Step::Go;
             }
+            let group = loaded.group;
+            if self.takes_turns(group) {
+                break Step::Go;
+            }
             if !room.admits(loaded) {
                 break Step::Full;
             }
-            let group = loaded.group;
             if self.rules.ordered_groups && !self.admits(lane, (at, group), room.take) {
                 break Step::Go;
             }
@@ -328,40 +338,52 @@ impl State {
 
     /// What is at the cursor is not simply delivered.
     fn unusual(&mut self, lane: &mut Lane, room: &Room<'_>) -> Step {
+        if let Some(step) = self.clear_cursor(lane, room.now) {
+            return step;
+        }
+        let at = lane.cursor;
+        let Some((_, loaded)) = lane.source.fresh(at) else { return Step::Load };
+        let group = loaded.group;
+        if self.takes_turns(group) {
+            return self.look_ahead(lane, room.now);
+        }
+        // What held its group back may have been settled by the very delivery before.
+        let is_free = |group| self.groups.is_free(lane.place(at), group, room.take.run);
+        if !self.rules.ordered_groups || group.is_none_or(is_free) {
+            return Step::Go;
+        }
+        self.admits(lane, (at, group), room.take);
+        lane.pass(at + 1);
+        lane.park(at);
+        self.log(Record::Passed(Run::one(lane.level, at)));
+        Step::Go
+    }
+
+    /// Goes over what is at the cursor and cannot be delivered; `None` where something can.
+    pub(super) fn clear_cursor(&mut self, lane: &mut Lane, now: Timestamp) -> Option<Step> {
         let at = lane.cursor;
         if lane.n_parked_fresh > 0 && lane.parked.contains(at) {
             lane.pass(at + 1);
-            return Step::Go;
+            return Some(Step::Go);
         }
-        let found = lane.source.fresh(at).map(|(offset, loaded)| (offset, loaded.clone()));
-        let Some((offset, loaded)) = found else {
+        let found = lane.source.fresh(at);
+        let found = found.map(|(offset, loaded)| (offset, self.expires(loaded), loaded.bytes));
+        let Some((offset, expires, bytes)) = found else {
             let known = match &lane.source {
                 Source::Log(window) => window.next().min(lane.end),
                 Source::Memory(_) => lane.end,
             };
             if known > at {
                 self.skip(lane, known);
-                return Step::Go;
+                return Some(Step::Go);
             }
-            return Step::Load;
+            return Some(Step::Load);
         };
         if offset > at {
             self.skip(lane, offset.min(lane.end));
-            return Step::Go;
+            return Some(Step::Go);
         }
-        if self.expires(&loaded).is_some_and(|expires| expires <= room.now) {
-            return self.expire(lane, at, loaded.bytes);
-        }
-        // What held its group back may have been settled by the very delivery before.
-        let is_free = |group| self.groups.is_free(lane.place(at), group, room.take.run);
-        if !self.rules.ordered_groups || loaded.group.is_none_or(is_free) {
-            return Step::Go;
-        }
-        self.admits(lane, (at, loaded.group), room.take);
-        lane.pass(at + 1);
-        lane.park(at);
-        self.log(Record::Passed(Run::one(lane.level, at)));
-        Step::Go
+        expires.is_some_and(|expires| expires <= now).then(|| self.expire(lane, at, bytes))
     }
 
     /// There are no messages from the cursor to here.

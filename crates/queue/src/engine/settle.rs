@@ -210,7 +210,7 @@ impl Engine {
             return false;
         };
         let Some(at) = self.find(token.place.lane) else { return false };
-        if sequence != token.sequence || !self.lanes[at].returned.contains(token.place.offset) {
+        if sequence != token.sequence || !self.lanes[at].is_waiting(token.place.offset) {
             return false;
         }
         self.state.ended.remove(&token.place);

@@ -54,8 +54,8 @@ impl Engine {
             }
             let offset = place.offset;
             if offset < lane.cursor {
-                let is_ready = lane.returned.contains(offset);
-                return is_ready.then(|| before + lane.returned.rank(offset).saturating_sub(1));
+                let is_ready = lane.is_waiting(offset);
+                return is_ready.then(|| before + lane.waiting_before(offset));
             }
             if lane.parked.contains(offset) || offset >= lane.tail {
                 return None;
@@ -64,7 +64,12 @@ impl Engine {
                 0 => 0,
                 _ => lane.parked.range_cardinality(lane.cursor..offset),
             };
-            return Some(before + lane.n_returned + (offset - lane.cursor).saturating_sub(parked));
+            return Some(
+                before
+                    + lane.n_returned
+                    + lane.fair.len()
+                    + (offset - lane.cursor).saturating_sub(parked),
+            );
         }
         None
     }

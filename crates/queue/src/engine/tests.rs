@@ -1,5 +1,6 @@
 //! The engine against a model that keeps every message in a list.
 
+mod fair;
 mod model;
 
 use super::*;
