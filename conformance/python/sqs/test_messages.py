@@ -267,6 +267,13 @@ def test_wrong_receives_are_refused(sqs, queue, options):
     refused(lambda: sqs.receive_message(QueueUrl=queue, **options), "InvalidParameterValue")
 
 
+def test_a_batch_with_a_message_that_is_too_long_is_refused_as_a_whole(sqs, queue):
+    entries = [{"Id": "a", "MessageBody": "x" * 1_048_577}, {"Id": "b", "MessageBody": "b"}]
+    code = "AWS.SimpleQueueService.BatchRequestTooLong"
+    refused(lambda: sqs.send_message_batch(QueueUrl=queue, Entries=entries), code)
+    assert attribute(sqs, queue, "ApproximateNumberOfMessages") == "0"
+
+
 def test_purge(sqs, queue):
     for n in range(3):
         sqs.send_message(QueueUrl=queue, MessageBody=str(n))
@@ -283,6 +290,27 @@ def test_messages_of_groups_on_a_standard_queue(sqs, queue):
         sqs.send_message(QueueUrl=queue, MessageBody=str(n), MessageGroupId="tenant")
     messages = receive_all(sqs, queue, 3, AttributeNames=["MessageGroupId"])
     assert {message["Attributes"]["MessageGroupId"] for message in messages} == {"tenant"}
+
+
+def test_a_group_with_many_messages_does_not_hold_up_the_others(sqs, queue):
+    for n in range(20):
+        entries = [
+            {"Id": str(i), "MessageBody": f"noisy {n * 10 + i}", "MessageGroupId": "noisy"}
+            for i in range(10)
+        ]
+        sqs.send_message_batch(QueueUrl=queue, Entries=entries)
+    for n in range(6):
+        group = f"quiet-{n % 2}"
+        sqs.send_message(QueueUrl=queue, MessageBody=f"quiet {n}", MessageGroupId=group)
+    got = []
+    while len(got) < 20:
+        messages = receive(sqs, queue, n=10)
+        got += [message["Body"] for message in messages]
+        for message in messages:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert {body for body in got if body.startswith("quiet")} == {f"quiet {n}" for n in range(6)}
+    assert [body for body in got if "noisy" in body] == [f"noisy {n}" for n in range(len(got) - 6)]
+    assert attribute(sqs, queue, "ApproximateNumberOfMessages") == str(206 - len(got))
 
 
 def test_many_wait_and_each_gets_one(sqs, queue):

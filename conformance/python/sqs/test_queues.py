@@ -165,6 +165,10 @@ def test_tags(sqs, new_queue):
     sqs.tag_queue(QueueUrl=url, Tags={"team": "b", "more": ""})
     sqs.untag_queue(QueueUrl=url, TagKeys=["cost", "never"])
     assert sqs.list_queue_tags(QueueUrl=url)["Tags"] == {"team": "b", "more": ""}
+    with_51 = {str(n): "" for n in range(51)}
+    refused(lambda: sqs.tag_queue(QueueUrl=url, Tags=with_51), "InvalidParameterValue")
+    refused(lambda: sqs.tag_queue(QueueUrl=url, Tags={}), "MissingParameter")
+    refused(lambda: sqs.untag_queue(QueueUrl=url, TagKeys=[]), "InvalidParameterValue")
     sqs.untag_queue(QueueUrl=url, TagKeys=["team", "more"])
     assert not sqs.list_queue_tags(QueueUrl=url).get("Tags")
 

@@ -74,6 +74,9 @@ impl Caller {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let mut parts = path.rsplit('/').filter(|part| !part.is_empty());
         let name = parts.next().unwrap_or_default();
+        if name.is_empty() && url.contains("://") {
+            return Err(Error::no_queue());
+        }
         if name.is_empty() {
             let message = format!("The address {url} is not valid for this endpoint.");
             return Err(Error::new(Code::InvalidAddress, message));
@@ -206,7 +209,13 @@ mod tests {
         ] {
             assert_eq!(caller.parse_url(url), Ok(own.clone()), "{url}");
         }
-        assert!(caller.parse_url("http://localhost:9324/").is_err());
+        for (url, code) in [
+            ("http://localhost:9324/", Code::QueueDoesNotExist),
+            ("http://nowhere", Code::QueueDoesNotExist),
+            ("", Code::InvalidAddress),
+        ] {
+            assert_eq!(caller.parse_url(url).unwrap_err().code, code, "{url}");
+        }
         let other = Address { account: "111122223333".to_owned(), name: "jobs".to_owned() };
         for (address, name) in [(own, "jobs.fifo"), (other, "111122223333/jobs")] {
             assert_eq!(caller.broker_name(&address).unwrap().as_str(), name);

@@ -64,6 +64,12 @@ impl Fifo {
     }
 }
 
+/// What a receive got, and when: its handles say so.
+pub(crate) struct Received {
+    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) at: Timestamp,
+}
+
 /// What is remembered.
 pub(crate) struct Memory {
     /// Names of queues that were deleted.
@@ -73,7 +79,7 @@ pub(crate) struct Memory {
     /// When messages were first received.
     pub(crate) first_received: Mutex<Recent<(u64, Place), Timestamp>>,
     /// What receives of FIFO queues answered.
-    pub(crate) attempts: Mutex<Recent<OfQueue, Arc<Vec<Delivery>>>>,
+    pub(crate) attempts: Mutex<Recent<OfQueue, Arc<Received>>>,
     fifo: Vec<tokio::sync::Mutex<Fifo>>,
 }
 

@@ -109,6 +109,7 @@ pub(crate) async fn set(cx: &Context, caller: &Caller, request: Set) -> Result<(
         return Err(Error::new(Code::InvalidAttributeValue, message));
     }
     names::check(&given, is_fifo)?;
+    names::normalise(&mut given);
     let now = cx.broker.clock().now().as_millis() / 1000;
     let mut result = Ok(());
     let change = |settings: &mut QueueSettings| {

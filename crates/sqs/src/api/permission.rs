@@ -28,6 +28,22 @@ const ACTIONS: &[&str] = &[
     "SendMessage",
 ];
 
+/// Those that cannot.
+const OWNERS: &[&str] = &[
+    "AddPermission",
+    "CancelMessageMoveTask",
+    "CreateQueue",
+    "DeleteQueue",
+    "ListMessageMoveTasks",
+    "ListQueueTags",
+    "ListQueues",
+    "RemovePermission",
+    "SetQueueAttributes",
+    "StartMessageMoveTask",
+    "TagQueue",
+    "UntagQueue",
+];
+
 #[derive(Deserialize)]
 pub(crate) struct Add {
     #[serde(rename = "QueueUrl")]
@@ -91,6 +107,10 @@ fn check(label: &str, actions: &[String]) -> Result<(), Error> {
         return Err(Error::new(Code::OverLimit, message));
     }
     match actions.iter().find(|action| !ACTIONS.contains(&action.as_str())) {
+        Some(action) if OWNERS.contains(&action.as_str()) => {
+            let reason = "Only the queue owner is allowed to invoke this action.";
+            Err(Error::value("ActionName", format!("SQS:{action}"), reason))
+        }
         Some(action) => {
             let reason = format!(
                 "Please refer to the appropriate WSDL for a list of valid actions. {}",

@@ -39,7 +39,8 @@ pub(crate) async fn create(cx: &Context, caller: &Caller, request: Create) -> Re
     let tags = request.tags.unwrap_or_default().0;
     let is_fifo = check_kind(&name, given.remove(names::FIFO).as_deref())?;
     names::check(&given, is_fifo)?;
-    tag::check(&tags)?;
+    names::normalise(&mut given);
+    tag::check(&tags, &name)?;
     let address = caller.address(&name);
     let in_broker = caller.broker_name(&address).ok_or_else(|| bad_name(false))?;
     let url = Url { queue_url: caller.url(&address) };

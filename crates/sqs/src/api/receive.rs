@@ -11,6 +11,7 @@ use crate::{
         message::{Attribute, Typed},
     },
     handle::Handle,
+    memory::Received,
     to_wire::message::{Outgoing, header, md5, md5_of_attributes, outgoing},
 };
 use bytes::Bytes;
@@ -103,9 +104,9 @@ pub(crate) async fn receive(
     let attempt = attempt.filter(|_| found.profile.fifo.is_some());
     let attempt = attempt.map(|id| (found.queue.id(), Bytes::from(id.clone())));
     if let Some(attempt) = &attempt
-        && let Some(deliveries) = repeat(cx, &found, attempt, lock)
+        && let Some(received) = repeat(cx, &found, attempt, lock)
     {
-        return Ok(respond(cx, caller, &found, (&deliveries, &filter)));
+        return Ok(respond(cx, caller, &found, (&received, &filter)));
     }
     if found.queue.counts().locked >= IN_FLIGHT_MAX {
         if found.profile.fifo.is_some() {
@@ -130,13 +131,14 @@ pub(crate) async fn receive(
         }
     };
     let deliveries = tokio::select! {
-        deliveries = receiving => Arc::new(deliveries?),
-        () = cx.stopping() => Arc::default(),
+        deliveries = receiving => deliveries?,
+        () = cx.stopping() => Vec::new(),
     };
+    let received = Arc::new(Received { deliveries, at: cx.broker.clock().now() });
     if let Some(attempt) = attempt {
-        keep(cx, attempt, &deliveries);
+        keep(cx, attempt, &received);
     }
-    Ok(respond(cx, caller, &found, (&deliveries, &filter)))
+    Ok(respond(cx, caller, &found, (&received, &filter)))
 }
 
 fn seconds(name: &str, given: Option<i64>, most: i64) -> Result<Option<Duration>, Error> {
@@ -156,21 +158,22 @@ fn repeat(
     found: &Found,
     attempt: &(u64, Bytes),
     lock: Duration,
-) -> Option<Arc<Vec<Delivery>>> {
+) -> Option<Arc<Received>> {
     let now = cx.broker.clock().monotonic();
-    let deliveries = Arc::clone(cx.memory.attempts.lock().get(attempt, now)?);
-    let extended = deliveries.iter().all(|of| found.queue.extend(of.token, lock).is_ok());
+    let received = Arc::clone(cx.memory.attempts.lock().get(attempt, now)?);
+    let extended = received.deliveries.iter().all(|of| found.queue.extend(of.token, lock).is_ok());
     if !extended {
         cx.memory.attempts.lock().remove(attempt);
     }
-    extended.then_some(deliveries)
+    extended.then_some(received)
 }
 
-fn keep(cx: &Context, attempt: (u64, Bytes), deliveries: &Arc<Vec<Delivery>>) {
+fn keep(cx: &Context, attempt: (u64, Bytes), received: &Arc<Received>) {
+    let deliveries = &received.deliveries;
     let bytes = |delivery: &Delivery| delivery.message.value.as_ref().map_or(0, Bytes::len);
     if !deliveries.is_empty() && deliveries.iter().map(bytes).sum::<usize>() <= ATTEMPT_BYTES_MAX {
         let now = cx.broker.clock().monotonic();
-        cx.memory.attempts.lock().insert(attempt, Arc::clone(deliveries), now);
+        cx.memory.attempts.lock().insert(attempt, Arc::clone(received), now);
     }
 }
 
@@ -212,7 +215,7 @@ fn respond(
     cx: &Context,
     caller: &Caller,
     found: &Found,
-    (deliveries, filter): (&[Delivery], &Filter),
+    (received, filter): (&Received, &Filter),
 ) -> Response {
     let message = |delivery: &Delivery| {
         let stored = &delivery.message;
@@ -222,11 +225,8 @@ fn respond(
         let attributes: Vec<(String, Typed)> =
             attributes.into_iter().filter(|(name, _)| filter.admits(name)).collect();
         let pairs = attributes.iter().map(|(name, typed)| (name.as_str(), typed));
-        let handle = Handle {
-            queue: found.queue.id(),
-            token: delivery.token,
-            received: cx.broker.clock().now(),
-        };
+        let handle =
+            Handle { queue: found.queue.id(), token: delivery.token, received: received.at };
         let id = if compact.id.is_empty() { id_of(found, delivery) } else { compact.id };
         Message {
             id,
@@ -238,7 +238,7 @@ fn respond(
             attributes: attributes.into_iter().map(|(name, typed)| (name, typed.into())).collect(),
         }
     };
-    Response { messages: deliveries.iter().map(message).collect() }
+    Response { messages: received.deliveries.iter().map(message).collect() }
 }
 
 /// The id of a message that another protocol brought: the same at every delivery.

@@ -8,6 +8,7 @@ use crate::{
     from_wire::bounded::List,
     from_wire::message::{Checked, Compact, Sent, Typed, TypedValue, stored},
     memory::Ids,
+    profile::Fifo,
     to_wire::message::{hex, md5, md5_of_attributes},
 };
 use bytes::Bytes;
@@ -79,13 +80,20 @@ pub(crate) async fn send_batch(
     let mut bytes = 0;
     let (mut results, mut messages) = (Vec::new(), Vec::new());
     for (id, entry) in entries {
+        if let Some(fifo) = found.profile.fifo {
+            check_fifo(fifo, &entry)?;
+        }
+        let body_bytes = entry.message_body.as_ref().map_or(0, String::len);
         match prepare(&found, entry) {
             Ok(message) => {
                 bytes += message.checked.size;
                 messages.push(message);
                 results.push((id, None));
             }
-            Err(error) => results.push((id, Some(error))),
+            Err(error) => {
+                bytes += body_bytes;
+                results.push((id, Some(error)));
+            }
         }
     }
     if bytes > BATCH_BYTES_MAX {
@@ -118,6 +126,9 @@ struct Prepared {
 /// Checks one message against its queue.
 fn prepare(found: &Found, mut sent: Sent) -> Result<Prepared, Error> {
     let profile = &found.profile;
+    if let Some(fifo) = profile.fifo {
+        check_fifo(fifo, &sent)?;
+    }
     let checked = sent.check()?;
     if checked.size > profile.message_bytes_max {
         let limit = profile.message_bytes_max;
@@ -147,15 +158,23 @@ fn prepare(found: &Found, mut sent: Sent) -> Result<Prepared, Error> {
         let reason = "The request include parameter that is not valid for this queue type";
         return Err(Error::value("DelaySeconds", seconds, reason));
     }
-    let group = required(group, "MessageGroupId")?;
     let by_content = || fifo.by_content.then(|| hex(&Sha256::digest(checked.body.as_bytes())));
-    let deduplication = deduplication.or_else(by_content).ok_or_else(|| {
-        Error::invalid(
+    let deduplication = deduplication.or_else(by_content);
+    Ok(Prepared { checked, delay_ms, group, deduplication })
+}
+
+/// What every message to a FIFO queue has; a batch with one that has not is refused as a whole.
+fn check_fifo(fifo: Fifo, sent: &Sent) -> Result<(), Error> {
+    if sent.message_group_id.is_none() {
+        return Err(Error::missing("MessageGroupId"));
+    }
+    if sent.message_deduplication_id.is_none() && !fifo.by_content {
+        return Err(Error::invalid(
             "The queue should either have ContentBasedDeduplication enabled or \
              MessageDeduplicationId provided explicitly",
-        )
-    })?;
-    Ok(Prepared { checked, delay_ms, group: Some(group), deduplication: Some(deduplication) })
+        ));
+    }
+    Ok(())
 }
 
 /// The rules for ids of groups and of deduplication.

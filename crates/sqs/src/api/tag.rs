@@ -1,6 +1,6 @@
 //! TagQueue, UntagQueue, ListQueueTags.
 
-use super::{find_queue, queue::OfQueue};
+use super::{Found, find_queue, queue::OfQueue};
 use crate::{
     Context,
     caller::Caller,
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tramline_broker::QueueSettings;
 
-/// Tags of one queue; AWS recommends at most 50.
-const TAGS_MAX: usize = 200;
+/// Tags of one queue.
+const TAGS_MAX: usize = 50;
 const KEY_MAX: usize = 128;
 const VALUE_MAX: usize = 256;
 
@@ -25,9 +25,9 @@ pub(crate) struct Add {
 }
 
 /// Refuses tags that are too long or too many.
-pub(crate) fn check(tags: &BTreeMap<String, String>) -> Result<(), Error> {
+pub(crate) fn check(tags: &BTreeMap<String, String>, queue: &str) -> Result<(), Error> {
     if tags.len() > TAGS_MAX {
-        return Err(Error::invalid(format!("A queue may have {TAGS_MAX} tags.")));
+        return Err(Error::invalid(format!("Too many tags added for queue {queue}.")));
     }
     let letters = |text: &str| text.chars().count();
     for (key, value) in tags {
@@ -42,13 +42,14 @@ pub(crate) fn check(tags: &BTreeMap<String, String>) -> Result<(), Error> {
 }
 
 pub(crate) async fn add(cx: &Context, caller: &Caller, request: Add) -> Result<(), Error> {
-    let queue = find_queue(cx, caller, request.queue_url)?.queue;
-    let tags = required(request.tags, "Tags")?.0;
+    let Found { queue, address, .. } = find_queue(cx, caller, request.queue_url)?;
+    let tags = request.tags.map(|tags| tags.0).filter(|tags| !tags.is_empty());
+    let tags = required(tags, "Tags")?;
     let mut result = Ok(());
     let change = |settings: &mut QueueSettings| {
         let mut annotation = Annotation::of(settings);
         annotation.tags.extend(tags);
-        result = check(&annotation.tags);
+        result = check(&annotation.tags, &address.name);
         if result.is_ok() {
             annotation.put(settings);
         }
@@ -66,7 +67,12 @@ pub(crate) struct Remove {
 
 pub(crate) async fn remove(cx: &Context, caller: &Caller, request: Remove) -> Result<(), Error> {
     let queue = find_queue(cx, caller, request.queue_url)?.queue;
-    let keys = required(request.tag_keys, "TagKeys")?.0;
+    let keys = request.tag_keys.map(|keys| keys.0).unwrap_or_default();
+    if keys.is_empty() {
+        return Err(Error::invalid(format!(
+            "Tag keys must be between 1 and {KEY_MAX} characters in length."
+        )));
+    }
     let change = |settings: &mut QueueSettings| {
         let mut annotation = Annotation::of(settings);
         annotation.tags.retain(|key, _| !keys.contains(key));

@@ -119,6 +119,18 @@ pub(crate) fn check(given: &Given, is_fifo: bool) -> Result<(), Error> {
     Ok(())
 }
 
+/// Puts values as the service gives them back: in a redrive policy the count is a number.
+pub(crate) fn normalise(given: &mut Given) {
+    if let Some(text) = given.get_mut(REDRIVE)
+        && let Ok(mut policy) = serde_json::from_str::<Value>(text)
+        && let Some(count) = policy.get_mut("maxReceiveCount")
+        && let Some(number) = count.as_str().and_then(|count| count.parse::<u32>().ok())
+    {
+        *count = number.into();
+        *text = policy.to_string();
+    }
+}
+
 /// An attribute's value cannot be.
 pub(crate) fn wrong(name: &str) -> Error {
     let message = format!("Invalid value for the parameter {name}.");
