@@ -102,5 +102,12 @@ def to_toml(settings):
     lines = []
     for section, values in settings.items():
         lines.append(f"[{section}]")
-        lines.extend(f"{json.dumps(name)} = {json.dumps(value)}" for name, value in values.items())
+        lines.extend(f"{json.dumps(name)} = {toml_value(value)}" for name, value in values.items())
     return "\n".join(lines) + "\n"
+
+
+def toml_value(value):
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(name)} = {toml_value(inner)}" for name, inner in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    return json.dumps(value)

@@ -115,7 +115,7 @@ def test_answers_have_every_member_of_the_model(raw, sqs, fifo, queue):
 
     sent = call("SendMessage", QueueUrl=fifo, **body)
     assert set(sent) == members("SendMessageResult")
-    entries = [{"Id": "1", **body, "MessageBody": "c"}, {"Id": "2"}]
+    entries = [{"Id": "1", **body, "MessageBody": "c"}, {"Id": "2", "MessageGroupId": "g"}]
     sent = call("SendMessageBatch", QueueUrl=fifo, Entries=entries)
     assert set(sent["Successful"][0]) == members("SendMessageBatchResultEntry")
     assert set(sent["Failed"][0]) == members("BatchResultErrorEntry")

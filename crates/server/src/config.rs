@@ -2,6 +2,7 @@
 //! the one list of keys; tests hold it and these types together.
 
 mod keys;
+mod queues;
 mod values;
 
 use anyhow::{Context, bail};
@@ -18,6 +19,7 @@ use tramline_broker::{
 use tramline_store::DiskOptions;
 use tramline_types::limits;
 
+pub(crate) use queues::{QueueUrls, SqsQueue};
 pub(crate) use values::{HostPort, Listen, Size, Span};
 
 /// The default file, with every key explained.
@@ -108,8 +110,11 @@ pub(crate) struct Sqs {
     pub(crate) connections_max: usize,
     pub(crate) account: String,
     pub(crate) region: String,
+    pub(crate) queue_urls: QueueUrls,
+    pub(crate) auto_create: bool,
     pub(crate) deleted_window: Span,
     pub(crate) purged_window: Span,
+    pub(crate) queues: BTreeMap<String, SqsQueue>,
     pub(crate) keys: BTreeMap<String, String>,
 }
 
@@ -233,8 +238,11 @@ impl Default for Sqs {
             connections_max: options.connections_max,
             account: options.account,
             region: options.region,
+            queue_urls: QueueUrls::Path,
+            auto_create: options.auto_create,
             deleted_window: Span(options.deleted_window),
             purged_window: Span(options.purged_window),
+            queues: BTreeMap::new(),
             keys: options.keys,
         }
     }
@@ -462,6 +470,12 @@ impl Config {
             connections_max: self.sqs.connections_max,
             account: self.sqs.account.clone(),
             region: self.sqs.region.clone(),
+            queue_urls: match self.sqs.queue_urls {
+                QueueUrls::Path => tramline_sqs::QueueUrls::Path,
+                QueueUrls::Host => tramline_sqs::QueueUrls::Host,
+            },
+            auto_create: self.sqs.auto_create,
+            queues: queues::of_sqs(&self.sqs.queues),
             deleted_window: self.sqs.deleted_window.0,
             purged_window: self.sqs.purged_window.0,
             keys: self.sqs.keys.clone(),

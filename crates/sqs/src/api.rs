@@ -11,6 +11,8 @@ mod send;
 mod settle;
 mod tag;
 
+pub(crate) use queue::{Create, create, create_missing};
+
 use crate::{
     Context,
     caller::{Address, Caller},
@@ -54,7 +56,7 @@ actions! {
     "CancelMessageMoveTask" => move_task::cancel;
     "ChangeMessageVisibility" => settle::change;
     "ChangeMessageVisibilityBatch" => settle::change_batch;
-    "CreateQueue" => queue::create;
+    "CreateQueue" => create;
     "DeleteMessage" => settle::delete;
     "DeleteMessageBatch" => settle::delete_batch;
     "DeleteQueue" => queue::delete;

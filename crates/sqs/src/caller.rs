@@ -5,7 +5,7 @@
 //! `<account>/<name>`. What SQS cannot spell is hidden here.
 
 use crate::{
-    Options,
+    Options, QueueUrls,
     error::{Code, Error},
 };
 use axum::http::{HeaderMap, header, request::Parts};
@@ -48,10 +48,29 @@ impl Caller {
             Some(scheme) if scheme == "https" => "https",
             _ => "http",
         };
+        let host = host.unwrap_or("localhost");
+        let by_host = host.strip_prefix("sqs.").and_then(|rest| rest.split_once('.'));
+        let by_host = by_host.filter(|(region, _)| is_region(region));
+        let region = region.or(by_host.map(|(region, _)| region)).unwrap_or(&options.region);
+        let domain = by_host.map_or(host, |(_, domain)| domain);
+        let base = match options.queue_urls {
+            QueueUrls::Host if is_domain(domain) => format!("{scheme}://sqs.{region}.{domain}"),
+            _ => format!("{scheme}://{host}"),
+        };
         Self {
             account: if is_account(key) { key } else { &options.account }.to_owned(),
-            region: region.unwrap_or(&options.region).to_owned(),
-            base: format!("{scheme}://{}", host.unwrap_or("localhost")),
+            region: region.to_owned(),
+            base,
+            account_default: options.account.clone(),
+        }
+    }
+
+    /// The broker itself, which calls nobody.
+    pub(crate) fn own(options: &Options) -> Self {
+        Self {
+            account: options.account.clone(),
+            region: options.region.clone(),
+            base: String::new(),
             account_default: options.account.clone(),
         }
     }
@@ -138,6 +157,12 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|c| c.is_ascii_digit())
 }
 
+/// Whether a host is a name, under which there can be others.
+fn is_domain(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    !name.starts_with('[') && name.parse::<std::net::Ipv4Addr>().is_err()
+}
+
 fn is_region(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
 }
@@ -193,6 +218,25 @@ mod tests {
             ("111122223333", "us-west-2")
         );
         assert_eq!(caller(|request| request.uri("/")).region, "us-east-1");
+    }
+
+    #[test]
+    fn urls_name_the_region_where_that_is_wanted_and_the_host_is_a_name() {
+        let options = Options { queue_urls: QueueUrls::Host, ..Options::default() };
+        let url = |host: &str| {
+            let request = Request::builder().header("host", host).body(()).unwrap();
+            let caller = Caller::of(&request.into_parts().0, &options);
+            (caller.url(&caller.address("q")), caller.region)
+        };
+        for (host, base, region) in [
+            ("localhost:9324", "sqs.us-east-1.localhost:9324", "us-east-1"),
+            ("sqs.eu-west-1.localhost:9324", "sqs.eu-west-1.localhost:9324", "eu-west-1"),
+            ("127.0.0.1:9324", "127.0.0.1:9324", "us-east-1"),
+            ("[::1]:9324", "[::1]:9324", "us-east-1"),
+        ] {
+            let wanted = (format!("http://{base}/000000000000/q"), region.to_owned());
+            assert_eq!(url(host), wanted, "{host}");
+        }
     }
 
     #[test]

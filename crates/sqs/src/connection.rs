@@ -1,7 +1,9 @@
 //! The sockets: bounds the time and size of request heads and the time that a peer may take none
 //! of its answer, and ends connections when the server stops.
 
-use crate::{Context, Options, memory::Memory, metrics::Metrics, profile::Profiles, request};
+use crate::{
+    Context, Options, declared, memory::Memory, metrics::Metrics, profile::Profiles, request,
+};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -35,6 +37,7 @@ pub async fn serve(
     let (options, profiles) = (Arc::new(options), Arc::new(Profiles::default()));
     let until = shutdown.clone();
     let cx = Context { broker, options, memory, profiles, metrics, shutdown, is_loopback };
+    declared::create(&cx).await?;
     let router = Router::new().fallback(request::handle).with_state(cx.clone());
     let service = TowerToHyperService::new(router);
     let connection = |stream, _| {

@@ -8,6 +8,7 @@ mod api;
 mod body;
 mod caller;
 mod connection;
+mod declared;
 mod error;
 mod from_wire;
 mod fuzz;
@@ -22,6 +23,7 @@ mod signature;
 mod to_wire;
 
 pub use connection::serve;
+pub use declared::{DeadLetter, Declared};
 pub use fuzz::fuzz_request;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -41,6 +43,12 @@ pub struct Options {
     pub account: String,
     /// The region in names of resources, where a client does not sign for one.
     pub region: String,
+    /// How queue URLs are written; any form is read.
+    pub queue_urls: QueueUrls,
+    /// Whether sending to, receiving from or asking for a queue that does not exist creates it.
+    pub auto_create: bool,
+    /// Queues that are created at the start, by name, where they do not exist.
+    pub queues: BTreeMap<String, Declared>,
     /// Access key ids with their secrets. Where there are any, every request must be signed with
     /// one of them.
     pub keys: BTreeMap<String, String>,
@@ -50,6 +58,16 @@ pub struct Options {
     pub purged_window: Duration,
 }
 
+/// How queue URLs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueUrls {
+    /// Under the host as it was called.
+    #[default]
+    Path,
+    /// Under `sqs.<region>.` and the host as it was called, where that is a name.
+    Host,
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -57,6 +75,9 @@ impl Default for Options {
             connections_max: limits::CONNECTIONS_MAX,
             account: "000000000000".to_owned(),
             region: "us-east-1".to_owned(),
+            queue_urls: QueueUrls::Path,
+            auto_create: false,
+            queues: BTreeMap::new(),
             keys: BTreeMap::new(),
             deleted_window: Duration::from_secs(60),
             purged_window: Duration::from_secs(60),

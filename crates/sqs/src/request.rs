@@ -65,7 +65,13 @@ async fn run(
         *render = Render::Xml { namespace: "https://sts.amazonaws.com/doc/2011-06-15/" };
     }
     let caller = Caller::of(parts, &cx.options);
-    (Some(action), api::call(cx, &caller, (action, &input, *render)).await)
+    let mut result = api::call(cx, &caller, (action, &input, *render)).await;
+    if matches!(&result, Err(error) if error.code == Code::QueueDoesNotExist)
+        && api::create_missing(cx, &caller, (action, &input)).await
+    {
+        result = api::call(cx, &caller, (action, &input, *render)).await;
+    }
+    (Some(action), result)
 }
 
 /// The whole body of a request by who may make one.

@@ -3,9 +3,9 @@
 use super::DEFAULT_TEXT;
 use toml::{Table, Value};
 
-/// Tables with keys of the operator's own: names of topic settings, which the broker checks, and
-/// access key ids.
-const OPEN_TABLES: [&str; 2] = ["defaults", "keys"];
+/// Tables with keys of the operator's own: names of topic settings, which the broker checks,
+/// access key ids, and queues.
+const OPEN_TABLES: [&str; 3] = ["defaults", "keys", "queues"];
 
 /// The default file with its commented-out keys put in: `#key = value`, without a space.
 pub(super) fn full_text() -> String {

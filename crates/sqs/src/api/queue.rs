@@ -6,6 +6,7 @@ use crate::{
     caller::{Address, Caller, FIFO_SUFFIX, is_name},
     error::{Code, Error, required},
     from_wire::{
+        Input,
         attributes::{self as names, Given},
         bounded::Map,
     },
@@ -13,6 +14,7 @@ use crate::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tramline_broker::{Created, DeleteOnly, Queue};
 
 /// Queues of one answer.
@@ -31,6 +33,44 @@ pub(crate) struct Create {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Url {
     queue_url: String,
+}
+
+impl Create {
+    /// A queue with these, a FIFO queue where its name says so.
+    pub(crate) fn of(name: &str, mut attributes: Given, tags: BTreeMap<String, String>) -> Self {
+        if name.ends_with(FIFO_SUFFIX) {
+            attributes.insert(names::FIFO.to_owned(), true.to_string());
+        }
+        let (attributes, tags) = (Some(Map(attributes)), Some(Map(tags)));
+        Self { queue_name: Some(name.to_owned()), attributes, tags }
+    }
+}
+
+/// What names a queue in requests that create it where it does not exist.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Named {
+    queue_url: Option<String>,
+    queue_name: Option<String>,
+}
+
+/// Creates the queue that a request names; `false` where it cannot be, or the request is none
+/// that does so.
+pub(crate) async fn create_missing(
+    cx: &Context,
+    caller: &Caller,
+    (action, input): (&str, &Input<'_>),
+) -> bool {
+    const ACTIONS: [&str; 5] =
+        ["GetQueueAttributes", "GetQueueUrl", "ReceiveMessage", "SendMessage", "SendMessageBatch"];
+    if !cx.options.auto_create || !ACTIONS.contains(&action) {
+        return false;
+    }
+    let Ok(Named { queue_url, queue_name }) = input.read() else { return false };
+    let address = queue_url.and_then(|url| caller.parse_url(&url).ok());
+    let name = queue_name.or_else(|| Some(address.filter(|a| a.account == caller.account)?.name));
+    let Some(name) = name else { return false };
+    create(cx, caller, Create::of(&name, Given::new(), BTreeMap::new())).await.is_ok()
 }
 
 pub(crate) async fn create(cx: &Context, caller: &Caller, request: Create) -> Result<Url, Error> {
