@@ -19,6 +19,7 @@ pub mod machine;
 pub mod member;
 pub mod queues;
 pub mod site;
+pub mod sqs;
 pub mod usage;
 pub mod world;
 

@@ -37,6 +37,7 @@ pub struct Machine {
     kafka: String,
     http: String,
     amqp: String,
+    sqs: String,
     process: Option<Child>,
     /// Where in the log the process's own lines begin.
     log_from: usize,
@@ -56,6 +57,7 @@ impl Machine {
             kafka: any(),
             http: any(),
             amqp: any(),
+            sqs: any(),
             process: None,
             log_from: 0,
             wrapper: Vec::new(),
@@ -85,6 +87,7 @@ impl Machine {
             kafka: self.kafka.clone(),
             http: self.http.clone(),
             amqp: self.amqp.clone(),
+            sqs: self.sqs.clone(),
             process: None,
             log_from: 0,
             wrapper: self.wrapper.clone(),
@@ -105,6 +108,11 @@ impl Machine {
     /// Where AMQP clients connect to.
     pub fn amqp(&self) -> &str {
         &self.amqp
+    }
+
+    /// Where SQS clients connect to.
+    pub fn sqs(&self) -> &str {
+        &self.sqs
     }
 
     /// The process's id.
@@ -151,7 +159,7 @@ impl Machine {
             .arg("--ready-file")
             .arg(&ready)
             .args(["--listen-kafka", &self.kafka, "--listen-http", &self.http])
-            .args(["--listen-amqp", &self.amqp, "--listen-sqs", "127.0.0.1:0"])
+            .args(["--listen-amqp", &self.amqp, "--listen-sqs", &self.sqs])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -176,7 +184,7 @@ impl Machine {
                     ready[name].as_str().map(str::to_owned).expect("a listener's address")
                 };
                 (self.kafka, self.http) = (address("kafka"), address("http"));
-                self.amqp = address("amqp");
+                (self.amqp, self.sqs) = (address("amqp"), address("sqs"));
                 return Ok(started.elapsed());
             }
             if let Some(status) = self.exited() {

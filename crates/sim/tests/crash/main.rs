@@ -11,7 +11,7 @@
 
 use tramline_sim::live::{
     amqp, audit, cgroup, clock as wall_clock, connection, http, image, load, machine, member,
-    queues as queue_load, site, world,
+    queues as queue_load, site, sqs as sqs_load, world,
 };
 
 mod bombs;
@@ -30,6 +30,7 @@ mod python;
 mod queues;
 mod read_only;
 mod slow;
+mod sqs;
 mod stop;
 mod storm;
 mod sync_error;
