@@ -108,7 +108,7 @@ fn check(label: &str, actions: &[String]) -> Result<(), Error> {
     }
     match actions.iter().find(|action| !ACTIONS.contains(&action.as_str())) {
         Some(action) if OWNERS.contains(&action.as_str()) => {
-            let reason = "Only the queue owner is allowed to invoke this action.";
+            let reason = "Only the queue owner is allowed to invoke this action";
             Err(Error::value("ActionName", format!("SQS:{action}"), reason))
         }
         Some(action) => {

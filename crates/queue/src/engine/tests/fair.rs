@@ -104,8 +104,9 @@ impl World {
                 assert_eq!(self.engine.handle_purge(at(self.now)), n as u64);
             }
             Act::Checkpoint => {
-                self.checkpoint = Some(self.engine.checkpoint(at(self.now)));
-                self.deltas.clear();
+                let mut parts = self.engine.checkpoint(at(self.now)).into_iter();
+                self.checkpoint = parts.next();
+                self.deltas = parts.collect();
             }
             Act::Restart => self.restart(),
         }
