@@ -62,8 +62,6 @@ pub struct Rules {
     pub drop_expired: bool,
     /// Deliveries of one message at most.
     pub deliveries_max: Option<u32>,
-    /// A connection's lock ends after so long: the message is ready again.
-    pub consumer_timeout_ms: Option<u64>,
     /// The first and the longest wait between deliveries of one message.
     pub retry_backoff_ms: Option<(u64, u64)>,
     /// Ids are told again within this time.

@@ -34,10 +34,11 @@ pub(crate) enum Admitted {
 struct Active {
     /// The known ones in order, and whether they are out.
     known: SmallVec<[(u64, bool); 1]>,
-    n_out: usize,
-    /// The receive that they are out by.
-    receive: Option<u64>,
-    waiting: RoaringTreemap,
+    n_out: u32,
+    /// Those that wait; most groups have none.
+    waiting: Option<Box<RoaringTreemap>>,
+    /// The receive that they are out by; 0 for none.
+    receive: u64,
 }
 
 impl Active {
@@ -50,25 +51,24 @@ impl Active {
                 None
             }
         };
-        self.n_out += usize::from(out);
-        self.n_out -= usize::from(before == Some(true));
+        self.n_out += u32::from(out);
+        self.n_out -= u32::from(before == Some(true));
         before
     }
 
     fn remove(&mut self, offset: u64) {
         if let Ok(at) = self.known.binary_search_by_key(&offset, |(known, _)| *known) {
             let (_, out) = self.known.remove(at);
-            self.n_out -= usize::from(out);
+            self.n_out -= u32::from(out);
         }
     }
 
     fn is_free(&self, offset: u64, receive: Option<u64>) -> bool {
-        if self.n_out > 0 && (receive.is_none() || receive != self.receive) {
+        if self.n_out > 0 && receive.is_none_or(|receive| receive != self.receive) {
             return false;
         }
         // Whatever came before it and is not out goes first.
-        self.n_out == self.known.len()
-            || self.known.iter().find(|(_, out)| !out).is_none_or(|(first, _)| *first >= offset)
+        self.known.iter().find(|(_, out)| !out).is_none_or(|(first, _)| *first >= offset)
     }
 
     /// The next to go out, when none is, if it waits.
@@ -77,8 +77,27 @@ impl Active {
             return None;
         }
         let known = self.known.first().map(|(offset, _)| *offset);
-        let next = known.or_else(|| self.waiting.min())?;
-        self.waiting.remove(next).then_some(next)
+        let next = known.or_else(|| self.first_waiting())?;
+        self.stop_waiting(next).then_some(next)
+    }
+
+    fn first_waiting(&self) -> Option<u64> {
+        self.waiting.as_ref()?.min()
+    }
+
+    /// `false` where it waits already.
+    fn start_waiting(&mut self, offset: u64) -> bool {
+        self.waiting.get_or_insert_default().insert(offset)
+    }
+
+    /// `false` where it does not wait.
+    fn stop_waiting(&mut self, offset: u64) -> bool {
+        let Some(waiting) = &mut self.waiting else { return false };
+        let was_there = waiting.remove(offset);
+        if waiting.is_empty() {
+            self.waiting = None;
+        }
+        was_there
     }
 }
 
@@ -94,10 +113,10 @@ impl Groups {
     pub(crate) fn admit(&mut self, place: Place, group: u64, receive: Option<u64>) -> Admitted {
         let active = self.active.entry((place.lane, group)).or_default();
         if !active.is_free(place.offset, receive) {
-            self.n_waiting += u64::from(active.waiting.insert(place.offset));
+            self.n_waiting += u64::from(active.start_waiting(place.offset));
             return Admitted::No;
         }
-        active.receive = receive;
+        active.receive = receive.unwrap_or(0);
         match active.set(place.offset, true) {
             Some(_) => Admitted::Again,
             None => {
@@ -145,8 +164,11 @@ impl Groups {
         self.n_waiting = 0;
         let waiting = self.active.iter_mut().flat_map(|((lane, _), active)| {
             let lane = *lane;
-            let offsets = std::mem::take(&mut active.waiting);
-            offsets.into_iter().map(move |offset| Place { lane, offset })
+            let offsets = active.waiting.take();
+            offsets
+                .into_iter()
+                .flat_map(|offsets| *offsets)
+                .map(move |offset| Place { lane, offset })
         });
         waiting.collect()
     }
@@ -155,7 +177,7 @@ impl Groups {
     pub(crate) fn forget_waiting(&mut self, place: Place) {
         let of_lane = self.active.iter_mut().filter(|((lane, _), _)| *lane == place.lane);
         for (_, active) in of_lane {
-            if active.waiting.remove(place.offset) {
+            if active.stop_waiting(place.offset) {
                 self.n_waiting = self.n_waiting.saturating_sub(1);
                 return;
             }
@@ -177,7 +199,7 @@ impl Groups {
         let key = (place.lane, group);
         let Some(active) = self.active.get_mut(&key) else { return };
         active.remove(place.offset);
-        if active.known.is_empty() && active.waiting.is_empty() {
+        if active.known.is_empty() && active.waiting.is_none() {
             self.active.remove(&key);
         }
     }
@@ -209,8 +231,8 @@ impl Groups {
     /// The message of a group that waits behind one that goes out, to go out by the same receive.
     pub(crate) fn poll_follower(&mut self, lane: u16, group: u64) -> Option<Place> {
         let active = self.active.get_mut(&(lane, group))?;
-        let offset = active.waiting.min()?;
-        active.waiting.remove(offset);
+        let offset = active.first_waiting()?;
+        active.stop_waiting(offset);
         self.n_waiting = self.n_waiting.saturating_sub(1);
         Some(Place { lane, offset })
     }

@@ -1,7 +1,7 @@
 //! One lane's deliveries that are out, by offset.
 //!
 //! They come in runs: 64 offsets share a chunk, a bitmap of those that are out and what is known
-//! of each, in order. A lock takes its 32 bytes and little more, and nothing is ever rehashed.
+//! of each, in order. A lock takes its 24 bytes and little more, and nothing is ever rehashed.
 
 use crate::lane::OffsetMap;
 use tramline_types::{ConnectionId, Timestamp};
@@ -10,51 +10,36 @@ use tramline_types::{ConnectionId, Timestamp};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     pub(crate) sequence: u64,
-    /// [`NOBODY`] where time holds it.
-    connection: u64,
-    /// [`NEVER`] where it does not end by itself.
-    end: i64,
+    /// The connection; of a timed lock its end, in milliseconds.
+    by: u64,
     pub(crate) bytes: u32,
+    is_timed: bool,
 }
-
-const NOBODY: u64 = u64::MAX;
-const NEVER: i64 = i64::MAX;
 
 impl Held {
     /// A delivery that is held until a time.
     pub(crate) const fn timed(sequence: u64, until: Timestamp, bytes: u32) -> Self {
-        Self { sequence, connection: NOBODY, end: until.as_millis(), bytes }
+        Self { sequence, by: until.as_millis().cast_unsigned(), bytes, is_timed: true }
     }
 
-    /// A delivery that a connection holds, and that may last for too long.
-    pub(crate) fn of_connection(
-        sequence: u64,
-        connection: ConnectionId,
-        overdue: Option<Timestamp>,
-        bytes: u32,
-    ) -> Self {
-        let end = overdue.map_or(NEVER, Timestamp::as_millis);
-        Self { sequence, connection: connection.0, end, bytes }
+    /// A delivery that a connection holds.
+    pub(crate) const fn of_connection(sequence: u64, connection: ConnectionId, bytes: u32) -> Self {
+        Self { sequence, by: connection.0, bytes, is_timed: false }
     }
 
     /// Who holds it.
     pub(crate) fn connection(&self) -> Option<ConnectionId> {
-        (self.connection != NOBODY).then_some(ConnectionId(self.connection))
+        (!self.is_timed).then_some(ConnectionId(self.by))
     }
 
     /// When a timed lock ends.
     pub(crate) fn until(&self) -> Option<Timestamp> {
-        (self.connection == NOBODY).then_some(Timestamp::from_millis(self.end))
+        self.is_timed.then_some(Timestamp::from_millis(self.by.cast_signed()))
     }
 
     /// A timed lock ends at another time.
     pub(crate) const fn set_until(&mut self, until: Timestamp) {
-        self.end = until.as_millis();
-    }
-
-    /// When it ends by itself: by its time, or because it lasts for too long.
-    pub(crate) fn end(&self) -> Option<Timestamp> {
-        (self.connection == NOBODY || self.end != NEVER).then_some(Timestamp::from_millis(self.end))
+        self.by = until.as_millis().cast_unsigned();
     }
 }
 
@@ -200,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_takes_32_bytes() {
-        assert_eq!(size_of::<Held>(), 32);
+    fn a_lock_takes_24_bytes() {
+        assert_eq!(size_of::<Held>(), 24);
     }
 }

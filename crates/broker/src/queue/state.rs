@@ -416,7 +416,6 @@ pub(super) fn rules(settings: &QueueSettings) -> Rules {
         dead_letter: settings.dead_letter_exchange.is_some(),
         drop_expired: settings.drop_expired,
         deliveries_max: settings.deliveries_max,
-        consumer_timeout_ms: None,
         retry_backoff_ms: settings.retry_backoff_ms,
         deduplication_ms: settings.deduplication_ms,
         ordered_groups: settings.ordered_groups,

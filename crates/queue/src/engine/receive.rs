@@ -433,8 +433,7 @@ impl State {
         let held = match take.lock {
             Lock::None => None,
             Lock::Connection(connection) => {
-                let overdue = self.rules.consumer_timeout_ms.map(|timeout| plus(now, timeout));
-                Some(Held::of_connection(sequence, connection, overdue, loaded.bytes))
+                Some(Held::of_connection(sequence, connection, loaded.bytes))
             }
             Lock::Timed(span) => {
                 let end = plus(now, millis(span));
@@ -448,7 +447,7 @@ impl State {
         self.changes.note(Change::Delivered { place, deliveries: counted, connection, settled });
         if let Some(held) = held {
             lane.locks.insert(offset, held);
-            if let Some(end) = held.end() {
+            if let Some(end) = held.until() {
                 self.expiries.insert((end, place));
             }
         }

@@ -78,7 +78,7 @@ impl Engine {
             return None;
         }
         let held = locks.remove(token.place.offset)?;
-        if let Some(end) = held.end() {
+        if let Some(end) = held.until() {
             self.state.expiries.remove(&(end, token.place));
         }
         Some((at, held))
@@ -112,7 +112,7 @@ impl Engine {
             offsets.sort_unstable();
             for offset in offsets {
                 if let Some(held) = lane.locks.remove(offset) {
-                    if let Some(end) = held.end() {
+                    if let Some(end) = held.until() {
                         self.state.expiries.remove(&(end, lane.place(offset)));
                     }
                     released += 1;

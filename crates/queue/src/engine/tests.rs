@@ -414,25 +414,6 @@ fn a_late_accept_counts_until_the_message_is_delivered_again() {
 }
 
 #[test]
-fn a_delivery_that_is_out_for_too_long_comes_back() {
-    let rules = Rules { consumer_timeout_ms: Some(100), ..roomy() };
-    let mut engine = Engine::new(rules, 1);
-    engine.handle_enqueued((0, 0), [plain(None), plain(None)], at(0), |_, _| ());
-    engine.set_end(0, 2);
-    let got = take(&mut engine, 2, HELD, 0);
-    engine.handle_settle(&[(got[0].token, Outcome::Accepted)], at(99), &mut Vec::new());
-    assert_eq!(engine.poll_timeout(), Some(at(100)));
-    engine.handle_timeout(at(100));
-    let counts = engine.counts();
-    assert_eq!((counts.ready, counts.locked), (1, 0));
-    let mut lost = Vec::new();
-    engine.handle_settle(&[(got[1].token, Outcome::Accepted)], at(101), &mut lost);
-    assert_eq!(lost, [got[1].token]);
-    assert_eq!(engine.handle_release(ConnectionId(1), at(101)), 0);
-    assert_eq!(engine.poll_timeout(), None);
-}
-
-#[test]
 fn a_deferred_message_comes_when_it_is_asked_for() {
     let mut engine = Engine::new(roomy(), 1);
     engine.handle_enqueued((0, 0), [plain(None), plain(None)], at(0), |_, _| ());
