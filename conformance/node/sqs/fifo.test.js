@@ -75,7 +75,7 @@ test('a receive is tried again with the id of its attempt', async () => {
   const ReceiveRequestAttemptId = randomUUID()
   const first = await receive(QueueUrl, { ReceiveRequestAttemptId })
   const again = await receive(QueueUrl, { ReceiveRequestAttemptId })
-  assert.deepEqual(again.map(one => one.MessageId), first.map(one => one.MessageId))
+  assert.deepEqual(again.map(one => one.ReceiptHandle), first.map(one => one.ReceiptHandle))
   await done(QueueUrl, first)
   assert.deepEqual(await receive(QueueUrl, { WaitTimeSeconds: 0, ReceiveRequestAttemptId }), [])
 })
