@@ -74,6 +74,14 @@ def test_every_codec_and_idempotence(channel, queue, clients, codec):
     assert Consumer(channel, queue, auto_ack=True).wait(100).bodies == sent
 
 
+def test_a_header_of_bytes_is_a_header_of_bytes(channel, queue, clients):
+    channel.confirm_delivery()
+    publish(channel, queue, b"m", headers={"raw": b"\x00\xff"})
+    (message,) = read(clients.reader(queue), 1)
+    assert ("raw", b"\x00\xff") in message.headers()
+    assert get(channel, queue)[1].headers["raw"] == b"\x00\xff"
+
+
 def test_both_write_and_both_see_one_order(channel, queue, clients):
     channel.confirm_delivery()
     for n in range(10):

@@ -306,8 +306,8 @@ fn text(value: &Value) -> Option<Option<Bytes>> {
         Value::F32(value) => value.to_string(),
         Value::F64(value) => value.to_string(),
         Value::Timestamp(seconds) => seconds.to_string(),
-        Value::Text(bytes) => return Some(Some(bytes.clone().into())),
-        Value::Binary(_) | Value::Decimal(..) | Value::Array(_) | Value::Table(_) => return None,
+        Value::Text(bytes) | Value::Binary(bytes) => return Some(Some(bytes.clone().into())),
+        Value::Decimal(..) | Value::Array(_) | Value::Table(_) => return None,
         number => number.as_integer()?.to_string(),
     };
     Some(Some(text.into()))
