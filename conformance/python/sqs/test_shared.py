@@ -163,13 +163,14 @@ def test_headers_of_amqp_are_attributes(broker, sqs, name):
     channel = connection.channel()
     channel.confirm_delivery()
     channel.queue_declare(name, durable=True)
-    headers = {"int": -7, "large": 2**40, "yes": True, "text": "ä"}
+    headers = {"int": -7, "large": 2**40, "yes": True, "text": "ä", "bytes": b"\x00\xff"}
     channel.basic_publish("", name, b"b", pika.BasicProperties(headers=headers, delivery_mode=2))
     url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
     (message,) = receive(sqs, url, MessageAttributeNames=["All"], wait=20)
-    texts = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
-    wanted = {"int": "-7", "large": str(2**40), "yes": "true", "text": "ä"}
-    assert texts == wanted
+    attributes = message["MessageAttributes"]
+    assert attributes.pop("bytes") == {"DataType": "Binary", "BinaryValue": b"\x00\xff"}
+    texts = {key: value["StringValue"] for key, value in attributes.items()}
+    assert texts == {"int": "-7", "large": str(2**40), "yes": "true", "text": "ä"}
     channel.queue_delete(name)
     connection.close()
 
