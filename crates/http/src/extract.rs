@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tramline_broker::Share;
 use tramline_types::limits;
 
+/// What curl says of every body, whatever it is: it tells nothing.
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
+
 /// The query parameters.
 pub(crate) struct Params<T>(pub(crate) T);
 

@@ -41,6 +41,10 @@ fn a_value_comes_back_as_it_was_put_with_its_revision_as_entity_tag() {
     assert_eq!((answer.text.as_str(), tag(&answer)), ("<b>ä</b>", "\"1\""));
     assert_eq!(answer.headers["content-type"], "text/html");
     assert_eq!(answer.headers["content-security-policy"], "default-src 'none'; sandbox");
+    let call = server.request("PUT", "/v1/config/x");
+    call.header("content-type", "application/x-www-form-urlencoded").send(b"by curl");
+    let answer = server.get("/v1/config/x");
+    assert_eq!(answer.headers["content-type"], "application/octet-stream");
     for known in ["\"1\"", "W/\"1\"", "\"9\", \"1\"", "*"] {
         let call = server.request("GET", "/v1/config/app/web/page").header("if-none-match", known);
         let answer = call.send(b"");

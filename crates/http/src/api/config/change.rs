@@ -5,7 +5,7 @@ use super::{Changed, etag, expected, key};
 use crate::{
     Context,
     error::Error,
-    extract::{Json as Body, Names, Params, receive},
+    extract::{FORM, Json as Body, Names, Params, receive},
     from_wire::bytes,
 };
 use axum::{
@@ -61,6 +61,7 @@ pub(crate) async fn put(
     let expected = expected(&parts.headers)?;
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = if content_type == FORM { "" } else { content_type };
     let stage = stage(query.rollout, query.seed)?;
     let body = receive(body, &cx).await?;
     let value = bytes::Bytes::copy_from_slice(&body.bytes);

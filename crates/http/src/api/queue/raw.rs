@@ -2,7 +2,7 @@
 //! is in the query and in headers.
 
 use super::{find, message::token};
-use crate::{Context, error::Error};
+use crate::{Context, error::Error, extract::FORM};
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -16,8 +16,6 @@ use tramline_types::{Header, Message, Timestamp};
 /// A request header `x-header-name: value` becomes the message header `name`, and back.
 const HEADER_PREFIX: &str = "x-header-";
 const CONTENT_TYPE: &[u8] = b"content-type";
-/// What curl says of every body: it tells nothing.
-const FORM: &str = "application/x-www-form-urlencoded";
 /// Message headers in one answer.
 const HEADERS_MAX: usize = 100;
 /// A message may be a page: it must not act as one of this server's.
