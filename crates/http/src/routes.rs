@@ -43,7 +43,7 @@ where
 
 fn routes() -> Vec<Route> {
     use Method as M;
-    vec![
+    let mut all = vec![
         route(M::GET, "/", landing::handle),
         route(M::GET, "/healthz", health::alive),
         route(M::GET, "/readyz", health::ready),
@@ -101,6 +101,17 @@ fn routes() -> Vec<Route> {
         route(M::GET, "/v1/receivers", channel::receivers),
         route(M::GET, "/v1/ws", channel::socket),
         route(M::GET, "/v1/client.js", channel::client_file),
+        route(M::GET, "/v1/connections", connection::list),
+        route(M::DELETE, "/v1/connections/{connection}", connection::close),
+    ];
+    all.extend(config_routes());
+    all
+}
+
+/// Configuration push.
+fn config_routes() -> Vec<Route> {
+    use Method as M;
+    vec![
         route(M::GET, "/v1/config", config::list::handle),
         route(M::POST, "/v1/config", config::change::batch),
         route(M::GET, "/v1/config/{*key}", config::get::handle),
@@ -115,8 +126,6 @@ fn routes() -> Vec<Route> {
         route(M::GET, "/v1/config-rules", config::rule::list),
         route(M::PUT, "/v1/config-rules", config::rule::put),
         route(M::DELETE, "/v1/config-rules", config::rule::delete),
-        route(M::GET, "/v1/connections", connection::list),
-        route(M::DELETE, "/v1/connections/{connection}", connection::close),
     ]
 }
 
