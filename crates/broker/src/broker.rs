@@ -2,7 +2,7 @@
 
 use crate::{
     Budgets, ConfigPush, Connections, Error, Groups, Metrics, Options, Topic,
-    bus::Bus,
+    bus::{Bus, run_bindings},
     collect::{Figures, groups::GroupFigures},
     compaction,
     exchange::Exchanges,
@@ -125,6 +125,7 @@ impl Broker {
         tokio::spawn(broker.clone().run_removals());
         tokio::spawn(compaction::run(broker.clone()));
         tokio::spawn(broker.clone().run_transfers());
+        tokio::spawn(run_bindings(broker.clone()));
         broker.groups().renew_sessions();
         tokio::spawn(broker.config_push().clone().run(broker.clone()));
         Ok(broker)

@@ -9,6 +9,7 @@
 //! The lock of the bus may be held while a receiver's or the store's intake is taken, never the
 //! other way round.
 
+mod binding;
 mod buffer;
 mod history;
 pub(crate) mod metrics;
@@ -21,6 +22,7 @@ mod settings;
 mod subscribe;
 mod view;
 
+pub(crate) use binding::{Bindings, run_bindings};
 pub use publication::{
     ChannelEvent, ChannelForm, ChannelMember, ChannelPosition, NewPublication, Publication,
     Subscribed,
@@ -58,6 +60,7 @@ pub(crate) struct Bus {
     answers: Arc<Budget>,
     rules: RwLock<Arc<Rules>>,
     state: Mutex<State>,
+    bindings: Bindings,
 }
 
 #[derive(Default)]
@@ -113,6 +116,7 @@ impl Bus {
             answers,
             rules: RwLock::new(Arc::new(settings::load(store))),
             state: Mutex::new(state),
+            bindings: Bindings::load(store),
         }
     }
 
@@ -277,6 +281,14 @@ impl Broker {
             let text = format!("a publication takes at most {PUBLICATION_BYTES_MAX} bytes");
             return Err(Error::LimitExceeded(text));
         }
+        let stored = self.store_publication(&new).await?;
+        let receipt = self.publish_unbound(new).await?;
+        Ok(Receipt { stored, ..receipt })
+    }
+
+    /// Publishes what its channel's bindings do not store.
+    async fn publish_unbound(&self, new: NewPublication) -> Result<Receipt, Error> {
+        let bytes = new.data.len() + new.key.as_deref().map_or(0, str::len);
         let bus = self.bus();
         let rules = bus.rules();
         let rule = rules.of(new.channel.as_str());

@@ -75,7 +75,7 @@ pub use quota::{
 pub use settings::{SettingDescription, SettingKind, SettingScope, SettingSource, SettingSynonym};
 pub use topic::Topic;
 pub use tramline_catalog::Change;
-pub use tramline_catalog::{ChannelSettings, Content, SlowConsumer};
+pub use tramline_catalog::{ChannelBinding, ChannelEnd, ChannelSettings, Content, SlowConsumer};
 pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
 pub use tramline_catalog::{TopicDefaults, TopicSettings};
 pub use tramline_log::{
@@ -83,8 +83,8 @@ pub use tramline_log::{
 };
 pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Look, MessageState, Outcome, Place};
 pub use tramline_routing::{
-    Arguments, Binding, ChannelPattern, Destination, Exchange, ExchangeKind, ExchangeSettings,
-    Message as RoutedBy, Value,
+    Arguments, Binding, ChannelPattern, ChannelTrie, Destination, Exchange, ExchangeKind,
+    ExchangeSettings, Message as RoutedBy, Value,
 };
 pub use tramline_store::{Damage, Stats as StoreStats};
 pub use write_limit::{BytesCounted, WriteLimit};

@@ -6,7 +6,7 @@
 pub(crate) mod frame;
 mod request;
 
-pub(crate) use request::published;
+pub(crate) use request::{published, read as read_request};
 
 use crate::{
     Context,

@@ -1,6 +1,7 @@
 //! `/v1/channels`: follows channels as Server-Sent Events, describes and lists them; and what
 //! else belongs to the realtime bus over plain HTTP.
 
+pub(crate) mod binding;
 pub(crate) mod broadcast;
 pub(crate) mod settings;
 

@@ -34,6 +34,16 @@ pub(crate) enum Message {
     Close(Option<u16>),
 }
 
+impl Message {
+    /// The text, of one that is text.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 /// Why a client is refused: the codes of section 7.4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {

@@ -102,6 +102,13 @@ fn parse(text: &str) -> Result<Request<'_>, Error> {
     }
 }
 
+/// Reads a request and what it names, for the fuzz target.
+pub(crate) fn read(text: &str) {
+    if let Ok(request) = parse(text) {
+        let _ = (pattern(&request), publication(&request));
+    }
+}
+
 type Answer = Option<(&'static str, String)>;
 
 async fn answer(

@@ -166,3 +166,54 @@ fn follow_as(server: &Server, channel: &str, client: &str) -> Events {
     events.next().unwrap();
     events
 }
+
+#[test]
+fn what_is_published_on_a_bound_channel_is_stored() {
+    let server = Server::start();
+    server.create("orders", 1);
+    assert_eq!(server.json("POST", "/v1/queues", &json!({ "name": "jobs" })).status, 201);
+    for end in [json!({ "topic": "orders" }), json!({ "queue": "jobs" })] {
+        let binding = json!({ "channel": "orders/**", "to": end });
+        assert_eq!(server.json("POST", "/v1/channel-bindings", &binding).status, 201);
+    }
+    let mut events = follow(&server, "orders/*");
+    let receipt = broadcast(&server, "orders/eu?key=k", "one");
+    assert_eq!((&receipt["stored"], &receipt["delivered"]), (&json!(2), &json!(1)));
+    assert_eq!(events.next().unwrap().data["data"], "one");
+    let stored = server.get("/v1/topics/orders/messages").body["messages"][0].clone();
+    assert_eq!((&stored["value"], &stored["key"]), (&json!("one"), &json!("k")));
+    assert_eq!(stored["headers"][0]["value"], "orders/eu");
+    let received = server.json("POST", "/v1/queues/jobs/receive", &json!({ "limit": 2 }));
+    assert_eq!(received.body["messages"][0]["value"], "one");
+    let binding = json!({ "channel": "orders/**", "to": { "queue": "jobs" } });
+    assert_eq!(server.json("DELETE", "/v1/channel-bindings", &binding).status, 204);
+    assert_eq!(broadcast(&server, "orders/eu", "two")["stored"], 1);
+}
+
+#[test]
+fn what_comes_into_a_topic_or_a_queue_is_shown_on_a_channel() {
+    let server = Server::start();
+    server.create("orders", 2);
+    assert_eq!(server.json("POST", "/v1/queues", &json!({ "name": "jobs" })).status, 201);
+    let mut events = follow(&server, "live/**");
+    for (name, end) in
+        [("orders", json!({ "topic": "orders" })), ("jobs", json!({ "queue": "jobs" }))]
+    {
+        let before = server.memory.clock.sleepers();
+        let binding = json!({ "channel": format!("live/{name}"), "from": end });
+        assert_eq!(server.json("POST", "/v1/channel-bindings", &binding).status, 201);
+        // It follows from the end that it found: from when it waits.
+        while server.memory.clock.sleepers() <= before {
+            std::thread::yield_now();
+        }
+    }
+    server.publish("orders", &json!([{ "value": "{\"n\":1}", "key": "k", "partition": 1 }]));
+    let shown = events.next().unwrap().data;
+    assert_eq!((&shown["channel"], &shown["data"]), (&json!("live/orders"), &json!({ "n": 1 })));
+    assert_eq!(shown["key"], "k");
+    let message = json!({ "messages": [{ "value": "work" }] });
+    assert_eq!(server.json("POST", "/v1/queues/jobs/messages", &message).status, 200);
+    let shown = events.next().unwrap().data;
+    assert_eq!((&shown["channel"], &shown["data"]), (&json!("live/jobs"), &json!("work")));
+    assert_eq!(server.get("/v1/channel-bindings").body["bindings"].as_array().unwrap().len(), 2);
+}

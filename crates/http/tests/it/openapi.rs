@@ -160,6 +160,15 @@ fn channels(checked: &mut Checked<'_>) {
     assert_eq!(answer.body["history"][1]["data"], "more");
     checked.call(("GET", "/v1/channels", "/v1/channels"), &none, 200);
     checked.call(("GET", "/v1/receivers", "/v1/receivers"), &none, 200);
+    let bindings = "/v1/channel-bindings";
+    let binding = json!({ "channel": "o/**", "to": { "topic": "stored" } });
+    checked.server.create("stored", 1);
+    checked.call(("POST", bindings, bindings), &binding, 201);
+    let unknown = json!({ "channel": "o", "from": { "queue": "none" } });
+    checked.call(("POST", bindings, bindings), &unknown, 404);
+    checked.call(("POST", bindings, bindings), &json!({ "channel": "o" }), 400);
+    checked.call(("GET", bindings, bindings), &none, 200);
+    checked.call(("DELETE", bindings, bindings), &binding, 204);
     checked.call(("GET", "/v1/ws", "/v1/ws"), &none, 400);
     checked.call(("GET", "/v1/client.js", "/v1/client.js"), &none, 200);
     checked.call(("DELETE", settings, "/v1/channel-settings?prefix=o"), &none, 204);
