@@ -1,5 +1,6 @@
 //! What may be typed: every command with its options, and examples in its help.
 
+mod channel;
 mod config_push;
 mod group;
 mod job;
@@ -11,6 +12,7 @@ use crate::config::{Listen, LogFormat};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+pub(crate) use channel::{ChannelCommand, ChannelOutput, ChannelPub, ChannelSet, ChannelSub};
 pub(crate) use config_push::{ConfigPushCommand, ConfigPut, ConfigWatch};
 pub(crate) use group::{GroupCommand, GroupReset};
 pub(crate) use job::JobCommand;
@@ -75,6 +77,9 @@ Stop it with Ctrl-C or SIGTERM. `tramline config print-default` prints all setti
     /// Add, list and remove bindings
     #[command(subcommand)]
     Binding(BindingCommand),
+    /// Publish on realtime channels, follow them, and set how they behave
+    #[command(subcommand)]
+    Channel(ChannelCommand),
     /// List and close client connections
     #[command(subcommand)]
     Connection(ConnectionCommand),

@@ -1,5 +1,6 @@
 //! The commands that speak to a running broker, through its HTTP API alone.
 
+pub(crate) mod channel;
 pub(crate) mod config_push;
 pub(crate) mod doctor;
 pub(crate) mod exchange;

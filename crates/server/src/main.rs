@@ -43,6 +43,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Job(command) => cli::job::run(command)?,
         Command::Exchange(command) => cli::exchange::run(command)?,
         Command::Binding(command) => cli::exchange::run_binding(command)?,
+        Command::Channel(command) => cli::channel::run(command)?,
         Command::Connection(command) => cli::exchange::run_connection(command)?,
         Command::ConfigPush(command) => cli::config_push::run(command)?,
         Command::Doctor(arguments) => return cli::doctor::run(&arguments),

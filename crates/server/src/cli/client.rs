@@ -63,6 +63,7 @@ impl Client {
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.server));
+        let request = request.header("accept", "application/json");
         let response = match body {
             Some(body) => {
                 let body = serde_json::to_vec(body)?;
@@ -70,6 +71,26 @@ impl Client {
             }
             None => self.agent.run(request.body(())?),
         };
+        self.parsed(path, response)
+    }
+
+    /// Posts bytes and reads JSON, or nothing.
+    pub(crate) fn send(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> anyhow::Result<Value> {
+        let request = Request::builder().method(Method::POST).uri(format!("{}{path}", self.server));
+        let response = self.agent.run(request.header("content-type", content_type).body(body)?);
+        self.parsed(path, response)
+    }
+
+    fn parsed(
+        &self,
+        path: &str,
+        response: Result<Response<Body>, ureq::Error>,
+    ) -> anyhow::Result<Value> {
         let mut response = self.checked(response)?;
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
         if text.is_empty() {

@@ -261,3 +261,28 @@ fn dead_messages_are_looked_at_and_moved_back() {
         assert_eq!((&queue["ready"], &queue["locked"]), (&json!(0), &json!(0)), "{queue}");
     }
 }
+
+#[test]
+fn channels_are_published_on_followed_described_and_set() {
+    let broker = Broker::start();
+    broker.run(&["channel", "set", "news", "--history-size", "5", "--retain"]);
+    let mut reader =
+        broker.command(&["channel", "sub", "news/**", "--name", "ann", "--count", "2"]);
+    let reader = reader.spawn().unwrap();
+    while !broker.run(&["channel", "list", "--receivers"]).contains("ann") {}
+    let receipt = broker.run(&["channel", "pub", "news/today", "hello"]);
+    assert_eq!(receipt, "delivered: 1, waiting: 0, dropped: 0, stored: 0\n");
+    broker.run(&["channel", "pub", "news/today", "{\"n\": 1}", "--key", "k"]);
+    let output = reader.wait_with_output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(printed, "news/today  hello\nnews/today  {\"n\":1}\n");
+    let late = broker.run(&["channel", "sub", "news/*", "--count", "1", "--output", "data"]);
+    assert_eq!(late, "{\"n\":1}\n", "the retained value");
+    let described = broker.run(&["channel", "describe", "news/today"]);
+    assert!(described.contains("history_size: 5") && described.contains("hello"), "{described}");
+    assert!(broker.run(&["channel", "list"]).contains("news/today"));
+    broker.run(&["channel", "set", "news", "--unset"]);
+    let described = broker.run(&["channel", "describe", "news/today"]);
+    assert!(described.contains("history_size: 0"), "{described}");
+    assert!(broker.refused(&["channel", "pub", "news/*", "x"]).contains("no channel name"));
+}
