@@ -5,6 +5,7 @@ mod figures;
 mod load;
 mod peer;
 mod queues;
+mod realtime;
 mod report;
 mod server;
 mod sink;
@@ -104,6 +105,24 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Tramline's channels beside Redis and NATS; writes docs/benchmarks/realtime.md
+    Realtime {
+        /// The `tramline` binary
+        #[arg(long)]
+        tramline: PathBuf,
+        /// How often each load runs on each server
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// How long a run of 1→1 takes, in seconds
+        #[arg(long, default_value_t = 4)]
+        seconds: u64,
+        /// Connections of the idle rows
+        #[arg(long, default_value_t = 10_000)]
+        idle: usize,
+        /// Only the rows whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// One load on a running broker
     Produce {
         /// The broker
@@ -167,6 +186,17 @@ fn directory() -> anyhow::Result<tempfile::TempDir> {
     Ok(tempfile::tempdir_in(beside)?)
 }
 
+async fn realtime_page(
+    (tramline, only): (PathBuf, Option<String>),
+    rounds: usize,
+    seconds: u64,
+    idle: usize,
+) -> anyhow::Result<()> {
+    let dir = directory()?;
+    let (time, dir) = (Duration::from_secs(seconds), dir.path().to_owned());
+    realtime::run(&realtime::Settings { tramline, rounds, time, idle, only, dir }).await
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
@@ -194,6 +224,9 @@ async fn main() -> anyhow::Result<()> {
             let settings =
                 queues::memory::Settings { tramline, backlog, body_bytes, time, only, dir };
             queues::memory::run(&settings)
+        }
+        Command::Realtime { tramline, rounds, seconds, idle, only } => {
+            realtime_page((tramline, only), rounds, seconds, idle).await
         }
         Command::Produce {
             address,

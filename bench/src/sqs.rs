@@ -62,7 +62,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 /// As many files as the system lets a process have: every connection is one, on both sides.
-fn allow_many_files() -> anyhow::Result<()> {
+pub(crate) fn allow_many_files() -> anyhow::Result<()> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

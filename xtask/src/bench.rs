@@ -14,8 +14,12 @@ use std::{
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Which page: `streams` (beside Apache Kafka), `queues` (beside RabbitMQ and NATS), `sqs`
-    /// (beside ElasticMQ and moto) or `queue-memory` (what queues take in memory, alone)
-    #[arg(value_parser = ["streams", "queues", "sqs", "queue-memory"], default_value = "streams")]
+    /// (beside ElasticMQ and moto), `realtime` (beside Redis and NATS) or `queue-memory` (what
+    /// queues take in memory, alone)
+    #[arg(
+        value_parser = ["streams", "queues", "sqs", "realtime", "queue-memory"],
+        default_value = "streams"
+    )]
     page: String,
     /// How often each load runs on each broker
     #[arg(long, default_value_t = 5)]
@@ -51,6 +55,14 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
                 Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").is_file(),
                 "RabbitMQ and NATS are missing: \
                  `apt-get install --no-install-recommends rabbitmq-server nats-server`"
+            );
+        }
+        "realtime" => {
+            let programs = ["/usr/bin/redis-server", "/usr/sbin/nats-server"];
+            ensure!(
+                programs.iter().all(|program| Path::new(program).is_file()),
+                "Redis or NATS is missing: \
+                 `apt-get install --no-install-recommends redis-server nats-server`"
             );
         }
         "sqs" => {
