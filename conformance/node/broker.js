@@ -63,8 +63,8 @@ class Broker {
       }
       await sleep(10)
     }
-    const { kafka, amqp, sqs } = JSON.parse(fs.readFileSync(ready, 'utf8'))
-    Object.assign(this, { kafka, amqp, sqs })
+    const { kafka, amqp, sqs, http } = JSON.parse(fs.readFileSync(ready, 'utf8'))
+    Object.assign(this, { kafka, amqp, sqs, http })
   }
 
   /** A clean end; its exit code must be 0. */

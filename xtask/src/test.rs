@@ -220,6 +220,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "boto3", kind: Kind::Python(python::BOTO3) },
     Suite { name: "boto3-query", kind: Kind::Python(python::BOTO3_QUERY) },
     Suite { name: "moto-own", kind: Kind::Python(python::MOTO_OWN) },
+    Suite { name: "realtime-python", kind: Kind::Python(python::REALTIME) },
+    Suite { name: "realtime-node", kind: Kind::Node(node::REALTIME) },
     Suite { name: "kcat", kind: Kind::Python(python::KCAT) },
     Suite { name: "http", kind: Kind::Python(python::HTTP) },
     Suite { name: "readme", kind: Kind::Python(python::README) },

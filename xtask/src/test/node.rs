@@ -25,6 +25,9 @@ pub(super) const AWS_SDK: Run = Run { folder: "sqs/", name: "aws-sdk-js" };
 /// sqs-consumer.
 pub(super) const SQS_CONSUMER: Run = Run { folder: "sqs-consumer/", name: "sqs-consumer" };
 
+/// ws, eventsource and the broker's client for browsers: realtime channels.
+pub(super) const REALTIME: Run = Run { folder: "realtime/", name: "realtime-node" };
+
 /// What the suites' `package.json` says.
 const NODE_MIN: u32 = 20;
 const SET_UP_LIMIT: Duration = Duration::from_secs(10 * 60);

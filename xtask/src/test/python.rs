@@ -51,6 +51,9 @@ pub(super) const BOTO3: Run = Run::new("sqs", "sqs", "boto3");
 /// boto3 of the last botocore that speaks the Query protocol.
 pub(super) const BOTO3_QUERY: Run = Run::new("sqs-query", "sqs", "boto3-query");
 
+/// websockets, httpx and sseclient: realtime channels.
+pub(super) const REALTIME: Run = Run::new("realtime", "realtime", "realtime-python");
+
 /// A Celery worker over SQS, and with it kombu.
 pub(super) const CELERY_SQS: Run = Run::new("sqs", "celery-sqs", "celery-sqs");
 /// kombu, by the tests of SQS in its source package.
