@@ -10,6 +10,7 @@ mod connection;
 mod error;
 mod extract;
 mod from_wire;
+mod fuzz;
 mod guard;
 mod metrics;
 mod routes;
@@ -20,6 +21,7 @@ mod to_wire;
 mod websocket;
 
 pub use connection::serve;
+pub use fuzz::{fuzz_pattern, fuzz_websocket};
 pub use routes::openapi;
 
 use std::time::Duration;
