@@ -92,22 +92,11 @@ fn routes() -> Vec<Route> {
         route(M::GET, "/jobs", job::page::page),
         route(M::GET, "/jobs/{job}", job::page::page),
         route(M::GET, "/assets/{file}", job::page::asset),
-        route(M::GET, "/v1/channels", channel::list),
-        route(M::GET, "/v1/channels/{*channel}", channel::get),
-        route(M::POST, "/v1/broadcast/{*channel}", channel::broadcast::handle),
-        route(M::GET, "/v1/channel-settings", channel::settings::list),
-        route(M::PUT, "/v1/channel-settings", channel::settings::put),
-        route(M::DELETE, "/v1/channel-settings", channel::settings::delete),
-        route(M::GET, "/v1/channel-bindings", channel::binding::list),
-        route(M::POST, "/v1/channel-bindings", channel::binding::bind),
-        route(M::DELETE, "/v1/channel-bindings", channel::binding::unbind),
-        route(M::GET, "/v1/receivers", channel::receivers),
-        route(M::GET, "/v1/ws", channel::socket),
-        route(M::GET, "/v1/client.js", channel::client_file),
         route(M::GET, "/v1/connections", connection::list),
         route(M::DELETE, "/v1/connections/{connection}", connection::close),
     ];
     all.extend(config_routes());
+    all.extend(realtime_routes());
     all
 }
 
@@ -129,6 +118,25 @@ fn config_routes() -> Vec<Route> {
         route(M::GET, "/v1/config-rules", config::rule::list),
         route(M::PUT, "/v1/config-rules", config::rule::put),
         route(M::DELETE, "/v1/config-rules", config::rule::delete),
+    ]
+}
+
+/// The routes of the realtime bus.
+fn realtime_routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::GET, "/v1/channels", channel::list),
+        route(M::GET, "/v1/channels/{*channel}", channel::get),
+        route(M::POST, "/v1/broadcast/{*channel}", channel::broadcast::handle),
+        route(M::GET, "/v1/channel-settings", channel::settings::list),
+        route(M::PUT, "/v1/channel-settings", channel::settings::put),
+        route(M::DELETE, "/v1/channel-settings", channel::settings::delete),
+        route(M::GET, "/v1/channel-bindings", channel::binding::list),
+        route(M::POST, "/v1/channel-bindings", channel::binding::bind),
+        route(M::DELETE, "/v1/channel-bindings", channel::binding::unbind),
+        route(M::GET, "/v1/receivers", channel::receivers),
+        route(M::GET, "/v1/ws", channel::socket),
+        route(M::GET, "/v1/client.js", channel::client_file),
     ]
 }
 
