@@ -5,7 +5,7 @@
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const { after, before, test } = require('node:test')
-const { Broker, Celery, LIMIT_MS, api, browser, kill, open, seen } = require('./support')
+const { Broker, Celery, LIMIT_MS, PYTHON_SQS, api, browser, kill, open, seen } = require('./support')
 
 const timeout = 3 * LIMIT_MS
 let broker
@@ -58,6 +58,38 @@ test('a task is queued, worked on, taken from a killed worker, and done, on one 
   assert.equal(await page.locator('tbody tr').count(), 5, 'enqueued, two attempts, one of them ended, done')
   assert.deepEqual(page.errors, [])
   await page.context().close()
+})
+
+test('the same over SQS', { timeout }, async () => {
+  const sqs = new Celery({ BROKER_URL: `sqs://test:secret@${broker.sqs}//` }, PYTHON_SQS)
+  try {
+    const go = sqs.file('go')
+    // The first call makes the queue.
+    sqs.call('wait_for', sqs.directory)
+    const tracked = await api(broker, 'POST', '/v1/queues/celery-sqs/track', { track: true })
+    assert.equal(tracked.status, 200, JSON.stringify(tracked.body))
+    const id = sqs.call('wait_for', go)
+    const page = await open(chrome, pageOf(id))
+    await seen(page, 'queued', 0)
+    const first = sqs.worker()
+    await seen(page, 'processing', 1)
+    await kill(first)
+    await seen(page, 'queued', 1)
+    sqs.worker()
+    await seen(page, 'processing', 2)
+    fs.writeFileSync(go, '')
+    const told = await seen(page, 'done', 2)
+    const states = told.map(([state, attempts]) => `${state} ${attempts}`)
+    const wanted = ['queued 0', 'processing 1', 'queued 1', 'processing 2', 'done 2']
+    let at = -1
+    for (const state of wanted) {
+      at = states.indexOf(state, at + 1)
+      assert.notEqual(at, -1, `${state} in ${states}`)
+    }
+    await page.context().close()
+  } finally {
+    await sqs.close()
+  }
 })
 
 test('a task that fails ends as dead-lettered with its reason', { timeout }, async () => {

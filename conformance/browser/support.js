@@ -12,6 +12,8 @@ const { Broker } = require('../node/broker')
 
 const PYTHON =
   process.env.TRAMLINE_PYTHON ?? path.join(__dirname, '../../.test-env/python-newest/bin/python')
+const PYTHON_SQS =
+  process.env.TRAMLINE_PYTHON_SQS ?? path.join(__dirname, '../../.test-env/python-sqs/bin/python')
 const CHROMIUM = process.env.TRAMLINE_CHROMIUM ?? '/usr/bin/chromium'
 // Waits end by what they wait for; this is for a machine that does much else.
 const LIMIT_MS = 90_000
@@ -64,7 +66,8 @@ async function seen(page, state, attempts) {
 }
 
 class Celery {
-  constructor(environment) {
+  constructor(environment, python = PYTHON) {
+    this.python = python
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'tramline-celery-'))
     this.environment = { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...environment }
     this.workers = []
@@ -73,7 +76,7 @@ class Celery {
   /** Calls a task; gives its id. */
   call(task, ...parameters) {
     const options = { cwd: __dirname, env: this.environment, encoding: 'utf8', timeout: LIMIT_MS }
-    return execFileSync(PYTHON, ['tasks.py', task, ...parameters], options).trim()
+    return execFileSync(this.python, ['tasks.py', task, ...parameters], options).trim()
   }
 
   /** A worker in one process, which is all gone when it is killed. */
@@ -81,7 +84,7 @@ class Celery {
     const log = fs.openSync(path.join(this.directory, 'worker.log'), 'a')
     const args = ['-m', 'celery', '-A', 'tasks', 'worker', '--pool=solo', '--loglevel=INFO']
     const options = { cwd: __dirname, env: this.environment, stdio: ['ignore', log, log] }
-    const worker = spawn(PYTHON, [...args, '--without-gossip', '--without-mingle'], options)
+    const worker = spawn(this.python, [...args, '--without-gossip', '--without-mingle'], options)
     fs.closeSync(log)
     this.workers.push(worker)
     return worker
@@ -116,4 +119,4 @@ async function api(broker, method, path, body) {
   return { status: answer.status, body: await answer.json() }
 }
 
-module.exports = { Broker, Celery, LIMIT_MS, api, browser, kill, open, seen, sleep }
+module.exports = { Broker, Celery, LIMIT_MS, PYTHON_SQS, api, browser, kill, open, seen, sleep }

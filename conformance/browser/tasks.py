@@ -1,4 +1,4 @@
-"""The application of the tests: `celery worker` runs it, and `python tasks.py NAME ARG` calls a task."""
+"""The application of the tests: `celery worker` runs it, `python tasks.py NAME ARG` calls a task."""
 
 import os
 import sys
@@ -19,23 +19,17 @@ app.conf.update(
     task_ignore_result=True,
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    task_default_queue="celery",
+    task_default_queue="celery" if os.environ["BROKER_URL"].startswith("amqp") else "celery-sqs",
 )
 if os.environ["BROKER_URL"].startswith("amqp"):
     app.conf.task_queues = [Queue("celery", durable=True, queue_arguments=ARGUMENTS)]
 else:
     app.conf.broker_transport_options = {
-        "region": "us-east-1",
         "is_secure": False,
-        "visibility_timeout": int(os.environ.get("VISIBILITY_SECONDS", "30")),
+        "region": "us-east-1",
         "wait_time_seconds": 1,
-        "predefined_queues": {
-            "celery": {
-                "url": os.environ["QUEUE_URL"],
-                "access_key_id": "test",
-                "secret_access_key": "test",
-            }
-        },
+        "polling_interval": 0.1,
+        "visibility_timeout": 10,
     }
 
 
@@ -52,4 +46,7 @@ def fail(text):
 
 
 if __name__ == "__main__":
-    print(getattr(sys.modules["__main__"], sys.argv[1]).apply_async(sys.argv[2:], task_id=None).id)
+    # As a client does that has the application, not as the program that defines it.
+    import tasks
+
+    print(getattr(tasks, sys.argv[1]).delay(*sys.argv[2:]).id)

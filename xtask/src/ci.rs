@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{licences, process, project::Project, tidy};
+use crate::{licences, pages, process, project::Project, tidy};
 
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
@@ -14,10 +14,11 @@ type Step<'a> = (&'a str, Box<dyn Fn() -> Result<()> + 'a>);
 pub(crate) fn run(project: &Project) -> Result<()> {
     let cargo =
         |args: &'static [&'static str]| move || process::run(&mut project.cargo(args), LIMIT);
-    let steps: [Step; 5] = [
+    let steps: [Step; 6] = [
         ("format", Box::new(cargo(&["fmt", "--all", "--check"]))),
         ("tidy", Box::new(|| tidy::run(project))),
         ("licences and duplicates", Box::new(|| licences::run(project))),
+        ("pages", Box::new(|| pages::run(project))),
         ("clippy", Box::new(cargo(CLIPPY))),
         ("docs", Box::new(|| docs(project))),
     ];

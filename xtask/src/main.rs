@@ -5,6 +5,7 @@
 mod bench;
 mod ci;
 mod licences;
+mod pages;
 mod process;
 mod project;
 mod soak;

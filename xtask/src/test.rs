@@ -8,6 +8,7 @@
 //! what failed the first time is printed, and the table and the closing line say so.
 
 mod broker;
+mod browser;
 mod counts;
 mod go;
 mod java;
@@ -139,6 +140,8 @@ enum Kind {
     Python(python::Run),
     Java(java::Run),
     Node(node::Run),
+    /// The pages in a browser.
+    Browser,
     /// A client written in Rust.
     RustClient(rust::Run),
     /// A package of the Go module.
@@ -167,6 +170,7 @@ impl Kind {
             Self::Python(run) => python::set_up(cx, run),
             Self::Java(_) => java::set_up(cx),
             Self::Node(_) => node::set_up(cx),
+            Self::Browser => browser::set_up(cx),
             Self::RustClient(run) => rust::set_up_client(cx, run),
             Self::Go(package) => go::set_up(cx, package),
         }
@@ -180,6 +184,7 @@ impl Kind {
             Self::Python(run) => python::run(cx, run),
             Self::Java(run) => java::run(cx, run),
             Self::Node(run) => node::run(cx, run),
+            Self::Browser => browser::run(cx),
             Self::RustClient(run) => rust::client(cx, run),
             Self::Go(package) => go::run(cx, package),
         }
@@ -197,6 +202,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "confluent-kafka", kind: Kind::Python(python::NEWEST) },
     Suite { name: "confluent-kafka-2.0", kind: Kind::Python(python::OLDEST) },
     Suite { name: "rdkafka", kind: Kind::RustClient(rust::RDKAFKA) },
+    Suite { name: "browser", kind: Kind::Browser },
     Suite { name: "lapin", kind: Kind::RustClient(rust::LAPIN) },
     Suite { name: "celery-sqs", kind: Kind::Python(python::CELERY_SQS) },
     Suite { name: "kombu-own", kind: Kind::Python(python::KOMBU_OWN) },

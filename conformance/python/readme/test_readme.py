@@ -70,3 +70,8 @@ def test_configuration_reaches_who_follows_it(run):
 
 def test_a_message_goes_there_and_back_by_the_command_line(run):
     assert "hi from tramline" in run("bash", "-e", "-c", block("sh", "tramline pub"))
+
+
+def test_what_became_of_a_message_is_told(run):
+    assert "/jobs/18?token=" in run("bash", "-e", "-c", block("sh", "tramline job token"))
+    assert "\ndone" in run("bash", "-e", "-c", "target/release/tramline job get 18")

@@ -2,6 +2,7 @@
 
 mod config_push;
 pub(crate) mod groups;
+mod jobs;
 mod queues;
 
 use crate::{Broker, Topic};
@@ -53,6 +54,7 @@ impl Collector for Figures {
         }
         config_push::encode(&mut encoder, &broker)?;
         encode_topics(&mut encoder, &broker)?;
+        jobs::encode(&mut encoder, &broker)?;
         queues::encode(&mut encoder, &broker)?;
         crate::bus::metrics::encode(&mut encoder, &broker)
     }

@@ -1,7 +1,7 @@
 //! The suites written in JavaScript: kafkajs, amqplib, the AWS SDK and sqs-consumer, by npm and
 //! Node's own test runner.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,8 +33,14 @@ const NODE_MIN: u32 = 20;
 const SET_UP_LIMIT: Duration = Duration::from_secs(10 * 60);
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Installs the packages of the lock file, in a copy, so that the checkout stays as it is.
+/// Makes sure of Node and the clients.
 pub(super) fn set_up(cx: &Context) -> Result<SetUp> {
+    let (source, directory) = directories(cx);
+    install(&source, &directory)
+}
+
+/// Installs the packages of a lock file, in a copy, so that the checkout stays as it is.
+pub(super) fn install(source: &Path, directory: &Path) -> Result<SetUp> {
     if let Some(reason) = system::need("node", "--version", "nodejs") {
         return Ok(SetUp::Missing(reason));
     }
@@ -45,19 +51,18 @@ pub(super) fn set_up(cx: &Context) -> Result<SetUp> {
     if let Some(reason) = system::need("npm", "--version", "npm") {
         return Ok(SetUp::Missing(reason));
     }
-    let (source, directory) = directories(cx);
-    std::fs::create_dir_all(&directory)?;
+    std::fs::create_dir_all(directory)?;
     let stamp = directory.join("installed.json");
     let wanted = std::fs::read_to_string(source.join("package-lock.json"))?;
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(SetUp::Ready);
     }
-    println!("installing the clients for Node");
+    println!("installing the packages of {}", source.display());
     for file in ["package.json", "package-lock.json"] {
         std::fs::copy(source.join(file), directory.join(file))?;
     }
     let mut install = Command::new("npm");
-    install.current_dir(&directory).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
+    install.current_dir(directory).args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]);
     if let Err(error) = process::run(&mut install, SET_UP_LIMIT) {
         return Ok(SetUp::Missing(format!("npm cannot install them here: {error:#}")));
     }
@@ -97,7 +102,7 @@ fn major(version: &str) -> Option<u32> {
 }
 
 /// The counts that close a report in TAP.
-fn tally(tap: &str) -> Option<Tally> {
+pub(super) fn tally(tap: &str) -> Option<Tally> {
     let count = |name: &str| -> Option<u32> {
         let line = tap.lines().rev().find_map(|line| line.strip_prefix(&format!("# {name} ")));
         line?.trim().parse().ok()

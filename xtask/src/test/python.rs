@@ -76,6 +76,11 @@ pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>
     environment(cx.project.root(), "newest")
 }
 
+/// A Python with boto3 and Celery for SQS, or why there is none.
+pub(super) fn sqs_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
+    environment(cx.project.root(), "sqs")
+}
+
 /// A suite run by pytest.
 pub(super) struct Run {
     /// Names the environment's file of requirements.

@@ -7,6 +7,7 @@ mod config;
 mod errors;
 mod groups;
 mod guard;
+mod jobs;
 mod messages;
 mod openapi;
 mod ordered;
