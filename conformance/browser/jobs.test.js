@@ -3,9 +3,12 @@
 // unmodified Celery.
 
 const assert = require('node:assert/strict')
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
 const fs = require('node:fs')
+const path = require('node:path')
 const { after, before, test } = require('node:test')
-const { Broker, Celery, LIMIT_MS, PYTHON_SQS, api, browser, kill, open, seen } = require('./support')
+const { Broker, Celery, LIMIT_MS, PYTHON_SQS, api, browser, kill, open, seen, sleep } = require('./support')
 
 const timeout = 3 * LIMIT_MS
 let broker
@@ -136,6 +139,42 @@ test('progress, result and roll-up are shown as they come', { timeout }, async (
   await page.context().close()
 })
 
+test('the video pipeline is done although a worker is killed halfway', { timeout }, async () => {
+  const script = path.join(__dirname, '../../examples/video-pipeline/pipeline.py')
+  const server = `http://${broker.http}`
+  const pipeline = spawn('python3', [script, '--server', server, '--seconds', '4'])
+  let said = ''
+  pipeline.stdout.on('data', data => {
+    said += data
+  })
+  const ended = once(pipeline, 'exit')
+  const tells = async pattern => {
+    const deadline = Date.now() + LIMIT_MS
+    while (!pattern.test(said)) {
+      assert.ok(Date.now() < deadline && pipeline.exitCode === null, said)
+      await sleep(50)
+    }
+    return pattern.exec(said)[1]
+  }
+  try {
+    const worker = await tells(/worker captions (\d+)/)
+    const url = await tells(/watch it: (\S+)/)
+    const page = await open(chrome, url)
+    await page.getByRole('heading', { name: 'What follows: 0 of 3 done' }).waitFor()
+    const captions = await open(chrome, `${url}%2Fcaptions`)
+    await seen(captions, 'processing', 1)
+    process.kill(Number(worker), 'SIGKILL')
+    await seen(captions, 'processing', 2)
+    await page.getByRole('heading', { name: 'What follows: 3 of 3 done' }).waitFor()
+    assert.deepEqual(await ended, [0, null], said)
+    await page.context().close()
+    await captions.context().close()
+  } finally {
+    if (pipeline.exitCode === null) pipeline.kill('SIGINT')
+    await ended
+  }
+})
+
 test('the list follows by queue and state, and a job that waits can be cancelled', { timeout }, async () => {
   await api(broker, 'POST', '/v1/queues', { name: 'listed', settings: { track: true } })
   await put('listed', message('first'))
@@ -162,7 +201,7 @@ test('the pages are accessible in light and dark, and fit 375 pixels', { timeout
     for (const url of [`http://${broker.http}/jobs`, pageOf(long)]) {
       const options = { colorScheme, viewport: { width: 375, height: 800 } }
       const page = await open(chrome, url, options)
-      await page.getByText('queued').first().waitFor()
+      await page.getByText('next in line').first().waitFor()
       await page.evaluate(axe)
       const { violations } = await page.evaluate(() => window.axe.run())
       const broken = violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`)
@@ -172,4 +211,47 @@ test('the pages are accessible in light and dark, and fit 375 pixels', { timeout
       await page.context().close()
     }
   }
+})
+
+test('jobs in every state outlive kill -9', { timeout }, async () => {
+  const own = await Broker.start()
+  const post = async (path, body) => {
+    const answer = await api(own, 'POST', path, body)
+    assert.equal(answer.status, path === '/v1/queues' ? 201 : 200, JSON.stringify(answer.body))
+    return answer.body
+  }
+  const states = async () => {
+    const { body } = await api(own, 'GET', '/v1/jobs?limit=100')
+    return Object.fromEntries(body.jobs.map(job => [job.id, [job.state, job.attempts]]))
+  }
+  await post('/v1/queues', { name: 'work', settings: { track: true } })
+  const worked = ['done', 'dead', 'retried', 'locked']
+  const put = messages => post('/v1/queues/work/messages', { messages })
+  await put(worked.map(message))
+  await post('/v1/queues/work/receive', { limit: 4, lock_ms: 3_600_000 })
+  await post('/v1/jobs/done/result', { result: { n: 1 }, accept: true })
+  await post('/v1/jobs/dead/fail', { error: 'broken' })
+  await post('/v1/jobs/retried/fail', { error: 'not yet', retry: true, delay_ms: 3_600_000 })
+  await post('/v1/jobs/locked/progress', { percent: 40 })
+  await put([message('queued'), message('cancelled')])
+  await put([{ ...message('scheduled'), delay_ms: 3_600_000 }])
+  await post('/v1/jobs/cancelled/cancel', {})
+  const expected = {
+    done: ['done', 1],
+    dead: ['dead-lettered', 1],
+    retried: ['failed', 1],
+    locked: ['processing', 1],
+    queued: ['queued', 0],
+    cancelled: ['cancelled', 0],
+    scheduled: ['scheduled', 0],
+  }
+  assert.deepEqual(await states(), expected)
+  for (let round = 0; round < 3; round++) {
+    await own.kill()
+    await own.start()
+    assert.deepEqual(await states(), expected, `after kill ${round + 1}`)
+  }
+  const { body } = await api(own, 'GET', '/v1/jobs/locked')
+  assert.equal(body.progress.percent, 40)
+  await own.stop()
 })

@@ -33,6 +33,7 @@ export interface Job {
   reason: string | null
   cancel_requested: boolean
   parent: string | null
+  after: string[]
   children: { ids: string[]; total: number; done: number; failed: number } | null
   history: Attempt[]
 }
@@ -71,6 +72,7 @@ export function pathOf(id: string, token: string | null = null): string {
 export function sentence(job: Job): string {
   switch (job.state) {
     case 'scheduled':
+      if (job.after.length > 0) return `waits for ${job.after.join(', ')}`
       return job.due_at === null ? 'scheduled' : `scheduled for ${clock(job.due_at)}`
     case 'queued':
       if (job.position === null) return 'queued'

@@ -122,7 +122,9 @@ impl Broker {
         tokio::spawn(upkeep::run(broker.clone()));
         tokio::spawn(queue::run_timers(broker.clone()));
         tokio::spawn(jobs::run(broker.clone()));
+        tokio::spawn(jobs::run_waiters(broker.clone()));
         tokio::spawn(broker.clone().run_removals());
+        tokio::spawn(broker.clone().run_follow_ups());
         tokio::spawn(compaction::run(broker.clone()));
         tokio::spawn(broker.clone().run_transfers());
         tokio::spawn(run_bindings(broker.clone()));

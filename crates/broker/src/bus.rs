@@ -281,6 +281,10 @@ impl Broker {
             let text = format!("a publication takes at most {PUBLICATION_BYTES_MAX} bytes");
             return Err(Error::LimitExceeded(text));
         }
+        if let Some(report) = self.report_by_message(new.channel.as_str(), &new.data) {
+            // It goes to those who listen as well, if it makes sense.
+            report.await.map_err(|error| Error::InvalidRecord(error.to_string()))?;
+        }
         let stored = self.store_publication(&new).await?;
         let receipt = self.publish_unbound(new).await?;
         Ok(Receipt { stored, ..receipt })

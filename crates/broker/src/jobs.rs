@@ -6,6 +6,7 @@
 //! is told of a change before it is durable.
 
 mod act;
+mod after;
 mod hook;
 mod id;
 mod job;
@@ -24,7 +25,9 @@ pub use report::{Progress, Report};
 pub use status::{JobFilter, JobPage, JobStatus};
 pub use ticket::JobEvents;
 
+pub(crate) use after::run as run_waiters;
 pub(crate) use hook::{Arriving, Following, Tag, Tags};
+pub(crate) use id::of as id_of;
 pub(crate) use job::Home;
 pub(crate) use ticket::Ticket;
 use tracker::Arrived;
@@ -60,6 +63,7 @@ pub(crate) struct Jobs {
     compacting: tokio::sync::Mutex<()>,
     /// Live jobs as they were logged, by their queue's id, until their queue is taken up.
     recovered: Mutex<HashMap<u64, Vec<Job>>>,
+    waiters: after::Waiters,
     key: token::Key,
 }
 
@@ -95,6 +99,7 @@ impl Jobs {
             logs: Mutex::new(logs),
             compacting: tokio::sync::Mutex::new(()),
             recovered: Mutex::new(recovered),
+            waiters: after::Waiters::default(),
             key: token::Key::load(store),
         })
     }
@@ -143,6 +148,7 @@ impl Jobs {
         // The jobs of these are over already.
         drop(engine.take_changes());
         self.tickets.add(ticket, applied.told);
+        self.waiters.push(applied.waiters);
         let delta = Some(applied.delta).filter(|delta| !delta.is_empty());
         delta.zip(log).map(|(delta, log)| Noted { log, delta: Bytes::from(delta) })
     }
@@ -171,7 +177,11 @@ impl Jobs {
     /// What is left of jobs whose queue does not exist any more is forgotten.
     pub(crate) fn resumed(&self) {
         self.recovered.lock().clear();
-        self.tracker.lock().link_all();
+        let mut tracker = self.tracker.lock();
+        tracker.link_all();
+        let waiters = tracker.wait_all();
+        drop(tracker);
+        self.waiters.push(waiters);
     }
 }
 

@@ -11,6 +11,7 @@ mod consumer;
 mod context;
 mod death;
 mod enqueue;
+mod follow_up;
 mod followed;
 mod future;
 mod load;

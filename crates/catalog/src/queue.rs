@@ -112,6 +112,9 @@ pub struct QueueSettings {
     /// What becomes of each message can be asked: it is a job.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub track: bool,
+    /// The queues that get a message when one of this queue is done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub on_done: Vec<String>,
     /// How long the end of a job is kept; 24 hours where nobody says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_ttl_ms: Option<u64>,

@@ -9,9 +9,15 @@ use crate::error::Error;
 use std::sync::Arc;
 use tramline_types::{ChannelName, limits::RECEIVER_CLIENT_BYTES_MAX};
 
-/// A channel that clients may publish on: the broker's own are not among them.
+/// Whether reports on a job go there.
+fn is_of_job(name: &ChannelName) -> bool {
+    name.as_str().starts_with("$jobs/") && name.as_str().ends_with("/progress")
+}
+
+/// A channel that clients may publish on: the broker's own are not among them, but for those by
+/// which workers report on their jobs.
 pub(crate) fn to_publish(name: ChannelName) -> Result<ChannelName, Error> {
-    if name.is_reserved() {
+    if name.is_reserved() && !is_of_job(&name) {
         return Err(Error::malformed(
             format!("`{name}` is the broker's own: nobody else publishes on it"),
             "use a channel that does not begin with `$`",

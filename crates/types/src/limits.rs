@@ -134,6 +134,8 @@ pub const JOB_RESULT_BYTES_MAX: usize = 256 * 1024;
 pub const JOB_TEXT_BYTES_MAX: usize = 4096;
 /// Attempts that a job remembers.
 pub const JOB_ATTEMPTS_KEPT: usize = 20;
+/// Jobs that one job waits for.
+pub const JOB_AFTER_MAX: usize = 100;
 /// Children that a job knows.
 pub const JOB_CHILDREN_MAX: usize = 1000;
 /// Jobs that are looked at for one page of a list.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Context, SetUp, Tally, node, python, system};
-use crate::process;
 
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 const BROWSER: &str = "chromium";

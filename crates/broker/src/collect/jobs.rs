@@ -13,8 +13,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder, broker: &Broker) -> Result
     counter(encoder, ("job_transitions", "Changes of jobs since the start"), transitions)?;
     counter(encoder, ("jobs_refused", "Messages not tracked for lack of room"), refused)?;
     let counts = broker.job_counts();
-    let mut family =
-        encoder.encode_descriptor("jobs", "Jobs by state", None, MetricType::Gauge)?;
+    let mut family = encoder.encode_descriptor("jobs", "Jobs by state", None, MetricType::Gauge)?;
     for state in JobState::ALL {
         let labels = [("state", state.as_str())];
         let count = counts.get(&state).copied().unwrap_or(0);

@@ -1,11 +1,12 @@
 //! What can be asked of jobs, and done with them.
 
 use super::{
-    Home, JobEvents, JobFilter, JobPage, JobState, JobStatus, Jobs, Report, hook::Following,
-    job::Job, report::Progress, ticket::Ticket, tracker::Applied,
+    Home, JobEvents, JobFilter, JobPage, JobState, JobStatus, Jobs, Report, after::WHENEVER,
+    hook::Following, job::Job, report::Progress, ticket::Ticket, tracker::Applied,
 };
 use crate::{Broker, Error, Queue, QueueError};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use smallvec::smallvec;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tramline_queue::{Outcome, Place, Removal};
@@ -72,6 +73,11 @@ impl Broker {
             jobs.tickets.closed(job.ticket).await;
         }
         page
+    }
+
+    /// What a job's worker said came of it.
+    pub(crate) fn job_result(&self, id: &str) -> Option<Bytes> {
+        self.jobs().tracker.lock().get(id)?.result.clone()
     }
 
     /// What these jobs are, those that are not known left out.
@@ -223,6 +229,23 @@ impl Broker {
         self.job(id).await.ok_or_else(|| JobError::Unknown(id.to_owned()))
     }
 
+    /// Ends the wait of a job for others; durable on return.
+    pub(super) async fn begin_job(&self, job: &JobStatus) {
+        if let Some(queue) = self.home_of(job) {
+            let place = job.place;
+            queue.on_engine_durably(|engine, now| engine.handle_due(place, WHENEVER, now)).await;
+        }
+    }
+
+    /// Notes what went wrong with a job; durable on return.
+    pub(super) async fn note_job_error(
+        &self,
+        job: &JobStatus,
+        error: String,
+    ) -> Result<(), JobError> {
+        self.say(job, |job| job.error = Some(error.into())).await
+    }
+
     /// A token by which anybody may watch a job for so long.
     pub fn job_token(&self, id: &str, lasts: Duration) -> (String, Timestamp) {
         let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
@@ -237,17 +260,19 @@ impl Broker {
     }
 
     /// A message to `$jobs/{id}/progress`: a report as JSON. `None` when the name is no such.
-    pub async fn report_by_message(
+    pub(crate) fn report_by_message(
         &self,
         name: &str,
         body: &[u8],
-    ) -> Option<Result<JobStatus, JobError>> {
-        let id = job_of_channel(name)?;
+    ) -> Option<BoxFuture<'static, Result<(), JobError>>> {
+        let id = job_of_channel(name)?.to_owned();
         let progress = serde_json::from_slice::<Progress>(body);
-        Some(match progress {
-            Ok(progress) => self.report_job(id, Report::Progress(progress)).await,
-            Err(error) => Err(JobError::Invalid(format!("progress: {error}"))),
-        })
+        let broker = self.clone();
+        Some(Box::pin(async move {
+            let invalid = |error| JobError::Invalid(format!("progress: {error}"));
+            let report = Report::Progress(progress.map_err(invalid)?);
+            broker.report_job(&id, report).await.map(drop)
+        }))
     }
 
     async fn end_jobs_of(&self, home: &Home) -> Result<(), Error> {
@@ -311,6 +336,7 @@ impl Jobs {
         reservation: Reservation,
     ) {
         self.tickets.add(ticket.number, applied.told);
+        self.waiters.push(applied.waiters);
         let Some(log) = log.filter(|_| !applied.delta.is_empty()) else { return drop(ticket) };
         self.logs.lock().wrote(applied.delta.len());
         let ops = smallvec![Op::Delta(log, Bytes::from(applied.delta))];

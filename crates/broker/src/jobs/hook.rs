@@ -1,6 +1,6 @@
 //! Where a queue tells of its tracked messages.
 
-use super::{Arrived, Home, Jobs, id, ticket::Ticket};
+use super::{Arrived, Home, Jobs, after::WHENEVER, id, ticket::Ticket};
 use crate::Queue;
 use std::sync::Arc;
 use tramline_queue::{Arrival, Engine, Place};
@@ -32,6 +32,7 @@ impl Following {
 pub(crate) struct Tag {
     id: Arc<str>,
     parent: Option<Arc<str>>,
+    after: Vec<Arc<str>>,
     /// It is to be tracked in any queue.
     asks: bool,
 }
@@ -45,12 +46,14 @@ impl Tag {
         }
         jobs.set_used();
         let parent = id::header(message, id::JOB_PARENT).and_then(id::valid);
-        id::of(message).map(|id| Self { id, parent, asks })
+        let after = id::after(message);
+        id::of(message).map(|id| Self { id, parent, after, asks })
     }
 
     /// What it is logged as, at most.
     pub(crate) fn logged_bytes(&self) -> usize {
-        64 + self.id.len() + self.parent.as_deref().map_or(0, str::len)
+        let after = self.after.iter().map(|id| id.len() + 2).sum::<usize>();
+        64 + self.id.len() + self.parent.as_deref().map_or(0, str::len) + after
     }
 }
 
@@ -65,6 +68,15 @@ impl Tags {
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Delays those that wait for other jobs.
+    pub(crate) fn hold(&self, arrivals: &mut [Arrival], jobs: &Jobs) {
+        for (at, tag) in &self.0 {
+            if let Some(arrival) = arrivals.get_mut(*at).filter(|_| jobs.has_to_wait(&tag.after)) {
+                arrival.deliver_at = Some(WHENEVER);
+            }
+        }
     }
 
     /// Those that one queue tracks.
@@ -83,6 +95,7 @@ impl Tags {
                 until: arrival.deliver_at.filter(|until| *until > now),
                 bytes: arrival.loaded.bytes,
                 parent: tag.parent.clone(),
+                after: tag.after.clone(),
             };
             (*at, arrived)
         };

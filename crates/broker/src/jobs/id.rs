@@ -16,6 +16,8 @@ pub(crate) const JOB_ID: &[u8] = b"job-id";
 const JOB_TRACK: &[u8] = b"job-track";
 /// The header of the job whose being done made this one.
 pub(crate) const JOB_PARENT: &[u8] = b"job-parent";
+/// The header of the jobs that have to be done first: ids with commas between them.
+const JOB_AFTER: &[u8] = b"job-after";
 /// Bodies that are looked into for an envelope.
 const ENVELOPE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -32,7 +34,7 @@ pub(crate) fn asks(message: &Message) -> bool {
             b"" | b"false" | b"0" => header.name.len() == JOB_ID.len() && !value.is_empty(),
             _ => true,
         };
-        (header.name == JOB_ID || header.name == JOB_TRACK)
+        (header.name == JOB_ID || header.name == JOB_TRACK || header.name == JOB_AFTER)
             && header.value.as_ref().is_some_and(asks_by)
     })
 }
@@ -49,6 +51,15 @@ pub(crate) fn of(message: &Message) -> Option<Arc<str>> {
     }
     let enveloped = message.value.as_ref().and_then(|body| envelope(body));
     enveloped.or_else(|| header(message, b"message-id").and_then(valid))
+}
+
+/// The jobs that have to be done before this message is worked on.
+pub(crate) fn after(message: &Message) -> Vec<Arc<str>> {
+    let Some(ids) = header(message, JOB_AFTER).and_then(|ids| std::str::from_utf8(ids).ok()) else {
+        return Vec::new();
+    };
+    let ids = ids.split(',').map(str::trim).filter(|id| is_valid(id));
+    ids.take(limits::JOB_AFTER_MAX).map(Arc::from).collect()
 }
 
 /// An id that can be a job's.

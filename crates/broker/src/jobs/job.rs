@@ -148,6 +148,8 @@ pub(crate) struct Job {
     pub(crate) reason: Option<DeadReason>,
     pub(crate) cancel_requested: bool,
     pub(crate) parent: Option<Arc<str>>,
+    /// What has to be done first.
+    pub(crate) after: Vec<Arc<str>>,
     pub(crate) children: Vec<Arc<str>>,
     /// The group of changes that it was last part of.
     pub(crate) ticket: u64,
@@ -161,7 +163,8 @@ impl Job {
         let texts = self.result.as_ref().map_or(0, Bytes::len)
             + self.error.as_ref().map_or(0, |error| error.len())
             + self.progress.as_ref().map_or(0, |progress| progress.size());
-        let lists = self.history.len() * size_of::<Attempt>() + self.children.len() * 64;
+        let n_ids = self.children.len() + self.after.len();
+        let lists = self.history.len() * size_of::<Attempt>() + n_ids * 64;
         size_of::<Self>() + 3 * self.id.len() + 128 + texts + lists
     }
 
@@ -181,6 +184,7 @@ impl Job {
         self.place = arrived.place;
         self.bytes = arrived.bytes;
         self.until = arrived.until;
+        self.after.clone_from(&arrived.after);
         self.state = if arrived.until.is_some() { JobState::Scheduled } else { JobState::Queued };
     }
 

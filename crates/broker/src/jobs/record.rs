@@ -3,6 +3,7 @@
 //! ```text
 //! delta    record ...
 //! record   kind u8 | id | queue | lane | offset | enqueued | attempts before | bytes | parent
+//!          | n, n x (id of a job that has to be done first)
 //! kind 1   a job that is not final and of which nothing was reported: no more than that
 //! kind 2   ... | queue name | result ttl | state u8 | attempts | finished | cancel u8 | reason u8
 //!          | attempts list | progress | result | error
@@ -74,6 +75,8 @@ fn put_head(out: &mut Vec<u8>, kind: u8, job: &Job) {
     put_varint(out, u64::from(job.attempts_before));
     put_varint(out, u64::from(job.bytes));
     put_text(out, job.parent.as_deref().unwrap_or_default().as_bytes());
+    put_varint(out, u64::try_from(job.after.len()).unwrap_or(0));
+    job.after.iter().for_each(|id| put_text(out, id.as_bytes()));
 }
 
 /// Reads the records of some deltas, in order; `false` when some could not be read.
@@ -100,6 +103,10 @@ fn take(rest: &mut &[u8]) -> Option<Job> {
     let attempts_before = u32::try_from(varint(rest)?).ok()?;
     let bytes = u32::try_from(varint(rest)?).ok()?;
     let parent = Some(text(rest)?).filter(|parent| !parent.is_empty()).map(Arc::from);
+    let mut after = Vec::new();
+    for _ in 0..varint(rest)? {
+        after.push(Arc::from(text(rest)?));
+    }
     let home = |name, result_ttl_ms| Home { id: queue, name, transient: false, result_ttl_ms };
     let mut job = Job {
         id: Arc::from(id),
@@ -119,6 +126,7 @@ fn take(rest: &mut &[u8]) -> Option<Job> {
         reason: None,
         cancel_requested: false,
         parent,
+        after,
         children: Vec::new(),
         ticket: 0,
         version: 0,

@@ -1,6 +1,7 @@
 //! A job as it is seen from outside.
 
 use super::{
+    after::WHENEVER,
     job::{Attempt, Job, JobState},
     report::Progress,
 };
@@ -46,6 +47,8 @@ pub struct JobStatus {
     pub cancel_requested: bool,
     /// The job whose being done made this one.
     pub parent: Option<Arc<str>>,
+    /// What has to be done first.
+    pub after: Vec<Arc<str>>,
     /// The jobs that its being done made.
     pub children: Vec<Arc<str>>,
     /// Higher after each change since the start of the broker.
@@ -65,7 +68,7 @@ impl JobStatus {
             attempts: job.attempt(),
             history: job.history.clone(),
             enqueued_at: job.enqueued_at,
-            until: job.until,
+            until: job.until.filter(|until| *until < WHENEVER),
             finished_at: job.finished_at,
             progress: job.progress.as_deref().cloned(),
             result: job.result.clone(),
@@ -73,6 +76,7 @@ impl JobStatus {
             reason: job.reason,
             cancel_requested: job.cancel_requested,
             parent: job.parent.clone(),
+            after: job.after.clone(),
             children: job.children.clone(),
             version: job.version,
             ticket: job.ticket,

@@ -36,6 +36,7 @@ pub(crate) struct Arrived {
     pub(crate) until: Option<Timestamp>,
     pub(crate) bytes: u32,
     pub(crate) parent: Option<Arc<str>>,
+    pub(crate) after: Vec<Arc<str>>,
 }
 
 /// What a step in one queue was.
@@ -56,6 +57,8 @@ pub(crate) struct Applied {
     pub(crate) told: Vec<Telling>,
     /// Messages that are to be taken out: their jobs are cancelled.
     pub(crate) removals: Vec<(Place, u32)>,
+    /// Jobs of which some that they wait for are over.
+    pub(crate) waiters: Vec<Arc<str>>,
 }
 
 /// A status and who is to have it.
@@ -69,6 +72,8 @@ pub(crate) struct Tracker {
     by_id: HashMap<Arc<str>, u64>,
     by_place: HashMap<(u64, Place), u64>,
     finals: BTreeSet<(Timestamp, u64)>,
+    /// Who waits for a job, by its id.
+    waiting: HashMap<Arc<str>, Vec<Arc<str>>>,
     next: u64,
     bytes: usize,
     jobs_max: usize,
@@ -91,6 +96,7 @@ impl Tracker {
             by_id: HashMap::new(),
             by_place: HashMap::new(),
             finals: BTreeSet::new(),
+            waiting: HashMap::new(),
             next: 0,
             bytes: 0,
             jobs_max: limits::JOBS_MAX,
@@ -191,6 +197,8 @@ impl Tracker {
             if let Some(expires) = job.expires_at() {
                 self.finals.insert((expires, number));
             }
+            let waiters = self.waiting.remove(&job.id);
+            self.applied.waiters.extend(waiters.unwrap_or_default());
             if !job.home.transient {
                 record::put_full(&mut self.applied.delta, job);
             }
@@ -254,6 +262,7 @@ impl Tracker {
         }
         let number = self.put(job);
         self.link(number);
+        self.wait(number);
         self.tell(number);
     }
 
@@ -270,11 +279,49 @@ impl Tracker {
         }
     }
 
+    /// Notes whom a job waits for.
+    fn wait(&mut self, number: u64) {
+        let Some(job) = self.jobs.get(&number) else { return };
+        if job.state.is_final() || job.after.is_empty() {
+            return;
+        }
+        let (id, after) = (Arc::clone(&job.id), job.after.clone());
+        for before in after {
+            let waiters = self.waiting.entry(before).or_default();
+            if !waiters.contains(&id) {
+                waiters.push(Arc::clone(&id));
+            }
+        }
+        // What it waits for may have ended meanwhile.
+        self.applied.waiters.push(id);
+    }
+
+    /// Whether all that a job waits for is done; `Err` names one that ended otherwise.
+    pub(crate) fn awaited(&self, after: &[Arc<str>]) -> Result<bool, Arc<str>> {
+        let mut all = true;
+        for id in after {
+            match self.get(id).map(|job| job.state) {
+                Some(JobState::Done) => {}
+                Some(state) if state.is_final() => return Err(Arc::clone(id)),
+                _ => all = false,
+            }
+        }
+        Ok(all)
+    }
+
     /// After a restart: who is whose child.
     pub(crate) fn link_all(&mut self) {
         let children = self.jobs.iter().filter(|(_, job)| job.parent.is_some());
         let numbers: Vec<u64> = children.map(|(number, _)| *number).collect();
         numbers.into_iter().for_each(|number| self.link(number));
+    }
+
+    /// After a restart: those who wait.
+    pub(crate) fn wait_all(&mut self) -> Vec<Arc<str>> {
+        let waiting = self.jobs.iter().filter(|(_, job)| !job.after.is_empty());
+        let numbers: Vec<u64> = waiting.map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.wait(number));
+        std::mem::take(&mut self.applied.waiters)
     }
 
     /// A job for a message; `None` when there is no room.
@@ -458,6 +505,7 @@ impl Job {
             reason: None,
             cancel_requested: false,
             parent: None,
+            after: Vec::new(),
             children: Vec::new(),
             ticket: 0,
             version: 0,

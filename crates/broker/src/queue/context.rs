@@ -1,6 +1,6 @@
 //! What all queues share.
 
-use super::{DeleteOnly, Queue, timer::Timers, view::Views};
+use super::{DeleteOnly, Queue, follow_up::FollowUps, timer::Timers, view::Views};
 use crate::{Error, jobs::Jobs};
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -46,6 +46,7 @@ impl Queues {
             removals: Work::default(),
             results: Mutex::new(()),
             jobs: Arc::new(Jobs::load(store)?),
+            follow_ups: FollowUps::default(),
             runtime: tokio::runtime::Handle::current(),
         };
         let by_name = RwLock::default();
@@ -86,6 +87,7 @@ pub(super) struct Context {
     /// Held while a result is looked for and recorded.
     pub(super) results: Mutex<()>,
     pub(super) jobs: Arc<Jobs>,
+    pub(super) follow_ups: FollowUps,
     pub(super) runtime: tokio::runtime::Handle,
 }
 

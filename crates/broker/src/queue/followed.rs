@@ -89,6 +89,29 @@ impl Queue {
         !deaths.is_empty() && deaths.iter().all(|death| death.queue != self.name.as_str())
     }
 
+    /// A message as it arrives here: later, where the queue delays all.
+    pub(super) fn delayed(&self, mut arrival: Arrival, now: Timestamp) -> Arrival {
+        let delay_ms = self.settings().delay_ms;
+        if delay_ms > 0 {
+            let delay = i64::try_from(delay_ms).unwrap_or(i64::MAX);
+            let at = Timestamp::from_millis(now.as_millis().saturating_add(delay));
+            arrival.deliver_at = arrival.deliver_at.max(Some(at));
+        }
+        arrival
+    }
+
+    /// The message at a place.
+    pub(super) async fn message_at(&self, place: Place) -> Result<Option<Arc<Message>>, Error> {
+        if self.is_transient() {
+            let state = self.state.lock();
+            let loaded = state.engine.as_deref().and_then(|engine| engine.in_memory(place));
+            return Ok(loaded.map(|loaded| loaded.message));
+        }
+        let near = self.read_from(place).await?;
+        let found = near.into_iter().find(|(at, _)| *at == place);
+        Ok(found.map(|(_, loaded)| loaded.message))
+    }
+
     /// How many messages go before this one.
     pub(crate) fn ahead_of(&self, place: Place) -> Option<u64> {
         let mut state = self.state.lock();

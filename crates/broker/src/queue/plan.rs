@@ -489,8 +489,9 @@ impl Open {
                 if index == last { std::mem::take(&mut arrivals) } else { arrivals.clone() };
             let queue = &lane.queue;
             queue.counters.enqueued(of_lane.len());
-            let of_lane: Vec<Arrival> =
+            let mut of_lane: Vec<Arrival> =
                 of_lane.into_iter().map(|arrival| queue.delayed(arrival, now)).collect();
+            self.tags.hold(&mut of_lane, &queue.context.jobs);
             let state = locked.state(queue);
             let mut followed = state.followed(queue, (&self.tags, &of_lane), now);
             let at = (lane.level, base.get());
@@ -530,17 +531,6 @@ impl Queue {
         if engine.has_room(n, bytes) { Ok(()) } else { Err(EnqueueError::Overflow) }
     }
 
-    /// A message as it arrives here: later, where the queue delays all.
-    fn delayed(&self, mut arrival: Arrival, now: Timestamp) -> Arrival {
-        let delay_ms = self.settings().delay_ms;
-        if delay_ms > 0 {
-            let delay = i64::try_from(delay_ms).unwrap_or(i64::MAX);
-            let at = Timestamp::from_millis(now.as_millis().saturating_add(delay));
-            arrival.deliver_at = arrival.deliver_at.max(Some(at));
-        }
-        arrival
-    }
-
     /// Messages for a transient queue.
     fn arrive(
         self: &Arc<Self>,
@@ -549,8 +539,9 @@ impl Queue {
         mut placed: impl FnMut(Place, Option<Place>),
     ) {
         let n = arrivals.len();
-        let arrivals: Vec<Arrival> =
+        let mut arrivals: Vec<Arrival> =
             arrivals.into_iter().map(|arrival| self.delayed(arrival, now)).collect();
+        tags.hold(&mut arrivals, &self.context.jobs);
         let mut state = self.state.lock();
         if self.is_gone() {
             return;

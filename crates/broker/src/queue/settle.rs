@@ -3,13 +3,16 @@
 use super::future::Outstanding;
 use crate::{Error, Queue, QueueError, Settle, Settling};
 use std::{sync::Arc, time::Duration};
-use tramline_queue::{Engine, LockToken};
+use tramline_queue::{Engine, LockToken, Outcome};
 use tramline_types::{ConnectionId, Timestamp};
 
 impl Queue {
     /// Settles deliveries: done when this returns; what it returns resolves when that is
     /// durable.
     pub fn settle(self: &Arc<Self>, settles: &[Settle]) -> Settling {
+        if self.has_follow_ups() {
+            return self.settle_with_follow_ups(settles);
+        }
         let mut lost = Vec::new();
         let waiter = Outstanding::new(1);
         self.step(Some(&waiter), |engine, now| engine.handle_settle(settles, now, &mut lost));
@@ -21,6 +24,10 @@ impl Queue {
     /// Accepts deliveries, also those whose timed lock has ended if their messages were not
     /// delivered again: as [`Queue::settle`].
     pub fn accept_late(self: &Arc<Self>, tokens: &[LockToken]) -> Settling {
+        if self.has_follow_ups() {
+            let accept = |token: &LockToken| (*token, Outcome::Accepted);
+            return self.settle_with_follow_ups(&tokens.iter().map(accept).collect::<Vec<_>>());
+        }
         let mut lost = Vec::new();
         let waiter = Outstanding::new(1);
         let accept = |engine: &mut Engine, now| engine.handle_accept_late(tokens, now, &mut lost);

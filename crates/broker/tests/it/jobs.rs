@@ -262,3 +262,104 @@ async fn the_log_of_jobs_stays_short() {
     let node = restarted(node).await;
     assert_eq!(status(&node, "stays").await.state, JobState::Queued);
 }
+
+async fn declare(node: &Node, queue: &str, settings: QueueSettings) -> Arc<Queue> {
+    node.broker.declare_queue(&name(queue), settings).await.unwrap().0
+}
+
+#[tokio::test]
+async fn what_follows_is_published_with_the_end_of_its_parent() {
+    let node = Node::start().await;
+    let follow = QueueSettings {
+        on_done: vec!["thumbnails".to_owned(), "captions".to_owned(), "gone".to_owned()],
+        ..tracked()
+    };
+    let uploads = declare(&node, "uploads", follow).await;
+    let thumbnails = declare(&node, "thumbnails", tracked()).await;
+    let captions = declare(&node, "captions", tracked()).await;
+    put(&node, &uploads, &["a", "b", "c"]).await;
+    let got = get(&uploads, 3, HELD).await;
+    let result = Report::Result { result: Bytes::from_static(b"[7]"), accept: false };
+    node.broker.report_job("a", result).await.unwrap();
+    let reject = Outcome::Rejected { dead_letter: true, reason: None };
+    let settles =
+        [(got[0].token, Outcome::Accepted), (got[1].token, reject), (got[2].token, RELEASED)];
+    let settling = uploads.settle(&settles);
+    // Its consumer goes at once; what it has settled is settled.
+    uploads.release_all(crate::queues::HERE);
+    assert!(settling.await.is_empty());
+    for queue in [&thumbnails, &captions] {
+        let got = get(queue, 9, HELD).await;
+        assert_eq!(got.len(), 1, "of the one that is done");
+        assert_eq!(got[0].message.value.as_deref(), Some(b"[7]".as_slice()), "its result");
+        let child = status(&node, &format!("a/{}", queue.name())).await;
+        assert_eq!(child.parent.as_deref(), Some("a"));
+    }
+    let parent = status(&node, "a").await;
+    assert_eq!((parent.state, parent.children.len()), (JobState::Done, 2));
+    assert_eq!(status(&node, "c").await.state, JobState::Queued);
+    let again = uploads.settle(&[(got[0].token, Outcome::Accepted)]);
+    assert_eq!(again.lost().len(), 1);
+    let node = restarted(node).await;
+    assert_eq!(status(&node, "a").await.children.len(), 2);
+    assert_eq!(node.broker.queue(&name("thumbnails")).unwrap().counts().ready, 1);
+}
+
+const RELEASED: Outcome = Outcome::Released { count: true, delay_ms: None };
+
+fn waiting(queue: &Arc<Queue>, id: &str, after: &'static str) -> Enqueue {
+    let mut item = job(queue, id, persistent());
+    let (name, value) =
+        (Bytes::from_static(b"job-after"), Some(Bytes::from_static(after.as_bytes())));
+    item.message.headers.push(Header { name, value });
+    item
+}
+
+async fn until(node: &Node, id: &str, state: JobState) -> JobStatus {
+    let (first, mut events) = node.broker.watch_job(id).await.unwrap();
+    let mut status = Arc::new(first);
+    while status.state != state {
+        status = events.recv().await.unwrap();
+    }
+    (*status).clone()
+}
+
+#[tokio::test]
+async fn a_job_waits_for_others_over_restarts_and_ends_with_one_that_fails() {
+    let node = Node::start().await;
+    let work = queue(&node, tracked()).await;
+    let mails = declare(&node, "mails", tracked()).await;
+    put(&node, &work, &["a", "b", "c"]).await;
+    let items = vec![
+        waiting(&mails, "ab", "a, b"),
+        waiting(&mails, "bc", "b,c"),
+        waiting(&mails, "later", "unknown"),
+    ];
+    for result in node.broker.enqueue(items).await.await {
+        assert_eq!(result, Ok(()));
+    }
+    assert!(get(&mails, 9, HELD).await.is_empty());
+    let ab = status(&node, "ab").await;
+    assert_eq!((ab.state, ab.until, ab.after.len()), (JobState::Scheduled, None, 2));
+    let got = get(&work, 3, HELD).await;
+    work.settle(&[(got[0].token, Outcome::Accepted)]).await;
+    let node = restarted(node).await;
+    let (work, mails) = (node.broker.queue(&name("jobs")), node.broker.queue(&name("mails")));
+    let (work, mails) = (work.unwrap(), mails.unwrap());
+    assert_eq!(status(&node, "ab").await.state, JobState::Scheduled, "b is not done");
+    let got = get(&work, 2, HELD).await;
+    let reject = Outcome::Rejected { dead_letter: true, reason: None };
+    work.settle(&[(got[0].token, Outcome::Accepted), (got[1].token, reject)]).await;
+    until(&node, "ab", JobState::Queued).await;
+    let failed = until(&node, "bc", JobState::Cancelled).await;
+    assert_eq!(failed.error.as_deref(), Some("job `c` was not done"));
+    assert_eq!(get(&mails, 9, HELD).await.len(), 1);
+    node.broker.enqueue(vec![waiting(&mails, "at once", "a,ab")]).await.await;
+    let ab = node.broker.report_job("ab", Report::Result { result: "1".into(), accept: true });
+    ab.await.unwrap();
+    until(&node, "at once", JobState::Queued).await;
+    put(&node, &work, &["unknown"]).await;
+    let got = get(&work, 1, HELD).await;
+    work.settle(&[(got[0].token, Outcome::Accepted)]).await;
+    until(&node, "later", JobState::Queued).await;
+}

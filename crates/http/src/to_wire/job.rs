@@ -37,6 +37,8 @@ pub(crate) struct Job {
     reason: Option<&'static str>,
     cancel_requested: bool,
     parent: Option<String>,
+    /// What has to be done first.
+    after: Vec<String>,
     children: Option<Children>,
     history: Vec<AttemptOf>,
 }
@@ -81,6 +83,7 @@ impl Job {
             reason: job.reason.map(tramline_broker::DeadReason::as_str),
             cancel_requested: job.cancel_requested,
             parent: job.parent.as_ref().map(ToString::to_string),
+            after: job.after.iter().map(ToString::to_string).collect(),
             children: children(broker, job),
             history: job.history.iter().map(attempt).collect(),
         }

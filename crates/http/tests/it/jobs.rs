@@ -12,8 +12,7 @@ fn start() -> Server {
 
 fn put(server: &Server, id: &str) {
     let message = json!({ "value": id, "headers": { "job-id": id } });
-    let answer =
-        server.json("POST", "/v1/queues/q/messages", &json!({ "messages": [message] }));
+    let answer = server.json("POST", "/v1/queues/q/messages", &json!({ "messages": [message] }));
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
@@ -59,7 +58,11 @@ fn events_begin_with_the_state_tell_every_change_and_end_with_the_job() {
     let again = watch().header("last-event-id", &id).send(b"");
     assert_eq!(again.status, 204, "which tells a browser not to come back");
     let mut events = watch().events();
-    assert_eq!(events.next().unwrap().data["state"], "done", "who comes for the first time is told");
+    assert_eq!(
+        events.next().unwrap().data["state"],
+        "done",
+        "who comes for the first time is told"
+    );
     assert!(events.next().is_none());
     let unknown = server.request("GET", "/v1/jobs/b").header("accept", "text/event-stream");
     assert_eq!(unknown.send(b"").status, 404);
@@ -108,4 +111,20 @@ fn pages_run_nothing_but_their_own_files() {
     assert_eq!(server.get("/assets/job-status.js").status, 200);
     assert_eq!(server.get("/assets/..%2Findex.html").status, 404);
     assert_eq!(server.get("/assets/none.js").status, 404);
+}
+
+#[test]
+fn progress_comes_as_a_message_on_a_channel() {
+    let server = start();
+    put(&server, "a");
+    let say = |percent: f64| {
+        let body = json!({ "percent": percent }).to_string();
+        server.request("POST", "/v1/broadcast/$jobs/a/progress").send(body.as_bytes())
+    };
+    assert_eq!(say(1.0).status, 400, "nobody works on it");
+    receive(&server);
+    let answer = say(40.0);
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(server.get("/v1/jobs/a").body["progress"]["percent"], 40.0);
+    assert_eq!(say(140.0).status, 400);
 }

@@ -4,8 +4,9 @@ use super::{Engine, Look, MessageState};
 use crate::{
     LockToken, Place,
     delta::{Record, Run},
+    locks::Held,
 };
-use tramline_types::Timestamp;
+use tramline_types::{ConnectionId, Timestamp};
 
 /// What came of taking a message out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,28 @@ impl Engine {
         self.state.changes.removed(place.lane, offset, offset + 1);
         self.state.group_done(lane, offset);
         Removal::Removed
+    }
+
+    /// Another connection holds a delivery from here on; `false` when its lock is lost.
+    pub fn handle_take_over(
+        &mut self,
+        token: LockToken,
+        connection: ConnectionId,
+        now: Timestamp,
+    ) -> bool {
+        self.advance(now);
+        let Some(at) = self.find(token.place.lane) else { return false };
+        let locks = &mut self.lanes[at].locks;
+        let Some(held) = locks.get(token.place.offset).copied() else { return false };
+        if held.sequence != token.sequence {
+            return false;
+        }
+        if let Some(end) = held.until() {
+            self.state.expiries.remove(&(end, token.place));
+        }
+        let held = Held::of_connection(held.sequence, connection, held.bytes);
+        locks.insert(token.place.offset, held);
+        true
     }
 
     /// Ends the wait of a message that is delayed until this time; `false` when it is not.

@@ -16,7 +16,7 @@ pub(crate) const fn place(offset: u64) -> Place {
 
 pub(crate) fn arrived(id: &str, offset: u64) -> Arrived {
     let (id, place, at) = (Arc::from(id), place(offset), at(0));
-    Arrived { id, place, at, until: None, bytes: 10, parent: None }
+    Arrived { id, place, at, until: None, bytes: 10, parent: None, after: Vec::new() }
 }
 
 pub(crate) fn arrive(tracker: &mut Tracker, home: &Arc<Home>, id: &str, offset: u64) -> Applied {
