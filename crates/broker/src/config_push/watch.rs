@@ -386,6 +386,3 @@ impl ConfigWatch {
         page.updates.iter().filter_map(|update| update.event(client)).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,9 +7,23 @@ fn check(schema: Value, value: Value) -> Result<(), String> {
     Schema::compile(schema).unwrap().check(value.to_string().as_bytes())
 }
 
+/// A schema, values that fit it, and values that do not.
+type Case = (Value, Vec<Value>, Vec<Value>);
+
+fn check_all(cases: impl IntoIterator<Item = Case>) {
+    for (schema, fitting, missing) in cases {
+        for value in fitting {
+            assert_eq!(check(schema.clone(), value.clone()), Ok(()), "{value} against {schema}");
+        }
+        for value in missing {
+            assert!(check(schema.clone(), value.clone()).is_err(), "{value} against {schema}");
+        }
+    }
+}
+
 #[test]
 fn values_fit_or_miss_as_the_keywords_say() {
-    let cases = [
+    check_all([
         (json!(true), vec![json!(1)], vec![]),
         (json!(false), vec![], vec![json!(null)]),
         (json!({"type": "integer"}), vec![json!(1), json!(2.0)], vec![json!(1.5), json!("1")]),
@@ -55,6 +69,12 @@ fn values_fit_or_miss_as_the_keywords_say() {
             vec![json!({"ab": 1})],
             vec![json!({"abc": 1})],
         ),
+    ]);
+}
+
+#[test]
+fn schemas_are_joined_as_the_keywords_say() {
+    check_all([
         (json!({"allOf": [{"minimum": 1}, {"maximum": 2}]}), vec![json!(1)], vec![json!(3)]),
         (
             json!({"anyOf": [{"type": "string"}, {"minimum": 5}]}),
@@ -77,15 +97,7 @@ fn values_fit_or_miss_as_the_keywords_say() {
             vec![json!([1])],
             vec![json!(["a"])],
         ),
-    ];
-    for (schema, fitting, missing) in cases {
-        for value in fitting {
-            assert_eq!(check(schema.clone(), value.clone()), Ok(()), "{value} against {schema}");
-        }
-        for value in missing {
-            assert!(check(schema.clone(), value.clone()).is_err(), "{value} against {schema}");
-        }
-    }
+    ]);
 }
 
 #[test]

@@ -1,3 +1,0 @@
-//! Followers of a broker in memory.
-
-use super::*;
