@@ -52,7 +52,8 @@ fn build(web: &Path, copy: &Path) -> Result<()> {
         command.current_dir(copy).args(args);
         process::run(&mut command, LIMIT)
     };
-    npm(&["ci", "--no-audit", "--no-fund", "--ignore-scripts"])?;
+    // Not `npm ci`: it refuses the lock of a registry without the packages of other platforms.
+    npm(&["install", "--no-audit", "--no-fund", "--ignore-scripts"])?;
     npm(&["run", "build"])
 }
 
