@@ -58,7 +58,7 @@ def test_a_rejected_message_is_dead_lettered_and_redriven(queue):
         got = http.post(f"{queue}/receive", json={"limit": 3, "wait_ms": 10000}).json()["messages"]
         assert [message["value"] for message in got] == ["m2", "m1", "m0"]
         settles = [
-            {"token": got[0]["token"], "outcome": "reject"},
+            {"token": got[0]["token"], "outcome": "reject", "reason": "too large"},
             {"token": got[1]["token"], "outcome": "accept"},
             {"token": got[2]["token"], "outcome": "release", "delay_ms": 3_600_000},
         ]
@@ -69,6 +69,7 @@ def test_a_rejected_message_is_dead_lettered_and_redriven(queue):
         assert letter["value"] == "m2"
         (death,) = json.loads(deaths["dead-letter"])
         assert (death["queue"], death["reason"]) == (queue.rsplit("/", 1)[1], "rejected")
+        assert death["explanation"] == "too large"
         back = [{"token": letter["token"], "outcome": "release"}]
         http.post(f"{queue}-dead/settle", json={"settles": back})
         states = [message["state"] for message in http.get(f"{queue}/messages").json()["messages"]]

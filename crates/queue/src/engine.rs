@@ -95,6 +95,8 @@ struct State {
     expiries: BTreeSet<(Timestamp, Place)>,
     deferred: BTreeSet<Place>,
     transferring: BTreeMap<Place, DeadReason>,
+    /// What consumers said of the rejected among them. In memory only.
+    explanations: HashMap<Place, Box<str>>,
     transfers: VecDeque<Place>,
     groups: Groups,
     seen: Seen,
@@ -125,6 +127,7 @@ impl Engine {
             expiries: BTreeSet::new(),
             deferred: BTreeSet::new(),
             transferring: BTreeMap::new(),
+            explanations: HashMap::new(),
             transfers: VecDeque::new(),
             groups: Groups::default(),
             seen: Seen::default(),

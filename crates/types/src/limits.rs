@@ -122,6 +122,10 @@ pub const SQS_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const QUEUE_MESSAGE_BYTES_MAX: usize = 14 * 1024 * 1024;
 /// Queues of one node.
 pub const QUEUES_MAX: usize = 1_000_000;
+/// What a consumer says of a message that it rejects.
+pub const EXPLANATION_BYTES_MAX: usize = 1024;
+/// Rejected messages of a queue with such a text that are on their way, at most.
+pub const EXPLANATIONS_MAX: usize = 10_000;
 /// Jobs that are followed or remembered.
 pub const JOBS_MAX: usize = 500_000;
 /// What they take in memory.

@@ -19,6 +19,9 @@ const DEATHS_MAX: usize = 64;
 pub(super) struct Death {
     pub(super) queue: String,
     pub(super) reason: String,
+    /// What the consumer said that rejected it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) explanation: Option<String>,
     pub(super) count: i64,
     #[serde(default)]
     pub(super) exchange: String,
@@ -48,6 +51,7 @@ pub(super) fn read(message: &Message) -> Vec<Death> {
 pub(super) struct Dying<'a> {
     pub(super) queue: &'a str,
     pub(super) reason: DeadReason,
+    pub(super) explanation: Option<&'a str>,
     pub(super) to: &'a str,
     pub(super) now: Timestamp,
 }
@@ -64,6 +68,7 @@ pub(super) fn add(message: &Message, dying: &Dying<'_>) -> (Message, Vec<Death>)
         None => Death {
             queue: dying.queue.to_owned(),
             reason: reason.to_owned(),
+            explanation: None,
             count: 0,
             exchange,
             routing_keys: vec![key_text(message)],
@@ -74,6 +79,7 @@ pub(super) fn add(message: &Message, dying: &Dying<'_>) -> (Message, Vec<Death>)
         },
     };
     death.count = death.count.saturating_add(1);
+    death.explanation = dying.explanation.map(ToOwned::to_owned);
     death.to = Some(dying.to.to_owned());
     deaths.insert(0, death);
     deaths.truncate(DEATHS_MAX);
@@ -130,7 +136,7 @@ mod tests {
     use super::*;
 
     fn dying<'a>(queue: &'a str, reason: DeadReason) -> Dying<'a> {
-        Dying { queue, reason, to: "dlx", now: Timestamp::from_millis(5000) }
+        Dying { queue, reason, explanation: None, to: "dlx", now: Timestamp::from_millis(5000) }
     }
 
     #[test]

@@ -111,9 +111,14 @@ impl Broker {
         let must_arrive = queue.settings().dead_letter_at_least_once;
         let mut plan = Plan::new(&self.queues_map().context, transfers.len());
         let (mut done, mut later, mut arrived) = (Vec::new(), Vec::new(), 0);
-        for (index, Transfer { place, reason }) in transfers.into_iter().enumerate() {
+        for (index, transfer) in transfers.into_iter().enumerate() {
+            let place = transfer.place;
             let fate = match read.get(&place) {
-                Some(Read::Message(loaded)) => match self.dead(queue, loaded, reason) {
+                Some(Read::Message(loaded)) => match self.dead(
+                    queue,
+                    loaded,
+                    (transfer.reason, transfer.explanation.as_deref()),
+                ) {
                     // Else those of its targets that have room would get it at every try.
                     Some(dead) if must_arrive && !plan.has_room(&dead) => Fate::Waits,
                     Some(dead) => {
@@ -166,12 +171,18 @@ impl Broker {
     }
 
     /// A dead message and where it goes; `None` when that is nowhere.
-    fn dead(&self, queue: &Queue, loaded: &Loaded, reason: DeadReason) -> Option<Enqueue> {
+    fn dead(
+        &self,
+        queue: &Queue,
+        loaded: &Loaded,
+        why: (DeadReason, Option<&str>),
+    ) -> Option<Enqueue> {
         let settings = queue.settings();
         let exchange = settings.dead_letter_exchange.as_ref()?;
         let now = self.queues_map().context.now();
         let (name, to) = (queue.name.as_str(), exchange.as_str());
-        let dying = Dying { queue: name, reason, to, now };
+        let (reason, explanation) = why;
+        let dying = Dying { queue: name, reason, explanation, to, now };
         let (mut message, deaths) = death::add(&loaded.message, &dying);
         if let Some(key) = &settings.dead_letter_routing_key {
             message.key = Some(Bytes::from(key.clone()));
@@ -212,7 +223,7 @@ impl Broker {
             return;
         }
         let dead = |(queue, loaded): &(Arc<Queue>, Loaded)| {
-            self.dead(queue, loaded, DeadReason::MaxLength)
+            self.dead(queue, loaded, (DeadReason::MaxLength, None))
         };
         let items: Vec<Enqueue> = refused.iter().filter_map(dead).collect();
         if !items.is_empty() {

@@ -91,6 +91,7 @@ impl Engine {
             return;
         }
         self.state.transferring.remove(&place);
+        self.state.explanations.remove(&place);
         lane.park(offset);
         self.state.unreadable.insert(place);
         self.state.group_done(lane, offset);

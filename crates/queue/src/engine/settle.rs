@@ -12,15 +12,20 @@ use crate::{
     locks::Held,
 };
 use std::time::Duration;
-use tramline_types::{ConnectionId, Timestamp};
+use tramline_types::{
+    ConnectionId, Timestamp,
+    limits::{EXPLANATION_BYTES_MAX, EXPLANATIONS_MAX},
+};
 
 /// A dead message that is to be moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// The message.
     pub place: Place,
     /// Why it is dead.
     pub reason: DeadReason,
+    /// Why it was rejected, in the consumer's words. Lost where a restart comes in between.
+    pub explanation: Option<Box<str>>,
 }
 
 impl Engine {
@@ -155,7 +160,8 @@ impl Engine {
         let places = self.state.transfers.drain(..n).collect::<Vec<_>>();
         let transfer = |place: Place| {
             let reason = *self.state.transferring.get(&place)?;
-            Some(Transfer { place, reason })
+            let explanation = self.state.explanations.get(&place).cloned();
+            Some(Transfer { place, reason, explanation })
         };
         places.into_iter().filter_map(transfer).collect()
     }
@@ -177,6 +183,7 @@ impl Engine {
             if self.state.transferring.remove(place).is_none() {
                 continue;
             }
+            self.state.explanations.remove(place);
             self.finish_one(*place);
         }
     }
@@ -222,6 +229,15 @@ impl Engine {
 
 impl State {
     /// One delivery ends otherwise than accepted.
+    /// Keeps what a consumer said of a message until the message has moved.
+    fn explain(&mut self, place: Place, reason: Option<&str>) {
+        let Some(reason) = reason else { return };
+        if self.transferring.contains_key(&place) && self.explanations.len() < EXPLANATIONS_MAX {
+            let end = reason.floor_char_boundary(EXPLANATION_BYTES_MAX);
+            self.explanations.insert(place, reason[..end].into());
+        }
+    }
+
     fn end(
         &mut self,
         lane: &mut Lane,
@@ -240,9 +256,10 @@ impl State {
                     self.ready_again(lane, (offset, held.bytes), *delay_ms, now);
                 }
             }
-            Outcome::Rejected { dead_letter, .. } => {
+            Outcome::Rejected { dead_letter, reason } => {
                 if *dead_letter {
                     self.dead(lane, offset, DeadReason::Rejected);
+                    self.explain(lane.place(offset), reason.as_deref());
                 } else {
                     self.n_dropped += 1;
                     let (place, reason) = (lane.place(offset), DeadReason::Rejected);

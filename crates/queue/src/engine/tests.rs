@@ -8,7 +8,7 @@ use crate::{Lock, LockToken, Outcome};
 use model::{Model, Sent};
 use proptest::prelude::*;
 use std::{sync::Arc, time::Duration};
-use tramline_types::{ConnectionId, Message};
+use tramline_types::{ConnectionId, Message, limits::EXPLANATION_BYTES_MAX};
 
 const LANES: [u16; 2] = [3, 0];
 
@@ -618,4 +618,25 @@ fn a_checkpoint_of_which_a_part_is_missing_is_no_checkpoint() {
         let left = [&parts[..missing], &parts[missing + 1..]].concat();
         assert_eq!(ready(&left), (false, 9), "without part {missing}");
     }
+}
+
+#[test]
+fn what_a_consumer_said_goes_with_its_dead_message() {
+    let mut engine = Engine::new(Rules { dead_letter: true, ..roomy() }, 1);
+    engine.handle_enqueued((0, 0), [plain(None), plain(None)], at(0), |_, _| ());
+    engine.set_end(0, 2);
+    let got = take(&mut engine, 2, HELD, 0);
+    let reject = |reason| Outcome::Rejected { dead_letter: true, reason };
+    let long = "ä".repeat(EXPLANATION_BYTES_MAX);
+    let settles = [(got[0].token, reject(None)), (got[1].token, reject(Some(long)))];
+    engine.handle_settle(&settles, at(0), &mut Vec::new());
+    let said = |engine: &mut Engine| -> Vec<_> {
+        engine.poll_transfers(9).into_iter().map(|transfer| transfer.explanation).collect()
+    };
+    let short = "ä".repeat(EXPLANATION_BYTES_MAX / 2);
+    assert_eq!(said(&mut engine), [None, Some(short.as_str().into())]);
+    engine.handle_transfer_failed(&[got[1].place]);
+    assert_eq!(said(&mut engine), [Some(short.into())]);
+    engine.handle_transferred(&[got[0].place, got[1].place]);
+    assert!(engine.state.explanations.is_empty());
 }
