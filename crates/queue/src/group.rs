@@ -68,7 +68,8 @@ impl Active {
             return false;
         }
         // Whatever came before it and is not out goes first.
-        self.known.iter().find(|(_, out)| !out).is_none_or(|(first, _)| *first >= offset)
+        let known = self.known.iter().find(|(_, out)| !out).map(|(first, _)| *first);
+        known.into_iter().chain(self.first_waiting()).all(|first| first >= offset)
     }
 
     /// The next to go out, when none is, if it waits.
@@ -76,8 +77,9 @@ impl Active {
         if self.n_out > 0 {
             return None;
         }
+        // One that is known may have another before it that was not when it became so.
         let known = self.known.first().map(|(offset, _)| *offset);
-        let next = known.or_else(|| self.first_waiting())?;
+        let next = known.into_iter().chain(self.first_waiting()).min()?;
         self.stop_waiting(next).then_some(next)
     }
 
@@ -235,5 +237,53 @@ impl Groups {
         active.stop_waiting(offset);
         self.n_waiting = self.n_waiting.saturating_sub(1);
         Some(Place { lane, offset })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: u64 = 7;
+
+    fn at(offset: u64) -> Place {
+        Place { lane: 0, offset }
+    }
+
+    fn admit(groups: &mut Groups, offset: u64, receive: u64) -> bool {
+        groups.admit(at(offset), GROUP, Some(receive)) != Admitted::No
+    }
+
+    /// The second was about to follow the first in one receive, which then had no room for it.
+    fn second_is_ready_and_third_goes_next() -> Groups {
+        let mut groups = Groups::default();
+        assert!(admit(&mut groups, 1, 1));
+        assert!(!admit(&mut groups, 5, 2) && !admit(&mut groups, 9, 2));
+        assert_eq!(groups.poll_follower(0, GROUP), Some(at(5)));
+        assert_eq!(groups.done(at(1)), Some((at(9), GROUP)));
+        groups
+    }
+
+    #[test]
+    fn one_that_waits_again_goes_before_those_behind_it() {
+        let mut groups = second_is_ready_and_third_goes_next();
+        assert!(admit(&mut groups, 3, 3));
+        assert!(!admit(&mut groups, 5, 4) && !admit(&mut groups, 9, 4));
+        assert_eq!(groups.done(at(3)), Some((at(5), GROUP)));
+        assert!(admit(&mut groups, 5, 5));
+        assert_eq!(groups.done(at(5)), Some((at(9), GROUP)));
+        assert_eq!(groups.n_waiting(), 0);
+    }
+
+    #[test]
+    fn a_run_does_not_go_past_one_that_waits() {
+        let mut groups = Groups::default();
+        assert!(admit(&mut groups, 1, 1));
+        assert!(!admit(&mut groups, 5, 2));
+        assert!(!admit(&mut groups, 9, 1), "5 waits");
+        assert_eq!(groups.poll_follower(0, GROUP), Some(at(5)));
+        assert!(admit(&mut groups, 5, 1));
+        assert_eq!(groups.poll_follower(0, GROUP), Some(at(9)));
+        assert!(admit(&mut groups, 9, 1));
     }
 }

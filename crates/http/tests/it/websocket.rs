@@ -218,12 +218,20 @@ fn a_page_of_another_origin_gets_no_websocket() {
 fn a_silent_client_is_asked_and_then_given_up() {
     let server = Server::start();
     let mut client = Client::open(&server);
-    let frames = server.while_time_passes(|| {
-        let mut frames = vec![client.next_frame()];
-        while frames.last().unwrap().0 == 9 {
-            frames.push(client.next_frame());
+    let frames = std::thread::scope(|scope| {
+        let frames = scope.spawn(|| {
+            let mut frames = vec![client.next_frame()];
+            while frames.last().unwrap().0 == 9 {
+                frames.push(client.next_frame());
+            }
+            frames
+        });
+        while !frames.is_finished() {
+            // Slowly: the server is to come to its ping before its patience ends.
+            server.memory.clock.advance(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_millis(10));
         }
-        frames
+        frames.join().unwrap()
     });
     assert_eq!(frames.first().unwrap().0, 9, "a ping comes first");
     let (opcode, payload) = frames.last().unwrap();

@@ -59,7 +59,10 @@ pub(crate) struct Add {
 pub(crate) async fn add(cx: &Context, caller: &Caller, request: Add) -> Result<(), Error> {
     let found = find_queue(cx, caller, request.queue_url)?;
     let label = required(request.label, "Label")?;
-    let accounts = listed(request.accounts, "AWSAccountIds")?;
+    let accounts = required(request.accounts, "AWSAccountIds")?.0;
+    if accounts.is_empty() {
+        return Err(Error::value("PrincipalId", "[]", "Unable to verify"));
+    }
     let actions = listed(request.actions, "Actions")?;
     check(&label, &actions)?;
     let arn = caller.arn(&found.address);
