@@ -204,7 +204,7 @@ fn repeated(events: &mut Events, channel: &str, act: impl Fn()) -> Value {
         });
         while !shown.is_finished() {
             act();
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::park_timeout(Duration::from_millis(10));
         }
         shown.join().unwrap()
     })

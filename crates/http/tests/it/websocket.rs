@@ -227,9 +227,9 @@ fn a_silent_client_is_asked_and_then_given_up() {
             frames
         });
         while !frames.is_finished() {
-            // Slowly: the server is to come to its ping before its patience ends.
             server.memory.clock.advance(Duration::from_secs(1));
-            std::thread::sleep(Duration::from_millis(10));
+            // The server is to come to its ping before its patience ends.
+            std::thread::park_timeout(Duration::from_millis(10));
         }
         frames.join().unwrap()
     });
