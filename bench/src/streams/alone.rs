@@ -52,25 +52,27 @@ async fn fresh(settings: &Settings, dir: &Path, config: &str) -> anyhow::Result<
     Peer::tramline_with(&settings.tramline, dir, Some(path)).await
 }
 
-/// In, then out of what is there, for as long as the run takes; what is old goes meanwhile.
+/// In, and at the same time out of another topic, for as long as the run takes; what is old goes
+/// meanwhile.
 async fn sustained(settings: &Settings) -> anyhow::Result<Vec<Fact>> {
     report::progress("sustained 100 B", 0, "Tramline");
     let dir = tempfile::tempdir_in(&settings.dir)?;
     let topics = "[topics]\nretention_check_interval = \"5s\"\n";
     let peer = fresh(settings, dir.path(), topics).await?;
-    let topic = format!("bench-{}", load::unique());
+    let (topic, tail) = (format!("bench-{}", load::unique()), format!("bench-{}", load::unique()));
     let configs = [("retention.bytes", "1073741824")];
     load::create_topic(&peer.address, &topic, 1, &configs).await?;
-    let written = load::produce(&peer.address, &topic, produce(settings)).await?;
-    let resident = peer.resident_mib()?;
-    let tail = format!("bench-{}", load::unique());
     load::create_topic(&peer.address, &tail, 1, &[]).await?;
     let backlog = Produce { bytes_max: 32 * MIB, connections: 1, ..produce(settings) };
     load::produce(&peer.address, &tail, backlog).await?;
-    let read = load::consume_over_and_over(&peer.address, &tail, settings.time).await?;
+    let (written, read) = tokio::try_join!(
+        load::produce(&peer.address, &topic, produce(settings)),
+        load::consume_over_and_over(&peer.address, &tail, settings.time),
+    )?;
+    let resident = peer.resident_mib()?;
     let seconds = settings.time.as_secs();
     let fact = |name: &str, value, unit, target: &'static str, is_met| Fact {
-        name: format!("sustained 100 B for {seconds} s: {name}"),
+        name: format!("sustained 100 B for {seconds} s, in and out at once: {name}"),
         value,
         unit,
         target: target.into(),
