@@ -10,6 +10,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 use tramline_store::fs::sim::Random;
+use tramline_wire::{KafkaStr, kafka::DeleteTopicsRequest};
 
 /// So many stay, the oldest goes.
 const KEPT_MAX: usize = 6;
@@ -27,17 +28,30 @@ struct Digest {
 }
 
 impl Kept {
-    /// Keeps a topic as it is; gives the one that has been kept for long enough.
+    /// Keeps a topic as it is, and deletes the one that has been kept for long enough: not by way
+    /// of a history, for that of this round knows nothing of it.
     pub(super) fn keep(
         &mut self,
         connection: &mut Connection,
         topic: &str,
         partitions: u32,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<(), Failure> {
         let digests = digests(connection, topic, partitions)?;
         self.topics.push_back((topic.to_owned(), digests));
-        let oldest = if self.topics.len() > KEPT_MAX { self.topics.pop_front() } else { None };
-        Ok(oldest.map(|(topic, _)| topic))
+        if self.topics.len() <= KEPT_MAX {
+            return Ok(());
+        }
+        let Some((oldest, _)) = self.topics.pop_front() else { return Ok(()) };
+        let request = DeleteTopicsRequest {
+            topic_names: vec![KafkaStr::from(oldest.clone())],
+            timeout_ms: 10_000,
+            ..Default::default()
+        };
+        let answer = connection.call(&request, 3).map_err(|error| error.to_string())?;
+        match answer.responses[0].error_code {
+            0 => Ok(()),
+            code => Err(format!("`{oldest}` cannot be deleted: error {code}")),
+        }
     }
 
     /// Looks at one of them.
