@@ -109,7 +109,8 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     if wanted(settings, "idle") {
         rows.extend(idle(settings)?);
     }
-    write_page("queues", &page(&probe.to_string(), &rows, settings.rounds))
+    let page = page(&probe.to_string(), &rows, settings.rounds);
+    write_page("queues", &page, settings.only.as_deref())
 }
 
 fn wanted(settings: &Settings, name: &str) -> bool {

@@ -71,7 +71,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     for (name, ours) in KINDS {
         rows.extend(idle(settings, &format!("idle {name} connection"), ours)?);
     }
-    write_page("realtime", &page(&probe, &rows, settings))
+    write_page("realtime", &page(&probe, &rows, settings), settings.only.as_deref())
 }
 
 fn wanted(settings: &Settings, name: &str) -> bool {

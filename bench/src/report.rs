@@ -136,15 +136,18 @@ pub(crate) fn write(
     probe: &Probe,
     idle: &[Row],
     (rows, facts): (&[Row], &[Fact]),
-    rounds: usize,
+    (rounds, only): (usize, Option<&str>),
 ) -> anyhow::Result<()> {
     let page = page(probe, idle, rows, rounds)? + &alone(facts)?;
-    write_page("streams", &page)
+    write_page("streams", &page, only)
 }
 
-/// Prints a page of the documentation, and writes it.
-pub(crate) fn write_page(name: &str, page: &str) -> anyhow::Result<()> {
+/// Prints a page of the documentation, and writes it where all of it was measured.
+pub(crate) fn write_page(name: &str, page: &str, only: Option<&str>) -> anyhow::Result<()> {
     println!("{page}");
+    if only.is_some() {
+        return Ok(());
+    }
     std::fs::create_dir_all("docs/benchmarks")?;
     let path = Path::new("docs/benchmarks").join(name).with_extension("md");
     let text = std::fs::read_to_string(&path).unwrap_or_default();

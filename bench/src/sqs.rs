@@ -58,7 +58,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     if wanted(settings, "start") {
         rows.extend(at_rest(settings).await?);
     }
-    write_page("sqs", &page(&probe, &rows, settings.rounds))
+    write_page("sqs", &page(&probe, &rows, settings.rounds), settings.only.as_deref())
 }
 
 /// As many files as the system lets a process have: every connection is one, on both sides.

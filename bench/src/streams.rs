@@ -123,7 +123,12 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         .collect();
     let facts = alone::run(&settings, probe.disk_mb_per_s()).await?;
     if works.is_empty() {
-        return report::write(&probe, &[], (&[], &facts), settings.rounds);
+        return report::write(
+            &probe,
+            &[],
+            (&[], &facts),
+            (settings.rounds, settings.only.as_deref()),
+        );
     }
     let ceilings = ceilings(&works, settings.time).await?;
     let idle = idle_figures(&settings).await?;
@@ -150,7 +155,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
         }
         rows.extend(summarise(name, *work, &runs, ceiling));
     }
-    report::write(&probe, &idle, (&rows, &facts), settings.rounds)
+    report::write(&probe, &idle, (&rows, &facts), (settings.rounds, settings.only.as_deref()))
 }
 
 /// Whoever compiles while he runs has done so before he is measured.

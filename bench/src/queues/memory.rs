@@ -68,7 +68,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         settings.body_bytes
     )?;
     page += &report::alone(&facts)?;
-    report::write_page("queues-memory", &page)
+    report::write_page("queues-memory", &page, settings.only.as_deref())
 }
 
 fn grouped(count: u64) -> String {
