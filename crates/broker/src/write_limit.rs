@@ -37,6 +37,16 @@ impl BytesCounted {
         registry.register("received_bytes", "Bytes received", self.received.clone());
         registry.register("sent_bytes", "Bytes sent", self.sent.clone());
     }
+
+    /// So many came in on a socket that is read without this.
+    pub fn add_received(&self, bytes: usize) {
+        add(&self.received, bytes);
+    }
+
+    /// So many went out through a socket that is written without this.
+    pub fn add_sent(&self, bytes: usize) {
+        add(&self.sent, bytes);
+    }
 }
 
 fn add(counter: &Counter, bytes: usize) {
@@ -57,7 +67,7 @@ impl<S> WriteLimit<S> {
 
     fn sent(&self, poll: &Poll<io::Result<usize>>) {
         if let (Some(bytes), Poll::Ready(Ok(sent))) = (&self.bytes, poll) {
-            add(&bytes.sent, *sent);
+            bytes.add_sent(*sent);
         }
     }
 
@@ -86,7 +96,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteLimit<S> {
         let before = buf.filled().len();
         let poll = Pin::new(&mut this.stream).poll_read(cx, buf);
         if let Some(bytes) = &this.bytes {
-            add(&bytes.received, buf.filled().len() - before);
+            bytes.add_received(buf.filled().len() - before);
         }
         poll
     }

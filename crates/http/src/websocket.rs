@@ -118,7 +118,7 @@ fn goodbye(end: &End) -> Option<Bytes> {
         End::CutOff => Some(frame::close(1008, "too slow: publications would have been dropped")),
         End::Stopping => Some(frame::close(1001, "the broker is stopping")),
         End::Closed(reason) => Some(frame::close(1008, reason)),
-        End::Refused(close) => Some(close.clone()),
+        End::Over(close) | End::Refused(close) => Some(close.clone()),
     }
 }
 
@@ -168,7 +168,7 @@ impl Reader {
             Message::Ping(payload) => receiver.tell(frame::pong(&payload)),
             Message::Pong => {}
             Message::Close(code) => {
-                return Some(End::Refused(frame::close(code.unwrap_or(1000), "")));
+                return Some(End::Over(frame::close(code.unwrap_or(1000), "")));
             }
         }
         // Who does not take his answers is not asked for more requests.
@@ -205,7 +205,7 @@ impl Reader {
         self.bytes.reserve(1024);
         match self.socket.try_read_buf(&mut self.bytes) {
             Ok(0) => return Some(End::Gone),
-            Ok(_) => {}
+            Ok(count) => self.cx.metrics.bytes.add_received(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return Some(End::Gone),
         }

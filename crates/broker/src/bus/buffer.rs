@@ -32,6 +32,8 @@ enum Kind {
     Latest(Box<LatestKey>),
     /// Dropped; its place is kept until it comes first.
     Gone,
+    /// So many were dropped that came here, which is not spelt yet.
+    Lost(u64),
 }
 
 #[derive(Debug)]
@@ -74,8 +76,10 @@ pub(super) struct Buffer {
     /// No piece before this number can be dropped.
     oldest: u64,
     latest: HashMap<LatestKey, u64>,
-    /// Dropped, and not yet told.
+    /// Dropped from the front, and not yet told.
     untold: u64,
+    /// Pieces that are [`Kind::Lost`].
+    lost: usize,
     dropped: u64,
     conflated: u64,
 }
@@ -93,6 +97,7 @@ impl Default for Buffer {
             oldest: 0,
             latest: HashMap::new(),
             untold: 0,
+            lost: 0,
             dropped: 0,
             conflated: 0,
         }
@@ -156,7 +161,11 @@ impl Buffer {
             }
         }
         self.dropped += pushed.dropped;
-        self.untold += pushed.dropped;
+        if policy == SlowConsumer::DropNewest {
+            self.lose(pushed.dropped);
+        } else {
+            self.untold += pushed.dropped;
+        }
         if pushed.kept {
             let number = self.first + self.pieces.len() as u64;
             let kind = match key {
@@ -171,6 +180,43 @@ impl Buffer {
         }
         self.compact();
         pushed
+    }
+
+    /// Notes that what would come last did not come.
+    fn lose(&mut self, count: u64) {
+        match self.pieces.back_mut() {
+            _ if count == 0 => {}
+            Some(Piece { kind: Kind::Lost(lost), .. }) => *lost += count,
+            _ => {
+                self.lost += 1;
+                self.add(Bytes::new(), Kind::Lost(count));
+            }
+        }
+    }
+
+    /// Spells what was lost in its place; to be asked before anything is written.
+    pub(super) fn tell_lost(&mut self, spell: impl Fn(u64) -> Bytes) {
+        if self.lost == 0 {
+            return;
+        }
+        self.lost = 0;
+        for piece in &mut self.pieces {
+            if let Kind::Lost(count) = piece.kind {
+                *piece = Piece { bytes: spell(count), kind: Kind::Notice };
+                self.bytes += piece.bytes.len();
+            }
+        }
+    }
+
+    /// Takes everything out whose writing has not begun.
+    pub(super) fn clear(&mut self) {
+        self.pieces.truncate(usize::from(self.written > 0));
+        let first = self.pieces.front();
+        self.bytes = first.map_or(0, |first| first.bytes.len() - self.written);
+        let is_message = |piece: &Piece| matches!(piece.kind, Kind::Message | Kind::Latest(_));
+        self.messages = usize::from(first.is_some_and(is_message));
+        (self.gone, self.lost, self.untold) = (0, 0, 0);
+        self.latest.clear();
     }
 
     fn add(&mut self, bytes: Bytes, kind: Kind) {
@@ -193,7 +239,7 @@ impl Buffer {
             Kind::Latest(key) => {
                 self.latest.remove(&*key);
             }
-            kind @ (Kind::Notice | Kind::Gone) => {
+            kind @ (Kind::Notice | Kind::Gone | Kind::Lost(_)) => {
                 piece.kind = kind;
                 return false;
             }
@@ -243,7 +289,8 @@ impl Buffer {
         }
     }
 
-    /// How many were dropped since this was asked last, when a notice of it can be put first.
+    /// How many were dropped from the front since this was asked last, when a notice of it can be
+    /// put first.
     pub(super) fn take_untold(&mut self) -> Option<u64> {
         (self.untold > 0 && self.written == 0).then(|| std::mem::take(&mut self.untold))
     }
@@ -256,12 +303,14 @@ impl Buffer {
         self.pieces.push_front(Piece { bytes, kind: Kind::Notice });
     }
 
-    /// What is to be written next; how many slices there are.
+    /// What is to be written next; how many slices there are. What is half written goes out alone
+    /// where a notice is to follow it.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut count = 0;
         let mut skip = self.written;
+        let count_max = if self.written > 0 && self.untold > 0 { 1 } else { SLICES_MAX };
         for piece in &self.pieces {
-            if count == SLICES_MAX {
+            if count == count_max {
                 break;
             }
             let rest = &piece.bytes[skip..];
@@ -301,6 +350,7 @@ impl Buffer {
                     }
                 }
                 Some(Kind::Gone) => self.gone -= 1,
+                Some(Kind::Lost(_)) => self.lost -= 1,
                 Some(Kind::Notice) | None => {}
             }
             self.first += 1;

@@ -89,6 +89,8 @@ struct Inner {
     is_blocked: bool,
     is_cut_off: bool,
     is_broken: bool,
+    /// The last word is said.
+    has_ended: bool,
     /// Something was written since [`Receiver::beat`] was called last.
     has_written: bool,
     /// What it has of the budget.
@@ -154,7 +156,9 @@ impl Receiver {
 
     /// Whether this is the first time that this publication comes.
     pub(super) fn sees(&self, offset: u64) -> bool {
-        self.seen.swap(offset, Ordering::Relaxed) != offset
+        let is_first = self.seen.load(Ordering::Relaxed) != offset;
+        self.seen.store(offset, Ordering::Relaxed);
+        is_first
     }
 
     /// Opens the way out. What came before goes out with the next [`Receiver::flush`].
@@ -169,10 +173,25 @@ impl Receiver {
         self.deliver();
     }
 
+    /// Adds the last word, behind which nothing comes. A receiver that was cut off gets nothing of
+    /// what waits but the rest of what was begun. To be sent by [`Receiver::flush`].
+    pub fn end(&self, word: Bytes) {
+        let mut inner = self.inner.lock();
+        if inner.is_cut_off {
+            inner.buffer.clear();
+            inner.is_cut_off = false;
+        }
+        inner.has_ended = true;
+        inner.buffer.push_notice(word);
+        inner.charge(&self.answers);
+    }
+
     pub(super) fn push_notice(&self, bytes: Bytes) {
         let mut inner = self.inner.lock();
-        inner.buffer.push_notice(bytes);
-        inner.charge(&self.answers);
+        if !inner.has_ended {
+            inner.buffer.push_notice(bytes);
+            inner.charge(&self.answers);
+        }
     }
 
     pub(super) fn push(
@@ -182,7 +201,7 @@ impl Receiver {
         key: impl FnOnce() -> LatestKey,
     ) -> Pushed {
         let mut inner = self.inner.lock();
-        if inner.is_cut_off || inner.is_broken {
+        if inner.is_cut_off || inner.is_broken || inner.has_ended {
             return Pushed::default();
         }
         if inner.buffer.bytes() >= CONNECTION_BYTES_FREE && self.answers.is_used_up() {
@@ -228,16 +247,21 @@ impl Receiver {
         }
         let Some(outlet) = self.outlet.get() else { return Flushed::Blocked };
         loop {
-            if let Some(count) = inner.buffer.take_untold() {
-                let notice = (self.options.form.encode)(&ChannelEvent::Dropped(count));
-                inner.buffer.push_notice_first(notice);
+            if inner.buffer.is_empty() {
+                inner.is_blocked = false;
+                return Flushed::Idle;
             }
+            let spell = |count| (self.options.form.encode)(&ChannelEvent::Dropped(count));
+            if let Some(count) = inner.buffer.take_untold() {
+                inner.buffer.push_notice_first(spell(count));
+            }
+            inner.buffer.tell_lost(spell);
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = inner.buffer.slices(&mut slices);
             if count == 0 {
+                // Places of what was dropped are all there is.
                 inner.buffer.advance(0);
-                inner.is_blocked = false;
-                return Flushed::Idle;
+                continue;
             }
             match outlet.try_write(&slices[..count]) {
                 Ok(0) => break,

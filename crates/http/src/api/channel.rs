@@ -82,11 +82,11 @@ pub(crate) async fn get(
         Box::pin(async move {
             let heartbeat = Bytes::from_static(b":\n\n");
             let heartbeat = if has_chunks { chunk(&heartbeat) } else { heartbeat };
-            let reader = Arc::clone(&socket);
+            let (reader, bytes) = (Arc::clone(&socket), cx.metrics.bytes.clone());
             let handle = Arc::new(handle);
             let outflow = Outflow { cx, socket, handle, registration, heartbeat };
             let goodbye = move |end: &End| goodbye(end, has_chunks);
-            outflow.run(async move { until_gone(&reader).await }, goodbye).await;
+            outflow.run(async move { until_gone(&reader, &bytes).await }, goodbye).await;
         })
     }));
     let content_type = [(header::CONTENT_TYPE, sse::CONTENT_TYPE)];

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use tokio::net::TcpStream;
-use tramline_broker::{Flushed, Outlet, Receiver, ReceiverHandle, Registration};
+use tramline_broker::{BytesCounted, Flushed, Outlet, Receiver, ReceiverHandle, Registration};
 use tramline_types::limits;
 
 /// What the last word may take.
@@ -28,6 +28,8 @@ pub(crate) enum End {
     Stopping,
     /// The operator closed it.
     Closed(String),
+    /// The client said goodbye: the answer, a whole frame.
+    Over(Bytes),
     /// The client broke the protocol: code and reason of a WebSocket's close, whole frame.
     Refused(Bytes),
 }
@@ -42,14 +44,19 @@ pub(crate) struct Outflow {
     pub(crate) heartbeat: Bytes,
 }
 
-struct SocketOutlet(Arc<TcpStream>);
+struct SocketOutlet {
+    socket: Arc<TcpStream>,
+    bytes: BytesCounted,
+}
 
 impl Outlet for SocketOutlet {
     fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match pieces {
-            [piece] => self.0.try_write(piece),
-            pieces => self.0.try_write_vectored(pieces),
-        }
+        let written = match pieces {
+            [piece] => self.socket.try_write(piece),
+            pieces => self.socket.try_write_vectored(pieces),
+        };
+        self.bytes.add_sent(*written.as_ref().unwrap_or(&0));
+        written
     }
 }
 
@@ -62,7 +69,8 @@ impl Outflow {
         goodbye: impl FnOnce(&End) -> Option<Bytes>,
     ) {
         let receiver = Arc::clone(self.handle.receiver());
-        receiver.open(Box::new(SocketOutlet(Arc::clone(&self.socket))));
+        let (socket, bytes) = (Arc::clone(&self.socket), self.cx.metrics.bytes.clone());
+        receiver.open(Box::new(SocketOutlet { socket, bytes }));
         let end = tokio::select! {
             end = self.write(&receiver) => end,
             end = reader => end,
@@ -71,11 +79,15 @@ impl Outflow {
         };
         tracing::debug!(client = receiver.client(), ?end, "receiver ended");
         let Some(word) = goodbye(&end).filter(|_| end != End::Gone) else { return };
-        receiver.tell(word);
+        receiver.end(word);
         let clock = self.cx.broker.clock();
         let deadline = clock.sleep_until(Some(clock.monotonic().plus(GOODBYE_MAX)));
         let rest = async {
             while receiver.flush() == Flushed::Blocked && self.socket.writable().await.is_ok() {}
+            if matches!(end, End::Refused(_)) {
+                // What is still on its way here would reset the connection before the word is read.
+                Box::pin(drain(&self.socket)).await;
+            }
         };
         tokio::select! {
             () = rest => {}
@@ -109,6 +121,8 @@ impl Outflow {
                                 return End::Gone;
                             }
                         }
+                        // It was cut off.
+                        () = receiver.woken() => {}
                         () = stalled => return End::Gone,
                     }
                 }
@@ -119,8 +133,20 @@ impl Outflow {
     }
 }
 
+/// Throws away what comes until the client goes.
+async fn drain(socket: &TcpStream) {
+    let mut nothing = [0; 16 * 1024];
+    while socket.readable().await.is_ok() {
+        match socket.try_read(&mut nothing) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
 /// Waits until the client goes; what it sends meanwhile means nothing.
-pub(crate) async fn until_gone(socket: &TcpStream) -> End {
+pub(crate) async fn until_gone(socket: &TcpStream, bytes: &BytesCounted) -> End {
     let mut nothing = [0; 64];
     loop {
         if socket.readable().await.is_err() {
@@ -128,7 +154,7 @@ pub(crate) async fn until_gone(socket: &TcpStream) -> End {
         }
         match socket.try_read(&mut nothing) {
             Ok(0) => return End::Gone,
-            Ok(_) => {}
+            Ok(count) => bytes.add_received(count),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return End::Gone,
         }

@@ -22,7 +22,8 @@ fn handshake(server: &Server, more: &str) -> (TcpStream, String) {
         "GET /v1/ws?client=test HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\n\
          upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {KEY}\r\n{more}\r\n"
     );
-    socket.write_all(request.as_bytes()).unwrap();
+    // Whoever is refused in the middle of it cannot write the rest, and has his answer.
+    let _refused_perhaps = socket.write_all(request.as_bytes());
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -200,6 +201,68 @@ fn what_the_protocol_forbids_ends_the_connection_with_its_code() {
     // 16 EiB are announced, and nothing of it is waited for.
     client.0.write_all(&[0x82, 0xff, 0x0f, 0, 0, 0, 0, 0, 0, 0]).unwrap();
     assert_eq!(client.closed(), 1009);
+
+    // Whoever sends it whole is told why as well, and his connection is not reset before that.
+    let mut client = Client::open(&server);
+    client.frame(0x81, &vec![b'x'; 3_000_000]);
+    assert_eq!(client.closed(), 1009);
+}
+
+#[test]
+fn a_client_that_is_too_slow_is_cut_off_where_that_is_set() {
+    let server = Server::start();
+    let settings = json!({ "slow_consumer": "disconnect", "buffer_bytes": 65_536 });
+    let body = json!({ "prefix": "c", "settings": settings });
+    assert_eq!(server.json("PUT", "/v1/channel-settings", &body).status, 200);
+    let mut client = Client::open(&server);
+    client.ask(&json!({ "type": "subscribe", "id": 1, "channel": "c" }));
+    let body = "x".repeat(100_000);
+    loop {
+        let receipt = server.request("POST", "/v1/broadcast/c").send(body.as_bytes()).body;
+        if receipt["dropped"] == 1 {
+            break;
+        }
+    }
+    let last = std::iter::repeat_with(|| client.next_frame()).find(|(opcode, _)| *opcode != 1);
+    let (opcode, payload) = last.unwrap();
+    assert_eq!((opcode, &payload[..2]), (8, &1008_u16.to_be_bytes()[..]));
+}
+
+/// What a counter of this listener says.
+fn counted(server: &Server, name: &str) -> u64 {
+    let metrics = server.get("/metrics").text;
+    let mut lines = metrics.lines().filter_map(|line| line.strip_prefix(name));
+    lines.find_map(|value| value.trim().parse().ok()).unwrap()
+}
+
+#[test]
+fn what_goes_over_websockets_is_counted_as_bytes_of_the_listener() {
+    const BYTES: usize = 100_000;
+    let server = Server::start();
+    let counts = || {
+        ["tramline_http_received_bytes_total ", "tramline_http_sent_bytes_total "]
+            .map(|name| counted(&server, name))
+    };
+    let mut client = Client::open(&server);
+    client.ask(&json!({ "type": "subscribe", "id": 1, "channel": "c" }));
+    let before = counts();
+    let data = "x".repeat(BYTES);
+    client.send(&json!({ "type": "publish", "channel": "c", "data": data }));
+    assert_eq!(client.next()["data"], data);
+    for (before, after) in before.into_iter().zip(counts()) {
+        assert!(after >= before + BYTES as u64, "{before} {after}");
+    }
+}
+
+#[test]
+fn a_head_above_the_limits_is_refused() {
+    let server = Server::start();
+    let many: String = (0..200).map(|number| format!("x-header-{number}: 1\r\n")).collect();
+    // Twice the limit: a piece may come before the limit is looked at.
+    for more in [format!("x: {}\r\n", "x".repeat(128 * 1024)), many] {
+        let (_, head) = handshake(&server, &more);
+        assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
+    }
 }
 
 #[test]

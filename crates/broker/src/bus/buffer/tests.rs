@@ -55,7 +55,42 @@ fn the_newest_is_dropped_or_the_receiver_is_cut_off() {
     assert_eq!((pushed.kept, pushed.dropped, pushed.cut_off), (false, 1, false));
     let pushed = push(&mut buffer, "b", SlowConsumer::Disconnect, 0);
     assert_eq!((pushed.kept, pushed.dropped, pushed.cut_off), (false, 0, true));
-    assert_eq!(write_all(&mut buffer, 9), b"aaaaaa", "one message always fits");
+    buffer.tell_lost(|count| Bytes::from(format!("-{count}")));
+    assert_eq!(write_all(&mut buffer, 9), b"aaaaaa-1", "one message always fits");
+}
+
+#[test]
+fn what_is_lost_is_told_in_its_place() {
+    let tell = |count| Bytes::from(format!("-{count}"));
+    let mut buffer = Buffer::default();
+    for text in ["aaa", "bb", "cc", "d", "ee"] {
+        push(&mut buffer, text, SlowConsumer::DropNewest, 0);
+    }
+    buffer.tell_lost(tell);
+    assert_eq!(write_all(&mut buffer, 2), b"aaa-2d-1");
+
+    for text in ["aa", "bb"] {
+        push(&mut buffer, text, SlowConsumer::DropOldest, 0);
+    }
+    buffer.advance(1);
+    push(&mut buffer, "ccc", SlowConsumer::DropOldest, 0);
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    assert_eq!(buffer.slices(&mut slices), 1, "the notice comes before what follows");
+}
+
+#[test]
+fn nothing_but_what_is_half_written_stays_when_all_goes() {
+    let mut buffer = Buffer::default();
+    for text in ["aa", "bb"] {
+        push(&mut buffer, text, SlowConsumer::Conflate, 0);
+        buffer.advance(usize::from(text == "aa"));
+    }
+    buffer.push_notice(message("notice"));
+    buffer.clear();
+    assert_eq!(buffer.bytes(), 1);
+    push(&mut buffer, "c", SlowConsumer::Conflate, 0);
+    assert_eq!(write_all(&mut buffer, 9), b"ac");
+    assert!(buffer.is_empty());
 }
 
 #[test]
@@ -136,6 +171,10 @@ impl Model {
         if is_behind && self.bytes() + bytes.len() > max {
             if policy == SlowConsumer::DropNewest {
                 self.dropped += 1;
+                // The place of what is to be told, once for all that are lost there.
+                if self.waiting.last().is_some_and(|(bytes, ..)| !bytes.is_empty()) {
+                    self.waiting.push((Vec::new(), 0, true));
+                }
                 return;
             }
             while self.bytes() + bytes.len() > max {
@@ -186,7 +225,8 @@ proptest! {
                     let next: Vec<u8> =
                         slices[..n].iter().flat_map(|s| s.to_vec()).take(count).collect();
                     buffer.advance(next.len());
-                    prop_assert_eq!(next, model.write(count));
+                    let written = model.write(next.len());
+                    prop_assert_eq!(next, written);
                 }
                 Step::Tell => {
                     if let Some(count) = buffer.take_untold() {
@@ -194,6 +234,10 @@ proptest! {
                         untold = 0;
                         buffer.push_notice_first(Bytes::from_static(b"dropped"));
                         model.waiting.insert(0, (b"dropped".to_vec(), 0, true));
+                    }
+                    buffer.tell_lost(|_| Bytes::from_static(b"lost"));
+                    for (bytes, ..) in model.waiting.iter_mut().filter(|w| w.0.is_empty()) {
+                        *bytes = b"lost".to_vec();
                     }
                 }
             }
