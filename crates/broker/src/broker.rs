@@ -127,6 +127,7 @@ impl Broker {
         tokio::spawn(broker.clone().run_follow_ups());
         tokio::spawn(compaction::run(broker.clone()));
         tokio::spawn(broker.clone().run_transfers());
+        broker.resume_bindings();
         tokio::spawn(run_bindings(broker.clone()));
         broker.groups().renew_sessions();
         tokio::spawn(broker.config_push().clone().run(broker.clone()));

@@ -2,18 +2,20 @@
 //! topic or a queue is published on a channel.
 //!
 //! The first kind is stored before it is pushed, so that nobody sees what is refused. The second
-//! kind has a task each, which follows from the end of the log on, up to what is durable; what it
-//! publishes is not stored again, so that two bindings make no circle.
+//! kind has a task each, which follows from where the log ended when the binding was made, or the
+//! broker started, up to what is durable; what it publishes is not stored again, so that two
+//! bindings make no circle.
 
 use crate::{
     Broker, Enqueue, EnqueueOptions, Error, FetchItem, FetchRequest, Fetched, NewPublication,
-    Position, Topic, broker::submit,
+    Topic, broker::submit,
 };
 use bytes::Bytes;
 use parking_lot::RwLock;
 use smallvec::smallvec;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    convert::Infallible,
     sync::Arc,
     time::Duration,
 };
@@ -23,7 +25,7 @@ use tramline_record::Batch;
 use tramline_routing::{ChannelPattern, ChannelTrie};
 use tramline_store::{LogStore, Op, Purpose};
 use tramline_types::{
-    ChannelName, Header, Message, QueueName, TopicName,
+    ChannelName, Header, Message, QueueName, TopicId, TopicName,
     limits::{BATCH_BYTES_OPENED_MAX, CHANNEL_BINDINGS_MAX, PUBLICATION_BYTES_MAX},
 };
 
@@ -48,6 +50,34 @@ struct State {
     /// Finds the places in `ends` of the bindings that store.
     stores: ChannelTrie,
     ends: Vec<ChannelEnd>,
+    /// Where the followers begin that have not begun.
+    places: HashMap<ChannelBinding, Place>,
+}
+
+/// Where a follower goes on.
+struct Place {
+    topic: TopicId,
+    /// By partition; one that is not there begins with its first message.
+    positions: BTreeMap<u32, i64>,
+}
+
+impl Place {
+    /// Behind everything that is durable.
+    fn at_end(topic: &Topic) -> Self {
+        let partitions = topic.partitions();
+        let ends = partitions.iter().map(|partition| partition.high_watermark().as_i64());
+        Self { topic: topic.id(), positions: (0..).zip(ends).collect() }
+    }
+
+    fn at_start(topic: &Topic) -> Self {
+        Self { topic: topic.id(), positions: BTreeMap::new() }
+    }
+}
+
+enum Change {
+    /// One that shows begins there.
+    Add(Option<Place>),
+    Remove,
 }
 
 impl State {
@@ -92,10 +122,13 @@ impl Bindings {
         ends
     }
 
-    fn shown(&self) -> BTreeSet<ChannelBinding> {
+    /// Every binding that shows; and takes out where the new ones begin.
+    fn shown(&self) -> (BTreeSet<ChannelBinding>, HashMap<ChannelBinding, Place>) {
         let of_this_kind =
             |binding: &&ChannelBinding| matches!(binding, ChannelBinding::Show { .. });
-        self.state.read().all.iter().filter(of_this_kind).cloned().collect()
+        let mut state = self.state.write();
+        let shown = state.all.iter().filter(of_this_kind).cloned().collect();
+        (shown, std::mem::take(&mut state.places))
     }
 }
 
@@ -119,17 +152,34 @@ impl Broker {
             }
             ChannelBinding::Show { from, channel } => {
                 ChannelName::parse(channel)?;
-                let (ChannelEnd::Topic(name) | ChannelEnd::Queue(name)) = from;
                 self.check_end(from)?;
-                self.stream(&TopicName::parse(name)?)?;
             }
         }
-        self.change_binding(binding, true).await
+        let place = self.end_of(&binding)?;
+        self.change_binding(binding, Change::Add(place)).await
+    }
+
+    /// Where a binding that shows begins when it is made, or the broker starts.
+    fn end_of(&self, binding: &ChannelBinding) -> Result<Option<Place>, Error> {
+        let ChannelBinding::Show { from, .. } = binding else { return Ok(None) };
+        let (ChannelEnd::Topic(name) | ChannelEnd::Queue(name)) = from;
+        Ok(Some(Place::at_end(&*self.stream(&TopicName::parse(name)?)?)))
+    }
+
+    /// Lets the bindings of before go on from here.
+    pub(crate) fn resume_bindings(&self) {
+        let bindings = &self.bus().bindings;
+        for binding in bindings.shown().0 {
+            // Of what is not there everything will have come after this.
+            if let Ok(Some(place)) = self.end_of(&binding) {
+                bindings.state.write().places.insert(binding, place);
+            }
+        }
     }
 
     /// Takes a binding out, which may be gone already; durable on return.
     pub async fn unbind_channel(&self, binding: ChannelBinding) -> Result<(), Error> {
-        self.change_binding(binding, false).await
+        self.change_binding(binding, Change::Remove).await
     }
 
     fn check_end(&self, end: &ChannelEnd) -> Result<(), Error> {
@@ -139,21 +189,29 @@ impl Broker {
         }
     }
 
-    async fn change_binding(&self, binding: ChannelBinding, add: bool) -> Result<(), Error> {
+    async fn change_binding(&self, binding: ChannelBinding, change: Change) -> Result<(), Error> {
         let key = binding.key();
         let reservation = self.store().reserve(Purpose::Upkeep, key.len(), 1).wait().await?;
         let durable = {
             let mut state = self.bus().bindings.state.write();
-            if add && state.all.len() >= CHANNEL_BINDINGS_MAX && !state.all.contains(&binding) {
-                let text = format!("there are {CHANNEL_BINDINGS_MAX} bindings, which is the limit");
-                return Err(Error::LimitExceeded(text));
-            }
-            let op = if add {
-                state.all.insert(binding);
-                Op::Put(key, Bytes::new())
-            } else {
-                state.all.remove(&binding);
-                Op::Remove(key)
+            let is_known = state.all.contains(&binding);
+            let op = match change {
+                Change::Add(_) if !is_known && state.all.len() >= CHANNEL_BINDINGS_MAX => {
+                    let text = format!("{CHANNEL_BINDINGS_MAX} bindings are there, the limit");
+                    return Err(Error::LimitExceeded(text));
+                }
+                Change::Add(place) => {
+                    if let Some(place) = place.filter(|_| !is_known) {
+                        state.places.insert(binding.clone(), place);
+                    }
+                    state.all.insert(binding);
+                    Op::Put(key, Bytes::new())
+                }
+                Change::Remove => {
+                    state.places.remove(&binding);
+                    state.all.remove(&binding);
+                    Op::Remove(key)
+                }
             };
             state.index();
             submit(&**self.store(), smallvec![op], reservation)
@@ -207,9 +265,10 @@ fn message(new: &NewPublication) -> Message {
 pub(crate) async fn run_bindings(broker: Broker) {
     let mut followers: HashMap<ChannelBinding, AbortHandle> = HashMap::new();
     loop {
-        let wanted = broker.bus().bindings.shown();
+        let (wanted, mut places) = broker.bus().bindings.shown();
         followers.retain(|binding, follower| {
-            let is_wanted = wanted.contains(binding);
+            // One with a place was taken away and made again.
+            let is_wanted = wanted.contains(binding) && !places.contains_key(binding);
             if !is_wanted {
                 follower.abort();
             }
@@ -220,7 +279,8 @@ pub(crate) async fn run_bindings(broker: Broker) {
             let (ChannelEnd::Topic(name) | ChannelEnd::Queue(name)) = from;
             let names = (TopicName::parse(name), ChannelName::parse(channel));
             let (Ok(name), Ok(channel)) = names else { continue };
-            let follower = Follower { broker: broker.clone(), name, channel };
+            let place = places.remove(&binding);
+            let follower = Follower { broker: broker.clone(), name, channel, place };
             followers.entry(binding).or_insert_with(|| tokio::spawn(follower.run()).abort_handle());
         }
         tokio::select! {
@@ -235,26 +295,32 @@ struct Follower {
     broker: Broker,
     name: TopicName,
     channel: ChannelName,
+    place: Option<Place>,
 }
 
 impl Follower {
-    async fn run(self) {
+    async fn run(mut self) {
         loop {
             if let Ok(topic) = self.broker.stream(&self.name) {
-                let ended = self.follow(&topic).await;
-                tracing::debug!(topic = %self.name, error = ?ended.err(), "no longer followed");
+                let known = self.place.take().filter(|place| place.topic == topic.id());
+                // In another one of this name everything came after the binding.
+                let mut place = known.unwrap_or_else(|| Place::at_start(&topic));
+                let Err(error) = self.follow(&topic, &mut place.positions).await;
+                tracing::debug!(topic = %self.name, %error, "no longer followed");
+                // What cannot be read is passed over.
+                self.place = Some(Place::at_end(&topic));
             }
             let clock = self.broker.clock();
             clock.sleep_until(Some(clock.monotonic().plus(LOOK_AGAIN))).await;
         }
     }
 
-    /// Follows from the end on, until the topic goes.
-    async fn follow(&self, topic: &Arc<Topic>) -> Result<(), Error> {
-        let mut positions: BTreeMap<u32, i64> = BTreeMap::new();
-        for partition in 0..topic.partition_count() {
-            positions.insert(partition, self.look_up(topic, partition, Position::Latest).await?);
-        }
+    /// Follows until the topic goes.
+    async fn follow(
+        &self,
+        topic: &Arc<Topic>,
+        positions: &mut BTreeMap<u32, i64>,
+    ) -> Result<Infallible, Error> {
         loop {
             for partition in 0..topic.partition_count() {
                 positions.entry(partition).or_insert(0);
@@ -273,17 +339,12 @@ impl Follower {
                 match result {
                     Ok(fetched) => *offset = self.publish(&fetched, *offset).await?,
                     Err(Error::OffsetOutOfRange { .. }) => {
-                        *offset = self.look_up(topic, *partition, Position::Earliest).await?;
+                        *offset = topic.partition(*partition)?.log_start().as_i64();
                     }
                     Err(error) => return Err(error),
                 }
             }
         }
-    }
-
-    async fn look_up(&self, topic: &Topic, partition: u32, at: Position) -> Result<i64, Error> {
-        let found = self.broker.offset_for(topic, partition, at).await?;
-        Ok(found.offset.unwrap_or_default().as_i64())
     }
 
     /// Publishes what was fetched, and tells where to go on.

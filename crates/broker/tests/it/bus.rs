@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 use tramline_broker::{
-    Broker, ChannelEvent, ChannelForm, ChannelPattern, ChannelPosition, ChannelSettings, Content,
-    Flushed, NewPublication, NewReceiver, Options, Outlet, Receipt, ReceiverHandle, SlowConsumer,
-    Subscribe, Subscribed,
+    Broker, ChannelBinding, ChannelEnd, ChannelEvent, ChannelForm, ChannelPattern, ChannelPosition,
+    ChannelSettings, Content, Flushed, NewPublication, NewReceiver, Options, Outlet, Receipt,
+    ReceiverHandle, SlowConsumer, Subscribe, Subscribed,
 };
-use tramline_types::ChannelName;
+use tramline_types::{ChannelName, TopicName};
 
-use crate::support::Node;
+use crate::support::{Node, batch_at};
 
 /// One line for each event.
 static FORM: ChannelForm = ChannelForm { slot: 0, encode };
@@ -162,6 +162,47 @@ async fn a_slow_receiver_holds_nobody_and_is_told_what_it_lost() {
     assert_eq!(rest.matches("c=").count(), 2);
 }
 
+/// Counts the writes to a socket that takes a byte at a time.
+struct Trickle {
+    socket: Socket,
+    tries: Arc<Mutex<u64>>,
+}
+
+impl Outlet for Trickle {
+    fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        *self.tries.lock() += 1;
+        self.socket.try_write(pieces)
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_a_byte_at_a_time_costs_publishers_no_write() {
+    let Node { broker, .. } = Node::start().await;
+    let options = NewReceiver { form: &FORM, client: None, connection: None };
+    let slow = broker.receiver(options).unwrap();
+    let (socket, tries) = (Socket::default(), Arc::new(Mutex::new(0)));
+    let outlet = Trickle { socket: socket.clone(), tries: Arc::clone(&tries) };
+    slow.receiver().open(Box::new(outlet));
+    let pattern = ChannelPattern::parse("c").unwrap();
+    slow.subscribe(Subscribe { pattern: &pattern, after: None, request: None }).unwrap();
+    let fast = Listener::new(&broker, usize::MAX);
+    fast.subscribe("c");
+    fast.got();
+    for turn in 0..50 {
+        // Its own task finds room for one byte.
+        socket.0.lock().1 = 1;
+        assert_eq!(slow.receiver().flush(), Flushed::Blocked);
+        let before = *tries.lock();
+        for _ in 0..10 {
+            let data = turn.to_string();
+            let receipt = publish(&broker, "c", &data).await;
+            assert_eq!((receipt.delivered, receipt.waiting), (1, 1));
+            assert_eq!(fast.got(), format!("c={data}\n"));
+        }
+        assert_eq!(*tries.lock(), before, "publishers leave a full socket alone");
+    }
+}
+
 #[tokio::test]
 async fn a_receiver_is_cut_off_where_that_is_set() {
     let Node { broker, .. } = Node::start().await;
@@ -173,10 +214,93 @@ async fn a_receiver_is_cut_off_where_that_is_set() {
     for _ in 0..3 {
         publish(&broker, "c", &"x".repeat(600)).await;
     }
+    slow.handle.receiver().woken().await;
     assert_eq!(slow.handle.receiver().flush(), Flushed::CutOff);
+    slow.handle.receiver().end("bye".into());
+    publish(&broker, "c", "more").await;
+    assert_eq!(slow.drain(), "bye", "nothing of what waited, and nothing more");
     let figures = broker.channel_figures();
     let of = figures.iter().find(|(prefix, _)| prefix == "c").unwrap().1;
-    assert_eq!((of.published, of.delivered, of.cut_off), (3, 1, 1));
+    assert_eq!((of.published, of.delivered, of.cut_off), (4, 1, 1));
+}
+
+#[tokio::test]
+async fn a_receiver_in_the_middle_of_a_message_gets_it_whole_before_the_last_word() {
+    let Node { broker, .. } = Node::start().await;
+    let slow_consumer = SlowConsumer::Disconnect;
+    set(&broker, "", ChannelSettings { slow_consumer, buffer_bytes: 1024, ..Default::default() })
+        .await;
+    let slow = Listener::new(&broker, 20);
+    slow.subscribe("c");
+    let data = "x".repeat(600);
+    for _ in 0..3 {
+        publish(&broker, "c", &data).await;
+    }
+    slow.handle.receiver().end("bye".into());
+    assert_eq!(slow.drain(), format!("+c None\nc={data}\nbye"));
+}
+
+/// What a listener gets next.
+async fn shown(listener: &Listener) -> String {
+    let got = async {
+        loop {
+            let got = listener.got();
+            if !got.is_empty() {
+                return got;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), got).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_comes_after_a_binding_or_a_start_is_shown() {
+    let node = Node::start().await;
+    let from = || ChannelEnd::Topic("t".to_owned());
+    let binding =
+        |channel: &str| ChannelBinding::Show { from: from(), channel: channel.to_owned() };
+    let topic = node.topic("t", &[]).await;
+    node.publish(&topic, batch_at(node.now(), &["before"])).await.unwrap();
+    let listener = Listener::new(&node.broker, usize::MAX);
+    listener.subscribe("**");
+    listener.got();
+    node.broker.bind_channel(binding("live")).await.unwrap();
+    node.publish(&topic, batch_at(node.now(), &["1"])).await.unwrap();
+    assert_eq!(shown(&listener).await, "live=1\n");
+
+    node.broker.unbind_channel(binding("live")).await.unwrap();
+    node.publish(&topic, batch_at(node.now(), &["between"])).await.unwrap();
+    node.broker.bind_channel(binding("live")).await.unwrap();
+    node.publish(&topic, batch_at(node.now(), &["2"])).await.unwrap();
+    assert_eq!(shown(&listener).await, "live=2\n");
+
+    let again = Node::over(node.store.clone(), Options::default()).await;
+    let listener = Listener::new(&again.broker, usize::MAX);
+    listener.subscribe("**");
+    listener.got();
+    let name = TopicName::parse("t").unwrap();
+    let topic = again.broker.topic(&name).unwrap();
+    again.publish(&topic, batch_at(again.now(), &["3"])).await.unwrap();
+    assert_eq!(shown(&listener).await, "live=3\n");
+
+    again.broker.delete_topic(&name).await.unwrap();
+    let topic = again.topic("t", &[]).await;
+    again.publish(&topic, batch_at(again.now(), &["4"])).await.unwrap();
+    // The follower looks for it a second later.
+    while again.clock.deadline_next().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let passes = async {
+        loop {
+            again.clock.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        got = shown(&listener) => assert_eq!(got, "live=4\n"),
+        () = passes => {}
+    }
 }
 
 #[tokio::test]
