@@ -6,8 +6,8 @@
 //! now there is no other task and no disk. A last value that is retained goes to the store as
 //! well, and its publisher is answered when it is durable.
 //!
-//! The lock of the bus may be held while a receiver's or the store's intake is taken, never the
-//! other way round.
+//! The lock of the bus may be held while a receiver's, the rules' or the store's intake is taken,
+//! never the other way round.
 
 mod binding;
 mod buffer;
@@ -130,12 +130,15 @@ impl Bus {
 
     /// Gives a publication its place and puts it before its receivers, then writes to them.
     /// `retain` stores it, in the same order.
-    fn deliver(&self, new: NewPublication, rule: &Rule, retain: Retain<'_>) -> Delivered {
-        let Rule { settings, .. } = rule;
-        let treatment =
-            Treatment { policy: settings.slow_consumer, bytes_max: settings.buffer_bytes };
+    fn deliver(&self, new: NewPublication, retain: Retain<'_>) -> Delivered {
         let mut touched = Touched::new();
         let mut state = self.state.lock();
+        // Settings change under this lock, so that what is lost is noted where it is looked up.
+        let rules = self.rules();
+        let rule = rules.of(new.channel.as_str());
+        let Rule { settings, .. } = &**rule;
+        let treatment =
+            Treatment { policy: settings.slow_consumer, bytes_max: settings.buffer_bytes };
         state.offset += 1;
         let publication = Arc::new(Publication {
             position: self.position(state.offset),
@@ -146,7 +149,7 @@ impl Bus {
             data: new.data,
             forms: Default::default(),
         });
-        let (offset, mut dropped) = (publication.position.offset, 0);
+        let (offset, mut counts) = (publication.position.offset, Counts::default());
         let State { trie, receivers, .. } = &*state;
         trie.matches(&publication.channel, &mut |number| {
             let slot = usize::try_from(number).ok().and_then(|number| receivers.get(number));
@@ -157,16 +160,16 @@ impl Bus {
             let bytes = publication.event(receiver.form(), false);
             let key = || LatestKey(publication.channel.clone(), publication.key.clone());
             let pushed = receiver.push(bytes, treatment, key);
-            dropped += u64::from(!pushed.kept);
-            rule.count(&pushed);
+            counts.add(&pushed);
             touched.push(Arc::clone(receiver));
         });
         self.keep(&mut state, &publication, rule);
         let durable = retain.apply(&mut state.retained, &publication);
         drop(state);
-        rule.counters.published.fetch_add(1, Ordering::Relaxed);
+        rule.count(&counts);
         let delivered = touched.iter().filter(|receiver| receiver.deliver()).count() as u64;
-        let waiting = (touched.len() as u64).saturating_sub(delivered).saturating_sub(dropped);
+        let dropped = touched.len() as u64 - counts.kept;
+        let waiting = counts.kept.saturating_sub(delivered);
         let position = publication.position;
         let receipt = Receipt { position, delivered, waiting, dropped, stored: 0 };
         Delivered { receipt, durable }
@@ -199,8 +202,8 @@ impl Bus {
 
     /// Drops what is too old, and the histories that have nothing left.
     pub(crate) fn expire(&self) {
-        let (rules, now) = (self.rules(), self.clock.monotonic());
         let mut state = self.state.lock();
+        let (rules, now) = (self.rules(), self.clock.monotonic());
         let mut bytes = 0;
         state.histories.retain(|name, history| {
             let rule = rules.of(name.as_str());
@@ -222,18 +225,33 @@ fn extent(rule: &Rule, now: Monotonic) -> Extent {
     Extent { size: rule.settings.history_size, since }
 }
 
+/// What became of one publication before all its receivers.
+#[derive(Default)]
+struct Counts {
+    kept: u64,
+    dropped: u64,
+    conflated: u64,
+    cut_off: u64,
+}
+
+impl Counts {
+    fn add(&mut self, pushed: &buffer::Pushed) {
+        self.kept += u64::from(pushed.kept);
+        self.dropped += pushed.dropped;
+        self.conflated += u64::from(pushed.conflated);
+        self.cut_off += u64::from(pushed.cut_off);
+    }
+}
+
 impl Rule {
-    fn count(&self, pushed: &buffer::Pushed) {
+    /// Counts one publication.
+    fn count(&self, counts: &Counts) {
         let counters = &self.counters;
-        let add = |counter: &std::sync::atomic::AtomicU64, count: u64| {
-            if count > 0 {
-                counter.fetch_add(count, Ordering::Relaxed);
-            }
-        };
-        add(&counters.delivered, u64::from(pushed.kept));
-        add(&counters.dropped, pushed.dropped);
-        add(&counters.conflated, u64::from(pushed.conflated));
-        add(&counters.cut_off, u64::from(pushed.cut_off));
+        counters.published.fetch_add(1, Ordering::Relaxed);
+        counters.delivered.fetch_add(counts.kept, Ordering::Relaxed);
+        counters.dropped.fetch_add(counts.dropped, Ordering::Relaxed);
+        counters.conflated.fetch_add(counts.conflated, Ordering::Relaxed);
+        counters.cut_off.fetch_add(counts.cut_off, Ordering::Relaxed);
     }
 }
 
@@ -294,17 +312,14 @@ impl Broker {
     async fn publish_unbound(&self, new: NewPublication) -> Result<Receipt, Error> {
         let bytes = new.data.len() + new.key.as_deref().map_or(0, str::len);
         let bus = self.bus();
-        let rules = bus.rules();
-        let rule = rules.of(new.channel.as_str());
-        if !new.retain && !rule.settings.retain {
-            let receipt = bus.deliver(new, rule, Retain::No).receipt;
-            return Ok(receipt);
+        if !new.retain && !bus.rules().of(new.channel.as_str()).settings.retain {
+            return Ok(bus.deliver(new, Retain::No).receipt);
         }
         bus.state.lock().retained.check_room(&new)?;
         let room = bytes + new.channel.as_str().len() + 64;
         let reservation = self.store().reserve(Purpose::Publish, room, 1).wait().await?;
         let store = Retain::Store(&**self.store(), reservation);
-        let Delivered { receipt, durable } = bus.deliver(new, rule, store);
+        let Delivered { receipt, durable } = bus.deliver(new, store);
         if let Some(durable) = durable {
             durable.await.map_err(|_| Error::Closed)?;
         }

@@ -3,15 +3,13 @@
 use super::{
     Bus, Listening, State, Touched,
     buffer::{LatestKey, Treatment},
-    publication::{ChannelEvent, ChannelPosition, Publication, Subscribed},
+    publication::{ChannelEvent, ChannelForm, ChannelPosition, Publication, Subscribed},
     receiver::{NewReceiver, Receiver},
     rules::Rules,
 };
 use crate::{Broker, Error};
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use bytes::Bytes;
+use std::{collections::BTreeSet, sync::Arc};
 use tramline_routing::ChannelPattern;
 use tramline_types::{
     ChannelName,
@@ -90,16 +88,18 @@ impl State {
             Move::Joins => ChannelEvent::Joined(channel, &member),
             Move::Leaves => ChannelEvent::Left(channel, &member),
         };
-        let mut seen = HashSet::new();
-        self.trie.matches(channel, &mut |number| {
-            if number == who.number || !seen.insert(number) {
-                return;
-            }
-            if let Some(receiver) = self.receiver(number) {
-                receiver.push_droppable((receiver.form().encode)(&event));
-                told.push(Arc::clone(receiver));
-            }
-        });
+        let mut numbers = Vec::new();
+        self.trie.matches(channel, &mut |number| numbers.push(number));
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut spelt: [Option<Bytes>; ChannelForm::SLOTS] = Default::default();
+        for number in numbers.into_iter().filter(|number| *number != who.number) {
+            let Some(receiver) = self.receiver(number) else { continue };
+            let form = receiver.form();
+            let bytes = spelt[form.slot].get_or_insert_with(|| (form.encode)(&event));
+            receiver.push_droppable(bytes.clone());
+            told.push(Arc::clone(receiver));
+        }
     }
 }
 
@@ -123,9 +123,9 @@ impl ReceiverHandle {
     pub fn subscribe(&self, subscribe: Subscribe<'_>) -> Result<Subscribed, Error> {
         let Self { bus, receiver } = self;
         let Subscribe { pattern, after, request } = subscribe;
-        let rules = bus.rules();
         let mut told = Touched::new();
         let mut state = bus.state.lock();
+        let rules = bus.rules();
         let patterns = &mut state.listening(receiver.number).patterns;
         if patterns.len() >= RECEIVER_SUBSCRIPTIONS_MAX && !patterns.contains(pattern) {
             let text = format!("a receiver has at most {RECEIVER_SUBSCRIPTIONS_MAX} subscriptions");
