@@ -24,6 +24,7 @@ class Broker {
     this.settings = settings
     this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'tramline-'))
     this.kafka = '127.0.0.1:0'
+    this.http = '127.0.0.1:0'
     this.amqp = '127.0.0.1:0'
     this.sqs = '127.0.0.1:0'
     // So that no broker is left behind where a test fails.
@@ -46,7 +47,7 @@ class Broker {
       `--config=${config}`,
       `--data-dir=${path.join(this.directory, 'data')}`,
       `--listen-kafka=${this.kafka}`,
-      '--listen-http=127.0.0.1:0',
+      `--listen-http=${this.http}`,
       `--listen-amqp=${this.amqp}`,
       `--listen-sqs=${this.sqs}`,
       `--ready-file=${ready}`,

@@ -111,6 +111,38 @@ test("the broker's client subscribes by pattern, publishes, and comes back", asy
   const history = await client.history(`${channel}/1`)
   assert.equal(history.messages.length, 2)
   await assert.rejects(client.publish('$jobs/1', 1), /broker's own/)
+  const refusal = await new Promise(failed => client.subscribe('a/*b', () => {}, { failed }))
+  assert.match(refusal.message, /pattern/)
   stop()
+  client.close()
+})
+
+test("subscriptions of the broker's client that overlap each get all they missed, in order", async () => {
+  const channel = name()
+  const settings = { history_size: 10, retain: true }
+  await post('/v1/channel-settings', { prefix: channel, settings }, 'PUT')
+  await broadcast(`${channel}/1`, 'last')
+  const client = await tramline({ client: channel })
+  const got = { name: [], pattern: [] }
+  let arrived = () => {}
+  const listen = (key, to) => client.subscribe(to, message => {
+    got[key].push(message.data)
+    arrived()
+  })
+  const until = async n => {
+    while (got.pattern.length < n) await new Promise(resolve => (arrived = resolve))
+  }
+  listen('name', `${channel}/1`)
+  listen('pattern', `${channel}/**`)
+  await until(1)
+  assert.deepEqual(got, { name: ['last'], pattern: ['last'] })
+  const { receivers } = await (await fetch(http('/v1/receivers'))).json()
+  const { connection } = receivers.find(of => of.client === channel)
+  await fetch(http(`/v1/connections/${connection}`), { method: 'DELETE' })
+  for (const [level, data] of [['0', 'a'], ['1', 'b'], ['0', 'c']]) {
+    await broadcast(`${channel}/${level}`, data)
+  }
+  await until(4)
+  assert.deepEqual(got, { name: ['last', 'b'], pattern: ['last', 'a', 'b', 'c'] })
   client.close()
 })

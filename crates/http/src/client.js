@@ -1,6 +1,6 @@
 // A client for the channels of a Tramline broker: no dependencies, no build step.
 //
-//   import { Tramline } from "http://127.0.0.1:8080/v1/client.js";
+//   import { Tramline } from "/v1/client.js";
 //   const tramline = new Tramline({ client: "alice" });
 //   const stop = tramline.subscribe("orders/**", (message) => console.log(message.data));
 //   await tramline.publish("orders/eu", { id: 1 });
@@ -17,6 +17,8 @@ export class Tramline {
   #pause = 0;
   #timer = null;
   #closed = false;
+  // The subscription that was answered last: last values that come are for it.
+  #newest = null;
 
   constructor({ url = new URL("/v1/ws", import.meta.url), client } = {}) {
     this.#url = new URL(url);
@@ -26,11 +28,19 @@ export class Tramline {
   }
 
   // Calls `onMessage` with every message of a channel or pattern; gives a function that ends it.
-  // Options: `position` (go on behind it), `recovered(yes)`, `dropped(count)`, `moved(event)`.
+  // Options: `position` (go on behind it), `recovered(yes)`, `dropped(count)`, `moved(event)`,
+  // `failed(error)`. A last value comes to the first one who listens to this very channel or
+  // pattern; who joins him later gets what comes from then on.
   subscribe(channel, onMessage, options = {}) {
     let of = this.#subscriptions.get(channel);
     if (!of) {
-      of = { listeners: new Set(), position: options.position, matches: matcher(channel) };
+      of = {
+        listeners: new Set(),
+        position: options.position,
+        matches: matcher(channel),
+        request: null,
+        stands: false,
+      };
       this.#subscriptions.set(channel, of);
       this.#sendSubscribe(channel, of);
     }
@@ -86,8 +96,10 @@ export class Tramline {
     };
   }
 
-  #sendSubscribe(channel, { position }) {
-    this.#send({ type: "subscribe", channel, position });
+  #sendSubscribe(channel, of) {
+    of.stands = false;
+    of.request = this.#next++;
+    this.#send({ type: "subscribe", id: of.request, channel, position: of.position });
   }
 
   #send(request) {
@@ -113,7 +125,9 @@ export class Tramline {
     if (event.type === "message") return this.#message(event);
     if (event.type === "subscribed") {
       const of = this.#subscriptions.get(event.channel);
-      if (!of) return;
+      if (of?.request !== event.id) return;
+      of.stands = true;
+      this.#newest = of;
       if (!(compare(event.position, of.position) < 0)) of.position = event.position;
       for (const { options } of of.listeners) {
         if (event.recovered !== undefined) options.recovered?.(event.recovered);
@@ -125,14 +139,28 @@ export class Tramline {
     } else {
       const request = this.#requests.get(event.id);
       this.#requests.delete(event.id);
-      if (event.type === "error") request?.reject(new Error(event.error.message));
-      else request?.resolve(event);
+      if (event.type !== "error") request?.resolve(event);
+      else if (request) request.reject(new Error(event.error.message));
+      else this.#refused(event);
+    }
+  }
+
+  #refused({ id, error }) {
+    for (const [channel, of] of this.#subscriptions) {
+      if (of.request !== id) continue;
+      this.#subscriptions.delete(channel);
+      for (const { options } of of.listeners) {
+        if (options.failed) options.failed(new Error(error.message));
+        else console.error(`subscribing to ${channel}: ${error.message}`);
+      }
     }
   }
 
   #message(message) {
     for (const of of this.#subscriptions.values()) {
-      if (!of.matches(message.channel)) continue;
+      // Before it stands, what comes is for others: what it missed itself has yet to come.
+      if (!of.stands || !of.matches(message.channel)) continue;
+      if (message.retained && of !== this.#newest) continue;
       // Recovered for another subscription, and had already by this one.
       if (compare(message.position, of.position) <= 0) continue;
       if (message.position) of.position = message.position;

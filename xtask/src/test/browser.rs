@@ -34,7 +34,8 @@ pub(super) fn run(cx: &Context) -> Result<Tally> {
     let mut command = Command::new("node");
     command.current_dir(source(cx)).args(["--test", "--test-concurrency=1"]);
     command.args(["--test-reporter=tap", "--test-reporter-destination"]).arg(&report);
-    command.args(["--test-reporter=spec", "--test-reporter-destination=stdout", "jobs.test.js"]);
+    command.args(["--test-reporter=spec", "--test-reporter-destination=stdout"]);
+    command.args(["jobs.test.js", "realtime.test.js"]);
     command.env("NODE_PATH", directory(cx).join("node_modules"));
     command.env("TRAMLINE_BINARY", &cx.broker).env("TRAMLINE_PYTHON", python);
     command.env("TRAMLINE_PYTHON_SQS", python_sqs).env("TRAMLINE_CHROMIUM", path_of(BROWSER)?);
