@@ -1,9 +1,9 @@
 //! `queues`: Tramline beside RabbitMQ and NATS JetStream, same machine, same run, alternating,
 //! medians.
 
-mod amqp;
+pub(crate) mod amqp;
 mod confirms;
-mod load;
+pub(crate) mod load;
 pub(crate) mod memory;
 mod nats;
 mod server;
@@ -48,17 +48,7 @@ fn names(count: usize) -> Vec<String> {
 }
 
 fn works(time: Duration) -> Vec<Work> {
-    let one = Load {
-        queues: names(1),
-        exchange: None,
-        publishers: 1,
-        consumers: 1,
-        body_bytes: 1024,
-        persistent: true,
-        window: Some(1000),
-        prefetch: Some(1000),
-        time,
-    };
+    let one = Load::main(time);
     let work = |name, shows, load| Work { name, load, shows };
     let transient =
         Load { body_bytes: 16, persistent: false, window: None, prefetch: None, ..one.clone() };
@@ -188,13 +178,8 @@ fn routed(settings: &Settings, name: &str, bindings: usize) -> anyhow::Result<Ro
     let load = Load {
         queues: queues.clone(),
         exchange: Some(("bench".to_owned(), key.to_owned())),
-        publishers: 1,
         consumers: 10,
-        body_bytes: 1024,
-        persistent: true,
-        window: Some(1000),
-        prefetch: Some(1000),
-        time: settings.time,
+        ..Load::main(settings.time)
     };
     let values = rounds(settings, name, |system, server| {
         if system == System::Nats {

@@ -205,13 +205,18 @@ pub(crate) fn table<'a>(peers: [&str; 2], rows: impl IntoIterator<Item = &'a Row
     table
 }
 
-/// A table of figures beside their targets.
-pub(crate) fn alone(facts: &[Fact]) -> anyhow::Result<String> {
+/// Figures of Tramline alone beside their targets.
+pub(crate) fn alone(figures: &[Fact]) -> anyhow::Result<String> {
+    facts("Tramline alone", figures)
+}
+
+/// A table of figures beside their targets, under a heading.
+pub(crate) fn facts(heading: &str, facts: &[Fact]) -> anyhow::Result<String> {
     let mut page = String::new();
     if facts.is_empty() {
         return Ok(page);
     }
-    writeln!(page, "\n## Tramline alone\n")?;
+    writeln!(page, "\n## {heading}\n")?;
     writeln!(page, "| work | unit | measured | target | |")?;
     writeln!(page, "| --- | --- | ---: | ---: | --- |")?;
     for Fact { name, value, unit, target, is_met } in facts {

@@ -89,14 +89,20 @@ pub(crate) fn method(out: &mut Vec<u8>, channel: u16, id: (u16, u16), arguments:
     frame(out, METHOD, channel, &payload);
 }
 
-/// The content of a message: header and body frame.
-pub(crate) fn content(out: &mut Vec<u8>, persistent: bool, body: &[u8]) {
+/// A header frame's payload up to the properties that `flags` tell.
+fn content_header(flags: u16, body: &[u8]) -> Vec<u8> {
     let mut header = Vec::new();
     header.extend(60_u16.to_be_bytes());
     header.extend(0_u16.to_be_bytes());
     header.extend(u64::try_from(body.len()).unwrap_or(0).to_be_bytes());
+    header.extend(flags.to_be_bytes());
+    header
+}
+
+/// The content of a message: header and body frame.
+pub(crate) fn content(out: &mut Vec<u8>, persistent: bool, body: &[u8]) {
     // Only delivery-mode is there.
-    header.extend(0x1000_u16.to_be_bytes());
+    let mut header = content_header(0x1000, body);
     header.push(if persistent { 2 } else { 1 });
     frame(out, HEADER, 1, &header);
     frame(out, BODY, 1, body);
@@ -109,6 +115,32 @@ pub(crate) fn publish(exchange: &str, key: &str, persistent: bool, body: &[u8]) 
     method(&mut out, 1, (60, 40), &arguments);
     content(&mut out, persistent, body);
     out
+}
+
+/// Bytes of a message id.
+pub(crate) const ID_BYTES: usize = 16;
+
+/// A whole publish of a persistent message with room for a message id, and where that is.
+pub(crate) fn publish_identified(key: &str, body: &[u8]) -> (Vec<u8>, usize) {
+    let mut out = Vec::new();
+    method(&mut out, 1, (60, 40), &Arguments::default().u16(0).short("").short(key).u8(0));
+    // delivery-mode and message-id.
+    let mut header = content_header(0x1080, body);
+    header.push(2);
+    header.push(u8::try_from(ID_BYTES).unwrap_or(0));
+    // Behind the header of the frame itself.
+    let id_at = out.len() + 7 + header.len();
+    header.extend([b'0'; ID_BYTES]);
+    frame(&mut out, HEADER, 1, &header);
+    frame(&mut out, BODY, 1, body);
+    (out, id_at)
+}
+
+/// One `basic.nack` that gives one delivery back.
+pub(crate) fn requeue(out: &mut Vec<u8>, tag: u64) {
+    out.extend([1, 0, 1, 0, 0, 0, 13, 0, 60, 0, 120]);
+    out.extend(tag.to_be_bytes());
+    out.extend([2, END]);
 }
 
 impl Client {
@@ -225,6 +257,13 @@ impl Client {
         // passive 1, durable 2, exclusive 4, auto-delete 8, no-wait 16.
         let bits = if durable { 2 } else { 0 };
         let arguments = Arguments::default().u16(0).short(queue).u8(bits).table(&[]);
+        self.call((50, 10), &arguments, (50, 11))
+    }
+
+    /// Declares a durable queue that makes jobs of its messages.
+    pub(crate) fn declare_tracked(&mut self, queue: &str) -> anyhow::Result<()> {
+        let table = Arguments::default().short("x-track").u8(b't').u8(1);
+        let arguments = Arguments::default().u16(0).short(queue).u8(2).long(&table.0);
         self.call((50, 10), &arguments, (50, 11))
     }
 

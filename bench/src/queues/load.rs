@@ -28,7 +28,37 @@ pub(crate) struct Load {
     pub(crate) window: Option<u64>,
     /// Deliveries without an acknowledgement at any time; `None` consumes without them.
     pub(crate) prefetch: Option<u16>,
+    pub(crate) ids: Ids,
     pub(crate) time: Duration,
+}
+
+/// Whether messages have ids of their own. Those that do are persistent, and go to the queue by
+/// its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
+    None,
+    Plain,
+    /// And the queue makes jobs of them.
+    Tracked,
+}
+
+impl Load {
+    /// Persistent messages of 1 KiB with confirms and acknowledgements, one publisher and one
+    /// consumer.
+    pub(crate) fn main(time: Duration) -> Self {
+        Self {
+            queues: vec!["bench-0".to_owned()],
+            exchange: None,
+            publishers: 1,
+            consumers: 1,
+            body_bytes: 1024,
+            persistent: true,
+            window: Some(1000),
+            prefetch: Some(1000),
+            ids: Ids::None,
+            time,
+        }
+    }
 }
 
 /// What a run came to, per second.
@@ -54,7 +84,10 @@ const WARM_UP: Duration = Duration::from_millis(700);
 pub(crate) fn run(address: &str, load: &Load) -> anyhow::Result<Rates> {
     let mut admin = Client::connect(address)?;
     for queue in &load.queues {
-        admin.declare(queue, load.persistent)?;
+        match load.ids {
+            Ids::Tracked => admin.declare_tracked(queue)?,
+            Ids::None | Ids::Plain => admin.declare(queue, load.persistent)?,
+        }
     }
     let rates = drive(address, load);
     for queue in &load.queues {
@@ -120,9 +153,16 @@ fn publish(
     let mut client = prepared?;
     client.set_read_timeout(Duration::from_secs(20))?;
     let (exchange, key) = load.exchange.as_ref().map_or(("", queue), |(e, k)| (e, k));
-    let one = amqp::publish(exchange, key, load.persistent, &vec![b'x'; load.body_bytes]);
+    let body = vec![b'x'; load.body_bytes];
+    let (one, id_at) = match load.ids {
+        Ids::None => (amqp::publish(exchange, key, load.persistent, &body), None),
+        Ids::Plain | Ids::Tracked => {
+            let (one, at) = amqp::publish_identified(queue, &body);
+            (one, Some(at))
+        }
+    };
     let at_once = (64 * 1024 / one.len()).clamp(1, 512);
-    let many = one.repeat(at_once);
+    let mut many = one.repeat(at_once);
     let (mut sent, mut confirms) = (0_u64, Confirms::default());
     while !run.stop_publishing.load(Relaxed) {
         let Some(window) = load.window else {
@@ -132,6 +172,11 @@ fn publish(
         };
         let before = confirms.count();
         let room = usize::try_from(window - (sent - before))?.min(at_once);
+        if let Some(at) = id_at {
+            for publish in many[..room * one.len()].chunks_mut(one.len()) {
+                identify(publish, at);
+            }
+        }
         client.send(&many[..room * one.len()])?;
         sent += u64::try_from(room)?;
         // A full window waits; otherwise what is there is taken along.
@@ -194,6 +239,34 @@ fn acknowledge(out: &mut Vec<u8>, tag: u64) {
     out.extend([1, 0, 1, 0, 0, 0, 13, 0, 60, 0, 80]);
     out.extend(tag.to_be_bytes());
     out.extend([0, 0xCE]);
+}
+
+/// Gives a publish another id than any before; the id.
+fn identify(publish: &mut [u8], at: usize) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let id = format!("{:0width$x}", NEXT.fetch_add(1, Relaxed), width = amqp::ID_BYTES);
+    publish[at..at + amqp::ID_BYTES].copy_from_slice(id.as_bytes());
+    id
+}
+
+/// Publishes so many small messages with ids, and waits until they are confirmed; the ids.
+pub(crate) fn fill_identified(
+    client: &mut Client,
+    queue: &str,
+    count: usize,
+) -> anyhow::Result<Vec<String>> {
+    client.select_confirms()?;
+    let (mut one, at) = amqp::publish_identified(queue, &[b'x'; 128]);
+    let (mut ids, mut confirms) = (Vec::new(), Confirms::default());
+    for _ in 0..count {
+        ids.push(identify(&mut one, at));
+        client.send(&one)?;
+    }
+    while confirms.count() < u64::try_from(count)? {
+        ensure!(client.read()? > 0, "no confirm in 30 s");
+        confirms.take(client)?;
+    }
+    Ok(ids)
 }
 
 /// Publishes this many persistent messages, as fast as confirms come, with no consumer.

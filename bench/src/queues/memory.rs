@@ -186,14 +186,8 @@ fn backlog(settings: &Settings) -> anyhow::Result<Vec<Fact>> {
 fn through(settings: &Settings, address: &str, queue: &str) -> anyhow::Result<f64> {
     let load = Load {
         queues: vec![queue.to_owned()],
-        exchange: None,
-        publishers: 1,
-        consumers: 1,
         body_bytes: settings.body_bytes,
-        persistent: true,
-        window: Some(1000),
-        prefetch: Some(1000),
-        time: settings.time,
+        ..Load::main(settings.time)
     };
     let Rates { published, consumed } = load::drive(address, &load)?;
     tell(&format!("{queue}, published"), published, "messages/s");

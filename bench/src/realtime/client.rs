@@ -89,13 +89,7 @@ pub(super) fn subscriber(address: &str, speaks: Speaks) -> anyhow::Result<TcpStr
             expect(&mut stream, "subscribed")?;
             Ok(stream)
         }
-        Speaks::Events => {
-            let mut stream = connect(address)?;
-            let request = format!("GET /v1/channels/{CHANNEL} HTTP/1.1\r\nhost: {address}\r\n\r\n");
-            stream.write_all(request.as_bytes())?;
-            expect(&mut stream, "\n\n\r\n")?;
-            Ok(stream)
-        }
+        Speaks::Events => events(address, &format!("/v1/channels/{CHANNEL}"), "\n\n\r\n"),
         Speaks::Redis => {
             let mut stream = connect(address)?;
             stream.write_all(format!("SUBSCRIBE {CHANNEL}\r\n").as_bytes())?;
@@ -104,6 +98,37 @@ pub(super) fn subscriber(address: &str, speaks: Speaks) -> anyhow::Result<TcpStr
         }
         Speaks::Nats => nats(address, &format!("SUB {CHANNEL} 1\r\n")),
     }
+}
+
+/// A stream of events, once `until` has come.
+pub(super) fn events(address: &str, path: &str, until: &str) -> anyhow::Result<TcpStream> {
+    let mut stream = connect(address)?;
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    expect(&mut stream, until).with_context(|| format!("events of `{path}`"))?;
+    Ok(stream)
+}
+
+/// A connection that changes a value of the configuration push, and what it sends for that. The
+/// answer is to be taken by [`take_revision`].
+pub(super) fn changer(
+    address: &str,
+    key: &str,
+    value_bytes: usize,
+) -> anyhow::Result<(TcpStream, Vec<u8>)> {
+    let mut value = "x".repeat(value_bytes.saturating_sub(1));
+    value.push(char::from(MARK));
+    let request = format!(
+        "PUT /v1/config/{key} HTTP/1.1\r\nhost: {address}\r\ncontent-type: text/plain\r\n\
+         content-length: {value_bytes}\r\n\r\n{value}"
+    );
+    Ok((connect(address)?, request.into_bytes()))
+}
+
+/// Takes the answer to a change.
+pub(super) fn take_revision(stream: &mut TcpStream) -> anyhow::Result<()> {
+    expect(stream, "\"revision\"")
 }
 
 /// A connection that publishes, and what it sends for one publication of this size.
