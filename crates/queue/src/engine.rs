@@ -13,6 +13,7 @@ mod purge;
 mod receive;
 mod replay;
 mod settle;
+mod shared;
 mod single;
 mod turn;
 
@@ -70,6 +71,9 @@ pub struct Rules {
     pub ordered_groups: bool,
     /// Groups take turns, where their messages are not in order anyway.
     pub fair_groups: bool,
+    /// Lanes are equals that are served in turn: the partitions of a topic. Else the highest level
+    /// goes first.
+    pub equal_lanes: bool,
     /// What messages may take in memory, where they are in a log as well.
     pub window_bytes_max: usize,
 }
@@ -78,6 +82,8 @@ pub struct Rules {
 pub struct Engine {
     /// The highest level first.
     lanes: SmallVec<[Lane; 1]>,
+    /// Among equal lanes the one that is served next.
+    turn: usize,
     state: State,
 }
 
@@ -143,7 +149,7 @@ impl Engine {
             delta_bytes: 0,
             checkpoint_bytes: 0,
         };
-        Self { lanes: SmallVec::new(), state }
+        Self { lanes: SmallVec::new(), turn: 0, state }
     }
 
     /// The rules in force.

@@ -196,6 +196,30 @@ impl Groups {
         }
     }
 
+    /// Nothing of a lane below this is there any more, except what is out: those that may go out
+    /// for that, as [`Groups::done`] gives them.
+    pub(crate) fn forget_below(&mut self, lane: u16, to: u64) -> Vec<(Place, u64)> {
+        let of_lane = self.active.keys().filter(|(of, _)| *of == lane);
+        let groups: Vec<u64> = of_lane.map(|(_, group)| *group).collect();
+        let mut next = Vec::new();
+        for group in groups {
+            let Some(active) = self.active.get_mut(&(lane, group)) else { continue };
+            if let Some(waiting) = &mut active.waiting {
+                self.n_waiting = self.n_waiting.saturating_sub(waiting.remove_range(..to));
+                if waiting.is_empty() {
+                    active.waiting = None;
+                }
+            }
+            let is_gone = |(offset, out): &&(u64, bool)| *offset < to && !out;
+            let gone: Vec<u64> = active.known.iter().filter(is_gone).map(|known| known.0).collect();
+            for offset in gone {
+                self.remove(Place { lane, offset }, group);
+            }
+            next.extend(self.poll_next(lane, group));
+        }
+        next
+    }
+
     fn remove(&mut self, place: Place, group: u64) {
         self.known.remove(&place);
         let key = (place.lane, group);

@@ -46,6 +46,8 @@ pub(crate) type OffsetMap<T> = HashMap<u64, T, BuildHasherDefault<OffsetHasher>>
 
 pub(crate) struct Lane {
     pub(crate) level: u16,
+    /// Where its log begins, as last told.
+    pub(crate) start: u64,
     pub(crate) cursor: u64,
     /// What may be shown: the durable end.
     pub(crate) end: u64,
@@ -81,6 +83,7 @@ impl Lane {
     fn new(level: u16, start: u64, next: u64, source: Source) -> Self {
         Self {
             level,
+            start,
             cursor: start,
             end: next,
             tail: next,

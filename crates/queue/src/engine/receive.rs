@@ -67,10 +67,10 @@ pub struct Load {
 }
 
 /// What is left of a wish, and what was given.
-struct Room<'a> {
+pub(super) struct Room<'a> {
     take: &'a Take,
     now: Timestamp,
-    out: &'a mut Vec<Delivery>,
+    pub(super) out: &'a mut Vec<Delivery>,
     n: usize,
     bytes: usize,
     any: bool,
@@ -109,23 +109,14 @@ impl Engine {
         self.advance(now);
         let (n, bytes) = (take.n_max, take.bytes_max);
         let mut room = Room { take, now, out, n, bytes, any: false };
+        if self.state.rules.equal_lanes {
+            return self.receive_in_turn(&mut room);
+        }
         for lane in &mut self.lanes {
-            loop {
-                let step = if room.n == 0 {
-                    Step::Full
-                } else if lane.n_returned > 0 {
-                    self.state.deliver_returned(lane, &mut room)
-                } else if !lane.fair.is_empty() {
-                    self.state.deliver_in_turn(lane, room.now)
-                } else {
-                    self.state.deliver_fresh(lane, &mut room)
-                };
-                match step {
-                    Step::Go => {}
-                    Step::Full => return Taking::Full,
-                    Step::Empty => break,
-                    Step::Load => return Taking::Load(lane.load()),
-                }
+            match self.state.serve(lane, &mut room) {
+                Step::Full => return Taking::Full,
+                Step::Load => return Taking::Load(lane.load()),
+                Step::Empty | Step::Go => {}
             }
         }
         Taking::Empty
@@ -133,13 +124,11 @@ impl Engine {
 
     /// What to load before it is asked for: the window has run half empty, and the log has more.
     pub fn poll_ahead(&self) -> Option<Load> {
+        if self.state.rules.equal_lanes {
+            return self.poll_ahead_in_turn();
+        }
         let lane = self.lanes.iter().find(|lane| lane.ready() > 0)?;
-        let Source::Log(window) = &lane.source else { return None };
-        let from = window.next();
-        // Nothing is known of what comes next: that is asked for when it is wanted.
-        let is_known = from > lane.cursor && from < lane.end;
-        let is_low = window.bytes() < self.state.rules.window_bytes_max / 2;
-        (is_known && is_low).then_some(Load { lane: lane.level, from, again: false })
+        lane.load_ahead(self.state.rules.window_bytes_max / 2)
     }
 
     /// Delivers a deferred message, which the caller has read; `false` when it is not deferred.
@@ -205,7 +194,37 @@ impl Engine {
     }
 }
 
+impl Lane {
+    /// What follows in the log, when less than this is in memory of what comes next.
+    pub(super) fn load_ahead(&self, bytes_low: usize) -> Option<Load> {
+        let Source::Log(window) = &self.source else { return None };
+        let from = window.next();
+        // Nothing is known of what comes next: that is asked for when it is wanted.
+        let is_known = from > self.cursor && from < self.end;
+        let is_low = window.bytes() < bytes_low;
+        (is_known && is_low).then_some(Load { lane: self.level, from, again: false })
+    }
+}
+
 impl State {
+    /// Hands out what one lane has.
+    pub(super) fn serve(&mut self, lane: &mut Lane, room: &mut Room<'_>) -> Step {
+        loop {
+            let step = if room.n == 0 {
+                Step::Full
+            } else if lane.n_returned > 0 {
+                self.deliver_returned(lane, room)
+            } else if !lane.fair.is_empty() {
+                self.deliver_in_turn(lane, room.now)
+            } else {
+                self.deliver_fresh(lane, room)
+            };
+            if !matches!(step, Step::Go) {
+                return step;
+            }
+        }
+    }
+
     fn deliver_returned(&mut self, lane: &mut Lane, room: &mut Room<'_>) -> Step {
         let Some(offset) = lane.first_returned() else { return Step::Empty };
         let Some(loaded) = lane.source.returned(offset) else { return Step::Load };

@@ -207,6 +207,10 @@ impl Engine {
         let Some((at, _)) = self.clamp(run) else { return false };
         self.unlock_replayed(at, run.from);
         let lane = &mut self.lanes[at];
+        if run.from < lane.start {
+            // The log was cut, with or without a word.
+            return true;
+        }
         // What is below the cursor and not outstanding is done, whatever a damaged delta says.
         if run.from < lane.cursor && !lane.outstanding.contains(run.from) {
             return false;
@@ -221,6 +225,7 @@ impl Engine {
     fn finish_replay(&mut self) {
         for lane in &mut self.lanes {
             lane.finish_replay();
+            self.state.groups.forget(lane.level, 0, lane.start);
             for offset in lane.locks.offsets() {
                 self.state.groups.set_out(lane.place(offset));
             }

@@ -2,6 +2,7 @@
 
 mod fair;
 mod model;
+mod shared;
 
 use super::*;
 use crate::{Lock, LockToken, Outcome};
