@@ -63,6 +63,8 @@ impl From<DecodeError> for Refusal {
 /// A setting by the name that it has in AMQP.
 fn argument(setting: &str) -> &str {
     match setting {
+        "topic" => "x-topic",
+        "start" => "x-topic-start",
         "kind" => "x-queue-type",
         "message_ttl_ms" => "x-message-ttl",
         "expires_ms" => "x-expires",

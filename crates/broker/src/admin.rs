@@ -126,6 +126,9 @@ impl Broker {
         // The ordered log last: what appends to it is closed before it is.
         let logs: Vec<_> = topic.partitions().iter().cloned().chain(topic.ordered_log()).collect();
         ops.extend(logs.iter().flat_map(|partition| partition.delete_ops()));
+        // Its subscriptions go with it: to them it must not look like a fault that the logs go.
+        let subscriptions = self.subscriptions(&topic);
+        subscriptions.iter().for_each(|queue| queue.set_gone(true));
         // Out of sight first: a publish that comes while the logs go must not be acknowledged.
         self.topics_map().write().remove(name);
         for partition in &logs {
@@ -136,9 +139,11 @@ impl Broker {
                 partition.reopen();
             }
             self.topics_map().write().insert(topic);
+            subscriptions.iter().for_each(|queue| queue.set_gone(false));
             return Err(error);
         }
         tracing::info!(topic = %name, "deleted");
+        self.remove_subscriptions(&subscriptions).await?;
         if let Some(view) = topic.ordered_view() {
             self.groups().topic_deleted(view.name()).await?;
         }
@@ -170,6 +175,7 @@ impl Broker {
         ops.push(Op::Put(TopicRecord::key(name), record));
         self.commit(ops, bytes).await?;
         topic.add_partitions(partitions);
+        self.subscriptions(&topic).iter().for_each(|queue| queue.add_partitions(&topic));
         Ok(())
     }
 

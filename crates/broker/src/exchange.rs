@@ -195,7 +195,9 @@ impl Broker {
             let mut state = self.exchanges().state.write();
             let destination_is_durable = match &binding.destination {
                 Destination::Queue(queue) => {
-                    self.queue(queue)?.settings().durability == QueueDurability::Durable
+                    let queue = self.queue(queue)?;
+                    queue.check_writable()?;
+                    queue.settings().durability == QueueDurability::Durable
                 }
                 Destination::Exchange(exchange) => state.is_durable(exchange),
             };
@@ -253,10 +255,13 @@ impl Broker {
     /// The queues that a client's message reaches, each once.
     ///
     /// # Errors
-    /// [`QueueError::UnknownExchange`]; [`QueueError::AccessRefused`] for an internal exchange.
+    /// [`QueueError::UnknownExchange`]; [`QueueError::AccessRefused`] for an internal exchange,
+    /// and for the name of a subscription at the default one.
     pub fn route(&self, from: &ExchangeName, message: &RoutedBy<'_>) -> Result<Targets, Error> {
         if from.is_default() {
-            return Ok(self.route_by_name(message.keys));
+            let targets = self.route_by_name(message.keys);
+            targets.iter().try_for_each(|queue| queue.check_writable())?;
+            return Ok(targets);
         }
         let state = self.exchanges().state.read();
         let exchange = state.router.exchange(from.as_str()).ok_or_else(|| unknown(from))?;
@@ -269,10 +274,12 @@ impl Broker {
     }
 
     /// The queues that a dead-lettered message reaches, each once: internal exchanges take it,
-    /// and an exchange that is gone leads nowhere.
+    /// and an exchange that is gone leads nowhere, nor does the name of a subscription.
     pub(crate) fn route_dead_letter(&self, from: &ExchangeName, message: &RoutedBy<'_>) -> Targets {
         if from.is_default() {
-            return self.route_by_name(message.keys);
+            let mut targets = self.route_by_name(message.keys);
+            targets.retain(|queue| !queue.is_subscription());
+            return targets;
         }
         let names = self.exchanges().state.read().router.route(from, message);
         self.targets(names.unwrap_or_default())

@@ -76,7 +76,9 @@ pub use settings::{SettingDescription, SettingKind, SettingScope, SettingSource,
 pub use topic::Topic;
 pub use tramline_catalog::Change;
 pub use tramline_catalog::{ChannelBinding, ChannelEnd, ChannelSettings, Content, SlowConsumer};
-pub use tramline_catalog::{Overflow, QueueDurability, QueueKind, QueueSettings};
+pub use tramline_catalog::{
+    Overflow, QueueDurability, QueueKind, QueueSettings, SubscriptionStart,
+};
 pub use tramline_catalog::{TopicDefaults, TopicSettings};
 pub use tramline_log::{
     CompactionStatus, EpochEnd, Partition, ProducerDescription, RecordErrors, RecordRule,

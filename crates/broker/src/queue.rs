@@ -23,6 +23,7 @@ mod redrive;
 mod registry;
 mod settle;
 mod state;
+mod subscription;
 mod timer;
 mod traffic;
 mod transfer;
@@ -57,7 +58,7 @@ use tokio::sync::Notify;
 use traffic::Counters;
 use tramline_catalog::{QueueDurability, QueueSettings};
 use tramline_queue::{Consumers, Counts, Engine};
-use tramline_types::{QueueName, Timestamp};
+use tramline_types::{QueueName, Timestamp, TopicId};
 
 /// How long a timed lock holds where nobody says.
 const LOCK_DURATION: Duration = Duration::from_secs(30);
@@ -71,6 +72,8 @@ pub struct Queue {
     settings: RwLock<Arc<QueueSettings>>,
     /// Messages live in memory; never changes.
     transient: bool,
+    /// The topic that this is a subscription of; never changes.
+    source: Option<TopicId>,
     context: Arc<Context>,
     state: Mutex<State>,
     consumers: Mutex<Consumers<Arc<dyn Wake>>>,
@@ -101,6 +104,7 @@ impl Queue {
     fn new(
         (name, id, created): (QueueName, u64, Timestamp),
         settings: QueueSettings,
+        source: Option<TopicId>,
         context: &Arc<Context>,
         state: State,
     ) -> Arc<Self> {
@@ -111,6 +115,7 @@ impl Queue {
             consumers: Mutex::new(Consumers::new(settings.single_active_consumer)),
             transient: settings.durability == QueueDurability::Transient,
             settings: RwLock::new(Arc::new(settings)),
+            source,
             context: Arc::clone(context),
             state: Mutex::new(state),
             used: AtomicI64::new(context.now().as_millis()),
@@ -149,6 +154,9 @@ impl Queue {
             state.sync_ends();
             state.engine.as_deref().map(Engine::counts).unwrap_or_default()
         };
+        if self.is_subscription() {
+            counts.bytes_ready = self.estimated_bytes(counts.ready);
+        }
         let consumers = self.consumers.lock().len();
         counts.consumers = u64::try_from(consumers).unwrap_or(u64::MAX);
         counts

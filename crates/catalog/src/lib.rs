@@ -25,7 +25,9 @@ pub use channel::{
 pub use counter::Counter;
 pub use error::Error;
 pub use exchange::{BindingRecord, ExchangeRecord};
-pub use queue::{Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings};
+pub use queue::{
+    Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings, SubscriptionStart,
+};
 pub use quota::{QuotaEntity, QuotaKind, QuotaName, QuotaRates};
 pub use setting::{
     BROKER_SETTINGS, GROUP_SETTINGS, Setting, SettingKind, TOPIC_SETTINGS,

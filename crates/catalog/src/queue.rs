@@ -1,10 +1,10 @@
 //! Queues as stored, and their settings.
 
-use crate::Error;
+use crate::{Error, topic::parse_id};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tramline_types::{ExchangeName, QueueName};
+use tramline_types::{ExchangeName, QueueName, TopicId, TopicName};
 
 const PREFIX: &str = "queue/";
 
@@ -43,10 +43,34 @@ pub enum Overflow {
     RejectPublishDeadLetter,
 }
 
+/// Where a subscription begins in what its topic holds when it is declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubscriptionStart {
+    /// With the first record there is.
+    Earliest,
+    /// With the first record that comes after.
+    #[default]
+    Latest,
+}
+
+impl SubscriptionStart {
+    fn is_latest(&self) -> bool {
+        *self == Self::Latest
+    }
+}
+
 /// A queue's settings. Durations are in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueueSettings {
+    /// The topic that this is a subscription of: its records are the messages. `None`: a queue
+    /// with messages of its own.
+    #[serde(skip_serializing_if = "Option::is_none", with = "topic_name")]
+    pub topic: Option<TopicName>,
+    /// Where a subscription begins.
+    #[serde(skip_serializing_if = "SubscriptionStart::is_latest")]
+    pub start: SubscriptionStart,
     /// Whether it outlives a restart.
     pub durability: QueueDurability,
     /// The connection that alone may use it, and with which it ends. Never stored.
@@ -124,28 +148,35 @@ pub struct QueueSettings {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// An exchange's name as text.
-mod exchange {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use tramline_types::ExchangeName;
+/// Names as text.
+macro_rules! name_as_text {
+    ($module:ident, $name:ident) => {
+        mod $module {
+            use serde::{Deserialize, Deserializer, Serializer, de::Error};
+            use tramline_types::$name;
 
-    pub(super) fn serialize<S: Serializer>(
-        name: &Option<ExchangeName>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match name {
-            Some(name) => serializer.serialize_str(name.as_str()),
-            None => serializer.serialize_none(),
+            pub(super) fn serialize<S: Serializer>(
+                name: &Option<$name>,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                match name {
+                    Some(name) => serializer.serialize_str(name.as_str()),
+                    None => serializer.serialize_none(),
+                }
+            }
+
+            pub(super) fn deserialize<'a, D: Deserializer<'a>>(
+                deserializer: D,
+            ) -> Result<Option<$name>, D::Error> {
+                let text = Option::<String>::deserialize(deserializer)?;
+                text.map(|text| $name::parse(&text).map_err(D::Error::custom)).transpose()
+            }
         }
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(
-        deserializer: D,
-    ) -> Result<Option<ExchangeName>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| ExchangeName::parse(&text).map_err(D::Error::custom)).transpose()
-    }
+    };
 }
+
+name_as_text!(exchange, ExchangeName);
+name_as_text!(topic_name, TopicName);
 
 /// A durable queue as stored under `queue/<name>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,8 +186,12 @@ pub struct QueueRecord {
     pub id: u64,
     /// When it was declared, in milliseconds since the epoch.
     pub created_ms: i64,
-    /// The log of each priority level in use.
+    /// The log of each priority level in use; none of a subscription, which reads its topic's.
     pub lanes: Vec<(u16, u64)>,
+    /// The id of a subscription's topic, as [`crate::TopicRecord::format_id`] writes it: a topic
+    /// of the same name that is made later is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_id: Option<String>,
     /// The log of its delivery state, once there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<u64>,
@@ -176,6 +211,11 @@ impl QueueRecord {
     /// What all queues' keys start with.
     pub const fn prefix() -> &'static [u8] {
         PREFIX.as_bytes()
+    }
+
+    /// The topic that a subscription was declared for.
+    pub fn source(&self) -> Option<TopicId> {
+        self.topic_id.as_deref().and_then(parse_id)
     }
 
     /// The stored form.
@@ -206,6 +246,8 @@ mod tests {
     fn a_record_reads_back_as_it_was_stored() {
         let name = QueueName::parse("jobs / ä").unwrap();
         let settings = QueueSettings {
+            topic: TopicName::parse("orders").ok(),
+            start: SubscriptionStart::Earliest,
             message_ttl_ms: Some(5),
             retry_backoff_ms: Some((1, 9)),
             overflow: Overflow::RejectPublish,
@@ -217,12 +259,22 @@ mod tests {
             id: 3,
             created_ms: 1,
             lanes,
+            topic_id: Some("id".to_owned()),
             state: Some(4),
             state_next: Some(5),
             settings,
         };
         let read = QueueRecord::decode(&QueueRecord::key(&name), &record.encode());
         assert_eq!(read, Ok((name, record)));
+    }
+
+    #[test]
+    fn a_queue_is_stored_as_it_was_before_there_were_subscriptions() {
+        let value = br#"{"id":1,"created_ms":2,"lanes":[[0,3]],"settings":{}}"#;
+        let (_, record) = QueueRecord::decode(b"queue/a", value).unwrap();
+        assert_eq!((record.topic_id, record.settings.topic), (None, None));
+        let text = serde_json::to_string(&QueueSettings::default()).unwrap();
+        assert!(!text.contains("topic") && !text.contains("start"), "{text}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl OrderedRecord {
     }
 }
 
-fn parse_id(text: &str) -> Option<TopicId> {
+pub(crate) fn parse_id(text: &str) -> Option<TopicId> {
     u128::from_str_radix(text, 16).ok().map(|id| TopicId(id.to_be_bytes()))
 }
 

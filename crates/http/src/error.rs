@@ -313,6 +313,7 @@ const fn kind_of_enqueue(error: &broker::EnqueueError) -> ErrorKind {
     use broker::EnqueueError as E;
     match error {
         E::Overflow | E::StorageFull => ErrorKind::ResourceExhausted,
+        E::Subscription(_) => ErrorKind::FailedPrecondition,
         E::Deleted => ErrorKind::NotFound,
         E::TooLarge { .. } => ErrorKind::InvalidArgument,
         E::Storage(_) => ErrorKind::Internal,
@@ -324,6 +325,9 @@ const fn advise_enqueue(error: &broker::EnqueueError) -> (StatusCode, &'static s
     match error {
         E::Overflow => {
             (StatusCode::TOO_MANY_REQUESTS, "retry when its consumers have taken some, or raise it")
+        }
+        E::Subscription(_) => {
+            (StatusCode::CONFLICT, "publish to its topic: the subscription has what is there")
         }
         E::Deleted => (StatusCode::NOT_FOUND, "declare it again"),
         E::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "send a smaller one"),

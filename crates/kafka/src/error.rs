@@ -125,7 +125,8 @@ impl From<&broker::EnqueueError> for ErrorCode {
     fn from(error: &broker::EnqueueError) -> Self {
         use broker::EnqueueError as E;
         Self(match error {
-            E::Deleted => 3,
+            // A subscription is no topic to these clients.
+            E::Deleted | E::Subscription(_) => 3,
             E::TooLarge { .. } => 10,
             // Final: the application is told at once, as a publisher with confirms is.
             E::Overflow => 44,

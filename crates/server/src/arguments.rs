@@ -19,7 +19,7 @@ pub(crate) use job::JobCommand;
 pub(crate) use message::{Pub, Sub, SubOutput};
 pub(crate) use queue::{
     Asking, Binding, BindingCommand, ConnectionCommand, ExchangeCommand, QueueCommand, QueueGet,
-    QueuePut, QueueRedrive,
+    QueuePut, QueueRedrive, Start,
 };
 pub(crate) use topic::{Order, TopicAlter, TopicCommand, TopicCreate};
 

@@ -165,6 +165,7 @@ impl From<EnqueueError> for Error {
     fn from(error: EnqueueError) -> Self {
         let code = match &error {
             EnqueueError::Overflow => Code::OverLimit,
+            EnqueueError::Subscription(_) => Code::UnsupportedOperation,
             EnqueueError::Deleted => return Self::no_queue(),
             EnqueueError::TooLarge { .. } => Code::InvalidParameterValue,
             EnqueueError::StorageFull => Code::ServiceUnavailable,

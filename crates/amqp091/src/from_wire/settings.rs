@@ -3,8 +3,9 @@
 use crate::error::Refusal;
 use tramline_broker::{
     ExchangeKind, ExchangeSettings, Overflow, QueueDurability, QueueKind, QueueSettings,
+    SubscriptionStart,
 };
-use tramline_types::{ConnectionId, ExchangeName};
+use tramline_types::{ConnectionId, ExchangeName, TopicName};
 use tramline_wire_amqp091::{
     Table, Value,
     method::{exchange, queue},
@@ -56,6 +57,23 @@ impl<'a> Reading<'a> {
             Some(other) => {
                 Err(self.invalid("x-queue-type", format!("unsupported queue type '{other}'")))
             }
+        }
+    }
+
+    /// The topic that the queue is to be a subscription of.
+    fn topic(&self) -> Result<Option<TopicName>, Refusal> {
+        const NAME: &str = "x-topic";
+        let text = self.text(NAME)?;
+        text.map(|text| TopicName::parse(text).map_err(|error| self.invalid(NAME, error)))
+            .transpose()
+    }
+
+    fn start(&self) -> Result<SubscriptionStart, Refusal> {
+        const NAME: &str = "x-topic-start";
+        match self.text(NAME)? {
+            None | Some("latest") => Ok(SubscriptionStart::Latest),
+            Some("earliest") => Ok(SubscriptionStart::Earliest),
+            Some(other) => Err(self.invalid(NAME, format!("unknown start '{other}'"))),
         }
     }
 
@@ -139,6 +157,8 @@ pub(crate) fn queue_settings(
     }
     let is_durable = declare.durable && !declare.exclusive;
     Ok(QueueSettings {
+        topic: reading.topic()?,
+        start: reading.start()?,
         durability: if is_durable { QueueDurability::Durable } else { QueueDurability::Transient },
         owner: declare.exclusive.then_some(connection),
         auto_delete: declare.auto_delete,

@@ -149,6 +149,9 @@ impl Broker {
             ChannelBinding::Store { channel, to } => {
                 ChannelPattern::parse(channel)?;
                 self.check_end(to)?;
+                if let ChannelEnd::Queue(name) = to {
+                    self.queue(&QueueName::parse(name)?)?.check_writable()?;
+                }
             }
             ChannelBinding::Show { from, channel } => {
                 ChannelName::parse(channel)?;

@@ -88,6 +88,8 @@ fn size(queue: &Queue, wanted: &QueueSettings) -> usize {
 /// Refuses what cannot be changed.
 fn check_fixed(have: &QueueSettings, wanted: &QueueSettings) -> Result<(), Error> {
     let fixed = [
+        ("topic", have.topic == wanted.topic),
+        ("start", have.start == wanted.start),
         ("durability", have.durability == wanted.durability),
         ("exclusive", have.owner == wanted.owner),
         ("auto_delete", have.auto_delete == wanted.auto_delete),

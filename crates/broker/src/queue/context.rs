@@ -1,7 +1,7 @@
 //! What all queues share.
 
 use super::{DeleteOnly, Queue, follow_up::FollowUps, timer::Timers, view::Views};
-use crate::{Error, jobs::Jobs};
+use crate::{Error, jobs::Jobs, topic::Topics};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -32,6 +32,7 @@ impl Queues {
         clock: &Arc<dyn Clock>,
         log_ids: &Arc<Counter>,
         leader_epoch: i32,
+        topics: &RwLock<Topics>,
     ) -> Result<Self, Error> {
         let context = Context {
             store: Arc::clone(store),
@@ -52,7 +53,7 @@ impl Queues {
         let by_name = RwLock::default();
         let (owned, views, context) = (Mutex::default(), Views::default(), Arc::new(context));
         let queues = Self { by_name, owned, views, context };
-        queues.recover()?;
+        queues.recover(topics)?;
         Ok(queues)
     }
 

@@ -63,6 +63,9 @@ pub enum EnqueueError {
     /// A queue is at its bound and refuses.
     #[error("a queue is at its bound")]
     Overflow,
+    /// A subscription has the messages of its topic, and no others.
+    #[error("`{0}` is a subscription: publish to its topic")]
+    Subscription(String),
     /// A queue was deleted meanwhile.
     #[error("a queue was deleted")]
     Deleted,

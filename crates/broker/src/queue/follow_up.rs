@@ -132,6 +132,7 @@ impl Broker {
             .on_done
             .iter()
             .filter_map(|name| self.queue(&QueueName::parse(name).ok()?).ok())
+            .filter(|target| !target.is_subscription())
             .collect();
         let mut publishes = Vec::new();
         for token in tokens {

@@ -36,7 +36,12 @@ impl Queue {
             self.state.lock().loading = false;
             return Progress::Pending;
         };
-        let bytes_max = if load.again { AGAIN_BYTES } else { FRESH_BYTES };
+        let bytes_max = match load.again {
+            true => AGAIN_BYTES,
+            // Batches of producers may be compressed.
+            false if self.is_subscription() => FRESH_BYTES / 4,
+            false => FRESH_BYTES,
+        };
         let from = i64::try_from(load.from).unwrap_or(i64::MAX);
         match partition.read(from, bytes_max) {
             Reading::Ready(read) => self.take_in(load, &partition, read.map_err(Error::from)),
@@ -75,7 +80,9 @@ impl Queue {
         // Opening them takes a while: not under the lock.
         let read = read.map(|batches| decode(&batches));
         let mut state = self.state.lock();
-        let Some(engine) = &mut state.engine else { return Progress::Done };
+        let Some(engine) = state.engine.as_mut().filter(|_| !self.is_gone()) else {
+            return Progress::Done;
+        };
         let (records, next) = match read {
             Ok(opened) => opened,
             Err(Error::OffsetOutOfRange { .. }) => (Vec::new(), partition.log_start().get()),
@@ -153,6 +160,9 @@ fn decode(batches: &Batches) -> (Vec<(u64, Loaded)>, u64) {
         let mut piece = piece.clone();
         while let Ok(Some(batch)) = Batch::decode_first_trusted(&mut piece) {
             let Some(base) = Offset::from_i64(batch.header().base_offset) else { continue };
+            if batch.header().attributes.is_control() {
+                continue;
+            }
             // A producer may send what it likes inside a valid checksum: what cannot be opened
             // is no message.
             let Ok(opened) = batch.open(limits::BATCH_BYTES_OPENED_MAX) else { continue };

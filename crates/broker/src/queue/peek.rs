@@ -86,7 +86,12 @@ impl Queue {
             return Ok(state.engine.as_deref().and_then(|engine| engine.in_memory(place)));
         }
         let at = |near: &[LoadedAt]| near.binary_search_by_key(&place, |(at, _)| *at).ok();
-        if at(near).is_none() {
+        // What was read and does not have it: there is none at this place.
+        let is_read = |near: &[LoadedAt]| {
+            let first = near.first().is_some_and(|(first, _)| *first < place);
+            first && near.last().is_some_and(|(last, _)| place < *last)
+        };
+        if at(near).is_none() && !is_read(near) {
             *near = self.read_from(place).await?;
         }
         Ok(at(near).map(|at| near[at].1.clone()))

@@ -127,6 +127,10 @@ impl<'a> Plan<'a> {
     /// Takes a message.
     pub(super) fn add(&mut self, index: usize, item: Enqueue) {
         let Enqueue { targets, mut message, options } = item;
+        if let Some(of_topic) = targets.iter().find(|queue| queue.is_subscription()) {
+            self.results[index] = Err(EnqueueError::Subscription(of_topic.name.to_string()));
+            return;
+        }
         let bytes = message.value.as_ref().map_or(0, Bytes::len);
         if bytes > limits::QUEUE_MESSAGE_BYTES_MAX {
             let limit = limits::QUEUE_MESSAGE_BYTES_MAX;

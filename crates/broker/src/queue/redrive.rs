@@ -102,7 +102,7 @@ impl Broker {
             return Err(QueueError::UnknownQueue(queue.name.to_string()).into());
         }
         if let Some(to) = &redrive.to {
-            self.queue(to)?;
+            self.queue(to)?.check_writable()?;
             if *to == queue.name {
                 let (setting, detail) = ("to", "is the queue itself".to_owned());
                 return Err(QueueError::InvalidSetting { setting, detail }.into());
@@ -282,7 +282,8 @@ impl Broker {
     ) -> Option<Arc<Queue>> {
         let died = || QueueName::parse(&death::read(message).first()?.queue).ok();
         let name = to.cloned().or_else(died)?;
-        self.queue(&name).ok().filter(|target| target.id != queue.id)
+        let target = self.queue(&name).ok()?;
+        (target.id != queue.id && !target.is_subscription()).then_some(target)
     }
 }
 

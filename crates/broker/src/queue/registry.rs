@@ -1,7 +1,13 @@
 //! Which queues there are: declaring, finding, deleting.
 
-use super::{Queue, Queues, context::LOG_SETTINGS, state::State};
-use crate::{Broker, Error, QueueError, broker::submit};
+use super::{
+    Queue, Queues,
+    context::{Context, LOG_SETTINGS},
+    state::{State, value_bytes},
+    subscription,
+};
+use crate::{Broker, Error, QueueError, broker::submit, topic::Topics};
+use parking_lot::RwLock;
 use smallvec::{SmallVec, smallvec};
 use std::{
     collections::btree_map::Entry,
@@ -11,7 +17,7 @@ use tramline_catalog::{QueueDurability, QueueRecord, QueueSettings};
 use tramline_log::Partition;
 use tramline_queue::Engine;
 use tramline_store::{Commit, Op, Purpose};
-use tramline_types::{ConnectionId, LogId, QueueName, Timestamp, TopicName, limits};
+use tramline_types::{ConnectionId, LogId, QueueName, Timestamp, TopicId, TopicName, limits};
 
 /// Whether a declaration made something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +87,9 @@ impl Broker {
     }
 
     /// Makes a queue, not durable yet. Called under the admin lock.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTopic`] for a subscription without a topic.
     async fn create_queue(
         &self,
         name: &QueueName,
@@ -101,13 +110,17 @@ impl Broker {
         };
         let created = context.clock.now();
         let owner = settings.owner;
-        let queue = Queue::new((name.clone(), id, created), settings, context, State::default());
+        let topic = settings.topic.as_ref().map(|topic| self.topic(topic)).transpose()?;
+        let source = topic.as_ref().map(|topic| topic.id());
+        let of_queue = (name.clone(), id, created);
+        let queue = Queue::new(of_queue, settings, source, context, State::default());
         match bound {
             Some(bound) => {
+                let mut ops: SmallVec<[Op; 1]> = smallvec![bound];
+                ops.extend(topic.iter().flat_map(|topic| queue.begin(topic)));
                 let record = queue.state.lock().record(&queue).encode();
-                let bytes = record.len() + name.as_str().len();
-                let ops: SmallVec<[Op; 1]> =
-                    smallvec![bound, Op::Put(QueueRecord::key(name), record)];
+                ops.push(Op::Put(QueueRecord::key(name), record));
+                let bytes = ops.iter().map(value_bytes).sum();
                 let reservation =
                     self.store().reserve(Purpose::Upkeep, bytes, ops.len()).wait().await?;
                 let declared = Arc::clone(&queue);
@@ -263,13 +276,16 @@ impl Queue {
             state.engine = None;
             (std::mem::take(&mut state.lanes), state.log.take())
         };
-        // Outside the lock: an append takes these the other way round.
-        lanes.iter().for_each(|lane| lane.partition.close());
         if self.is_transient() {
+            lanes.iter().for_each(|lane| lane.partition.close());
             return SmallVec::new();
         }
         let mut ops = smallvec![Op::Remove(QueueRecord::key(&self.name))];
-        ops.extend(lanes.iter().map(|lane| Op::Delete(lane.partition.log())));
+        if !self.is_subscription() {
+            // Outside the lock: an append takes these the other way round.
+            lanes.iter().for_each(|lane| lane.partition.close());
+            ops.extend(lanes.iter().map(|lane| Op::Delete(lane.partition.log())));
+        }
         ops.extend(log.map(Op::Delete));
         ops
     }
@@ -277,17 +293,27 @@ impl Queue {
 
 impl Queues {
     /// Takes up every durable queue.
-    pub(super) fn recover(&self) -> Result<(), Error> {
+    pub(super) fn recover(&self, topics: &RwLock<Topics>) -> Result<(), Error> {
         let context = &self.context;
         let mut by_name = self.by_name.write();
         for (key, value) in context.store.scan(QueueRecord::prefix()) {
             let (name, record) = QueueRecord::decode(&key, &value)?;
             let of_queue = (name.clone(), record.id, Timestamp::from_millis(record.created_ms));
-            let queue = Queue::new(of_queue, record.settings, context, State::default());
+            let source = record.settings.topic.as_ref().map(|_| record.source());
+            let source = source.map(|id| id.unwrap_or(TopicId::ZERO));
+            let lanes = match source.map(|id| topics.read().get_by_id(id)) {
+                None => context.open_lanes(&record.lanes)?,
+                Some(Ok(topic)) => subscription::lanes(&topic).collect(),
+                Some(Err(_)) => {
+                    context.forget_subscription(&name, &record);
+                    continue;
+                }
+            };
+            let queue = Queue::new(of_queue, record.settings, source, context, State::default());
             queue.declared.done();
             queue.schedule_expiry();
-            if !record.lanes.is_empty() {
-                queue.recover(&record.lanes, (record.state, record.state_next))?;
+            if !lanes.is_empty() {
+                queue.recover(lanes, (record.state, record.state_next))?;
             }
             by_name.insert(name, queue);
         }
@@ -296,21 +322,29 @@ impl Queues {
     }
 }
 
+impl Context {
+    fn open_lanes(&self, lanes: &[(u16, u64)]) -> Result<Vec<(u16, Arc<Partition>)>, Error> {
+        let open = |(level, log): &(u16, u64)| {
+            let (store, log) = (Arc::clone(&self.store), LogId(*log));
+            let partition = Partition::open(store, log, self.leader_epoch, LOG_SETTINGS)?;
+            Ok((*level, Arc::new(partition)))
+        };
+        lanes.iter().map(open).collect()
+    }
+}
+
 impl Queue {
     fn recover(
         self: &Arc<Self>,
-        lanes: &[(u16, u64)],
+        lanes: Vec<(u16, Arc<Partition>)>,
         (log, unfinished): (Option<u64>, Option<u64>),
     ) -> Result<(), Error> {
         let context = &self.context;
         let mut state = self.state.lock();
         let mut stored = 0;
-        for (level, log) in lanes {
-            let store = Arc::clone(&context.store);
-            let epoch = context.leader_epoch;
-            let partition = Partition::open(store, LogId(*log), epoch, LOG_SETTINGS)?;
-            stored += partition.bytes()?;
-            state.add_lane(self, *level, Arc::new(partition));
+        for (level, partition) in lanes {
+            stored += if self.is_subscription() { 0 } else { partition.bytes()? };
+            state.open_lane(self, level, partition);
         }
         state.log = log.map(LogId);
         if let Some(unfinished) = unfinished {
@@ -352,6 +386,7 @@ pub(super) fn checked(settings: QueueSettings) -> Result<QueueSettings, Error> {
         // It ends with its connection, and therefore with the process.
         return checked(QueueSettings { durability: QueueDurability::Transient, ..settings });
     }
+    subscription::check(&settings)?;
     if settings.retention_after_settle_ms.is_some() {
         return refuse("retention_after_settle_ms", "settled messages are not kept");
     }
@@ -381,6 +416,8 @@ fn equivalent(queue: &Queue, wanted: &QueueSettings) -> Result<(), Error> {
         };
     }
     compare!(
+        "topic" => topic,
+        "start" => start,
         "durable" => durability,
         "exclusive" => owner,
         "auto_delete" => auto_delete,

@@ -2,6 +2,8 @@
 
 mod checkpoint;
 
+pub(super) use checkpoint::value_bytes;
+
 use super::{
     Queue,
     context::{Context, LOG_SETTINGS},
@@ -20,7 +22,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tramline_catalog::{Overflow, QueueDurability, QueueRecord, QueueSettings};
+use tramline_catalog::{Overflow, QueueDurability, QueueRecord, QueueSettings, TopicRecord};
 use tramline_log::{Partition, Watcher};
 use tramline_queue::{Engine, Load, Rules};
 use tramline_store::{Commit, Op, Purpose, Reserving};
@@ -76,6 +78,8 @@ pub(super) struct LaneLog {
     pub(super) partition: Arc<Partition>,
     watch: Arc<LaneWatch>,
     trimmed: u64,
+    /// The end that it had when it was opened.
+    pub(super) opened_at: u64,
 }
 
 /// Wakes a queue's consumers when a lane's high watermark moves.
@@ -105,6 +109,9 @@ impl State {
         if let Some(engine) = &mut self.engine {
             for lane in &self.lanes {
                 engine.set_end(lane.level, lane.partition.high_watermark().get());
+                if engine.rules().equal_lanes {
+                    engine.set_start(lane.level, lane.partition.log_start().get());
+                }
             }
         }
     }
@@ -138,6 +145,12 @@ impl State {
     }
 
     pub(super) fn add_lane(&mut self, queue: &Queue, level: u16, partition: Arc<Partition>) {
+        self.open_lane(queue, level, partition);
+        // Somebody may have been hungry before there was a log.
+        self.watch();
+    }
+
+    pub(super) fn open_lane(&mut self, queue: &Queue, level: u16, partition: Arc<Partition>) {
         let watch = LaneWatch {
             queue: Weak::clone(&queue.me),
             partition: Arc::downgrade(&partition),
@@ -149,9 +162,8 @@ impl State {
         if !engine.has_lane(level) {
             engine.open_lane(level, start, next);
         }
-        self.lanes.push(LaneLog { level, partition, watch: Arc::new(watch), trimmed: start });
-        // Somebody may have been hungry before there was a log.
-        self.watch();
+        let watch = Arc::new(watch);
+        self.lanes.push(LaneLog { level, partition, watch, trimmed: start, opened_at: next });
     }
 
     /// What is to be read before it is asked for, unless something is being read.
@@ -205,10 +217,12 @@ impl State {
     }
 
     pub(super) fn record(&self, queue: &Queue) -> QueueRecord {
+        let own: &[LaneLog] = if queue.is_subscription() { &[] } else { &self.lanes };
         QueueRecord {
             id: queue.id,
             created_ms: queue.created.as_millis(),
-            lanes: self.lanes.iter().map(|lane| (lane.level, lane.partition.log().0)).collect(),
+            lanes: own.iter().map(|lane| (lane.level, lane.partition.log().0)).collect(),
+            topic_id: queue.source.map(TopicRecord::format_id),
             state: self.log.map(|log| log.0),
             state_next: None,
             settings: (*queue.settings()).clone(),
@@ -354,7 +368,8 @@ impl State {
 impl Queue {
     /// What is to be done after a step, once the lock is let go: trimming, timers, transfers.
     pub(super) fn after_step(self: &Arc<Self>, state: &mut State) -> AfterStep {
-        let trims = if self.is_transient() { SmallVec::new() } else { state.trims(TRIM_STEP) };
+        let has_logs = !self.is_transient() && !self.is_subscription();
+        let trims = if has_logs { state.trims(TRIM_STEP) } else { SmallVec::new() };
         let Some(engine) = &state.engine else {
             return AfterStep { trims, ..AfterStep::default() };
         };
@@ -420,6 +435,7 @@ pub(super) fn rules(settings: &QueueSettings) -> Rules {
         deduplication_ms: settings.deduplication_ms,
         ordered_groups: settings.ordered_groups,
         fair_groups: settings.fair_groups,
+        equal_lanes: settings.topic.is_some(),
         window_bytes_max: WINDOW_BYTES_MAX,
     }
 }

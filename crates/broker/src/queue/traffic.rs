@@ -35,7 +35,7 @@ struct Timed {
 /// How many messages went which way since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Came in.
+    /// Came in; to the topic, of a subscription.
     pub enqueued: u64,
     /// Were delivered, each time.
     pub delivered: u64,
@@ -133,7 +133,10 @@ impl Queue {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         Traffic {
-            enqueued: of(&counters.enqueued),
+            enqueued: match self.is_subscription() {
+                true => self.records_arrived(),
+                false => of(&counters.enqueued),
+            },
             delivered: of(&counters.delivered),
             redelivered: of(&counters.redelivered),
             settled: of(&counters.settled),

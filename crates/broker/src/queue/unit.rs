@@ -99,6 +99,7 @@ fn result_key(id: &[u8]) -> Bytes {
 
 fn refusal(error: EnqueueError) -> Error {
     match error {
+        EnqueueError::Subscription(_) => QueueError::AccessRefused(error.to_string()).into(),
         EnqueueError::Overflow => QueueError::LimitExceeded(error.to_string()).into(),
         EnqueueError::Deleted => QueueError::Deleted("a target".to_owned()).into(),
         EnqueueError::TooLarge { bytes, limit } => Error::MessageTooLarge { bytes, limit },

@@ -5,7 +5,7 @@
 //! nothing. What is written goes into the queue as everybody's messages do.
 //!
 //! Invariant: a queue that is gone has no topic. Queues that are in memory only, that belong to
-//! one connection, or whose name is no topic's have none.
+//! one connection, whose name is no topic's, or that are subscriptions have none.
 
 use super::{Queue, Queues};
 use crate::{Broker, Enqueue, EnqueueError, EnqueueOptions, Enqueuing, Error, QueueError, Topic};
@@ -79,7 +79,8 @@ impl Queues {
         if let Some(topic) = self.views.get(queue.id) {
             return Ok(Some(topic));
         }
-        if queue.is_transient() || queue.settings().owner.is_some() {
+        // The records of a subscription are read from its topic.
+        if queue.is_transient() || queue.is_subscription() || queue.settings().owner.is_some() {
             return Ok(None);
         }
         let Ok(name) = TopicName::parse(queue.name.as_str()) else { return Ok(None) };

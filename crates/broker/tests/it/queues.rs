@@ -8,6 +8,7 @@ mod delivery;
 mod faults;
 mod redrive;
 mod restart;
+mod subscription;
 mod worker;
 
 use crate::support::{Node, message};

@@ -30,6 +30,8 @@ pub(crate) struct QueueList {
 #[derive(Serialize)]
 pub(crate) struct Queue {
     name: String,
+    /// The topic that it is a subscription of.
+    topic: Option<String>,
     /// Milliseconds since the Unix epoch.
     created: i64,
     durable: bool,
@@ -71,6 +73,7 @@ fn to_wire(queue: &broker::Queue) -> Queue {
     let settings = queue.settings();
     Queue {
         name: queue.name().to_string(),
+        topic: settings.topic.as_ref().map(ToString::to_string),
         created: queue.created().as_millis(),
         durable: settings.durability == broker::QueueDurability::Durable,
         exclusive: settings.owner.is_some(),

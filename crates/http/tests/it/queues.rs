@@ -139,3 +139,30 @@ fn the_metrics_tell_how_long_deliveries_were_out_and_what_went_through_the_socke
     assert!(value("tramline_http_received_bytes_total") > 300.0);
     assert!(value("tramline_http_sent_bytes_total") > 300.0);
 }
+
+#[test]
+fn a_subscription_has_the_records_of_its_topic_and_takes_no_messages() {
+    let server = Server::start();
+    let settings = json!({ "topic": "orders", "start": "earliest" });
+    let subscription = json!({ "name": "q", "settings": settings });
+    let answer = server.json("POST", "/v1/queues", &subscription);
+    assert_eq!(answer.status, 404, "{}", answer.text);
+    server.create("orders", 2);
+    server.publish("orders", &json!([{ "key": "k", "value": "a" }, { "value": "b" }]));
+    assert_eq!(server.json("POST", "/v1/queues", &subscription).status, 201);
+    assert_eq!(server.json("POST", "/v1/queues", &subscription).status, 200);
+    let described = server.get("/v1/queues/q").body;
+    assert_eq!((&described["topic"], &described["ready"]), (&json!("orders"), &json!(2)));
+    assert_eq!(described["settings"]["start"], "earliest");
+    let refused = put(&server, &["x"]);
+    assert_eq!((refused.status, &refused.body["failed"]), (409, &json!(1)), "{}", refused.text);
+    let tokens = tokens(&server, 10);
+    assert_eq!(tokens.len(), 2);
+    let accept = |token: &Value| json!({ "token": token, "outcome": "accept" });
+    settle(&server, &tokens.iter().map(accept).collect());
+    assert_eq!(server.get("/v1/queues/q").body["ready"], 0);
+    for wrong in [json!({ "start": "earliest" }), json!({ "topic": "orders", "delay_ms": 5 })] {
+        let body = json!({ "name": "other", "settings": wrong });
+        assert_eq!(server.json("POST", "/v1/queues", &body).status, 400);
+    }
+}

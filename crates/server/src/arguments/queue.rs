@@ -21,10 +21,17 @@ pub(crate) enum QueueCommand {
 Examples:
   tramline queue declare jobs
   tramline queue declare jobs --set message_ttl_ms=60000 --set deliveries_max=5
-  tramline queue declare jobs --set dead_letter_exchange= --set dead_letter_routing_key=jobs-dead")]
+  tramline queue declare jobs --set dead_letter_exchange= --set dead_letter_routing_key=jobs-dead
+  tramline queue declare billing --topic orders --start earliest   a subscription to a topic")]
     Declare {
         /// The queue
         queue: String,
+        /// The topic that it is to be a subscription of: its records are the messages
+        #[arg(long)]
+        topic: Option<String>,
+        /// Where the subscription begins
+        #[arg(long, value_enum, requires = "topic", default_value_t = Start::Latest)]
+        start: Start,
         /// A setting, such as message_ttl_ms=60000; may be given more than once
         #[arg(long = "set", value_name = "NAME=VALUE")]
         settings: Vec<Pair>,
@@ -195,6 +202,15 @@ pub(crate) struct QueueRedrive {
     pub(crate) cancel: bool,
     #[command(flatten)]
     pub(crate) asking: Asking,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Start {
+    /// With the first record that the topic has
+    Earliest,
+    /// With the next record that comes
+    Latest,
 }
 
 /// How an exchange compares messages with its bindings.

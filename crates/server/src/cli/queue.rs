@@ -6,7 +6,7 @@ use super::{
     table::{Table, cell, list, show},
     time,
 };
-use crate::arguments::{Asking, QueueCommand, QueueGet, QueuePut, QueueRedrive};
+use crate::arguments::{Asking, QueueCommand, QueueGet, QueuePut, QueueRedrive, Start};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -17,12 +17,19 @@ const POLL: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(command: QueueCommand) -> anyhow::Result<()> {
     match command {
-        QueueCommand::Declare { queue, settings, asking } => {
-            let settings: Map<String, Value> =
+        QueueCommand::Declare { queue, topic, start, settings, asking } => {
+            let mut settings: Map<String, Value> =
                 settings.iter().map(|pair| (pair.name.clone(), typed(&pair.value))).collect();
+            if let Some(topic) = &topic {
+                settings.insert("topic".to_owned(), Value::from(topic.as_str()));
+                settings.insert("start".to_owned(), Value::from(start_name(start)));
+            }
             let body = json!({ "name": queue, "settings": settings });
             let answer = ask(&asking)?.json(Method::POST, "/v1/queues", Some(&body))?;
-            show(asking.output, &answer, |_| format!("queue {queue} is there\n"))
+            show(asking.output, &answer, |_| match &topic {
+                Some(topic) => format!("subscription {queue} to topic {topic} is there\n"),
+                None => format!("queue {queue} is there\n"),
+            })
         }
         QueueCommand::List { asking } => {
             show(asking.output, &ask(&asking)?.get("/v1/queues")?, list_table)
@@ -64,6 +71,13 @@ pub(super) fn ask(asking: &Asking) -> anyhow::Result<Client> {
     Client::new(&asking.client)
 }
 
+const fn start_name(start: Start) -> &'static str {
+    match start {
+        Start::Earliest => "earliest",
+        Start::Latest => "latest",
+    }
+}
+
 fn path(queue: &str, rest: &str) -> String {
     format!("/v1/queues/{}{rest}", escape(queue))
 }
@@ -77,19 +91,23 @@ pub(super) fn typed(text: &str) -> Value {
 }
 
 fn list_table(queues: &Value) -> String {
-    let columns = ["ready", "locked", "delayed", "consumers", "bytes_ready"];
-    let mut table = Table::new(["queue", "ready", "locked", "delayed", "consumers", "bytes"]);
+    let columns = ["name", "topic", "ready", "locked", "delayed", "consumers", "bytes_ready"];
+    let heads = ["queue", "topic", "ready", "locked", "delayed", "consumers", "bytes"];
+    let mut table = Table::new(heads);
     for queue in list(queues, "queues") {
-        let [ready, locked, delayed, consumers, bytes] = columns.map(|name| cell(&queue[name]));
-        table.row([cell(&queue["name"]), ready, locked, delayed, consumers, bytes]);
+        table.row(columns.map(|name| cell(&queue[name])));
     }
     table.render()
 }
 
 fn describe_text(queue: &Value) -> String {
     let created = time::format(queue["created"].as_i64().unwrap_or(-1));
+    let of_topic = match &queue["topic"] {
+        Value::Null => String::new(),
+        topic => format!(", subscription to topic {}", cell(topic)),
+    };
     let head = format!(
-        "queue {}\ncreated {created}, durable: {}, exclusive: {}\n",
+        "queue {}{of_topic}\ncreated {created}, durable: {}, exclusive: {}\n",
         cell(&queue["name"]),
         queue["durable"],
         queue["exclusive"],

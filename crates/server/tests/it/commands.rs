@@ -286,3 +286,22 @@ fn channels_are_published_on_followed_described_and_set() {
     assert!(described.contains("history_size: 0"), "{described}");
     assert!(broker.refused(&["channel", "pub", "news/*", "x"]).contains("no channel name"));
 }
+
+#[test]
+fn a_subscription_is_declared_shown_with_its_topic_and_worked_off() {
+    let broker = Broker::start();
+    broker.run(&["topic", "create", "orders", "--partitions", "2"]);
+    broker.run(&["pub", "orders", "order 1"]);
+    let declare = ["queue", "declare", "billing", "--topic", "orders", "--start", "earliest"];
+    assert_eq!(broker.run(&declare), "subscription billing to topic orders is there\n");
+    broker.run(&["queue", "declare", "audit", "--topic", "orders"]);
+    let list = broker.run(&["queue", "list"]);
+    assert!(list.contains("TOPIC") && list.matches("orders").count() == 2, "{list}");
+    let described = broker.run(&["queue", "describe", "billing"]);
+    assert!(described.starts_with("queue billing, subscription to topic orders\n"), "{described}");
+    assert!(described.contains("earliest"), "{described}");
+    let got = broker.run(&["queue", "get", "billing", "--output", "json"]);
+    assert_eq!(json(&got)["messages"][0]["value"], "order 1");
+    let audit = json(&broker.run(&["queue", "describe", "audit", "--output", "json"]));
+    assert_eq!((&audit["ready"], &audit["topic"]), (&json!(0), &json!("orders")));
+}

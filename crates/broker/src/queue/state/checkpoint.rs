@@ -14,6 +14,15 @@ use tramline_types::{LogId, Offset, Timestamp};
 /// The operations of one commit, and the space for it.
 type Reserved = (SmallVec<[Op; 1]>, Reservation);
 
+/// The bytes of values in an operation.
+pub(in super::super) fn value_bytes(op: &Op) -> usize {
+    match op {
+        Op::Put(key, value) => key.len() + value.len(),
+        Op::Checkpoint(_, part) | Op::Delta(_, part) => part.len(),
+        _ => 0,
+    }
+}
+
 impl Queue {
     /// Stores the whole state where the changes since the last time have grown too much.
     pub(super) fn checkpoint(&self) {
@@ -29,12 +38,8 @@ impl Queue {
     }
 
     fn reserved(&self, ops: SmallVec<[Op; 1]>) -> Result<Reserved, String> {
-        let bytes = ops.iter().map(|op| match op {
-            Op::Put(key, value) => key.len() + value.len(),
-            Op::Checkpoint(_, part) | Op::Delta(_, part) => part.len(),
-            _ => 0,
-        });
-        match self.context.store.reserve(Purpose::Upkeep, bytes.sum(), ops.len()) {
+        let bytes = ops.iter().map(value_bytes).sum();
+        match self.context.store.reserve(Purpose::Upkeep, bytes, ops.len()) {
             Reserving::Ready(reservation) => Ok((ops, reservation)),
             Reserving::Wait(_) => Err("the write-ahead log is full".to_owned()),
             Reserving::Refused(error) => Err(error.to_string()),
