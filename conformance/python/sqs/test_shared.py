@@ -5,6 +5,7 @@ import json
 import confluent_kafka
 import pika
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from sqs_support import attribute, receive, wait_until
 
 
@@ -271,3 +272,48 @@ def test_a_queue_of_sqs_is_read_by_kafka_clients_as_a_topic(broker, sqs, queue):
     consumer.close()
     # Reading settles nothing.
     assert attribute(sqs, queue, "ApproximateNumberOfMessages") == "5"
+
+
+def test_a_subscription_to_a_topic_is_received_from_and_not_sent_to(broker, sqs, new_queue, name):
+    settings = {"bootstrap.servers": broker.kafka, "broker.address.family": "v4"}
+    admin = AdminClient(settings)
+    topic = f"{name}-topic"
+    admin.create_topics([NewTopic(topic, 3, 1)])[topic].result(60)
+    dead = new_queue()
+    connection = connect(broker)
+    channel = connection.channel()
+    arguments = {"x-topic": topic, "x-topic-start": "earliest"}
+    channel.queue_declare(name, durable=True, arguments=arguments)
+    producer = confluent_kafka.Producer({**settings, "compression.type": "zstd"})
+    sent = [f"order {n}" for n in range(12)]
+    for n, body in enumerate(sent):
+        producer.produce(topic, body, key=f"k{n}", headers={"kind": "order"})
+    assert producer.flush(60) == 0
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    assert attribute(sqs, url, "ApproximateNumberOfMessages") == str(len(sent))
+    policy = {"deadLetterTargetArn": attribute(sqs, dead, "QueueArn"), "maxReceiveCount": 1}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
+    bodies = []
+    while len(bodies) < len(sent) - 1:
+        for message in receive(sqs, url, MessageAttributeNames=["All"], wait=20):
+            assert message["MessageAttributes"]["kind"]["StringValue"] == "order"
+            handle = message["ReceiptHandle"]
+            if message["Body"] == sent[0]:
+                sqs.change_message_visibility(
+                    QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0
+                )
+                continue
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
+            bodies.append(message["Body"])
+    assert sorted(bodies) == sorted(sent[1:])
+    (message,) = receive(sqs, dead, AttributeNames=["All"], wait=20)
+    assert message["Body"] == sent[0]
+    assert message["Attributes"]["DeadLetterQueueSourceArn"].endswith(":" + name)
+    assert attribute(sqs, url, "ApproximateNumberOfMessages") == "0"
+    with pytest.raises(sqs.exceptions.UnsupportedOperation):
+        sqs.send_message(QueueUrl=url, MessageBody="x")
+    entries = [{"Id": "a", "MessageBody": "x"}]
+    (failed,) = sqs.send_message_batch(QueueUrl=url, Entries=entries)["Failed"]
+    assert failed["Code"] == "AWS.SimpleQueueService.UnsupportedOperation"
+    channel.queue_delete(name)
+    connection.close()

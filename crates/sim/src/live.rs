@@ -20,6 +20,7 @@ pub mod member;
 pub mod queues;
 pub mod site;
 pub mod sqs;
+pub mod subscriptions;
 pub mod usage;
 pub mod world;
 

@@ -14,6 +14,7 @@ mod machine;
 mod ordered;
 mod producer;
 mod queues;
+mod subscriptions;
 mod topics;
 
 use crate::{Event, Options, Recorder, Report, check};
@@ -90,13 +91,15 @@ impl std::fmt::Display for Finished {
     }
 }
 
+/// Topics with clients of their own.
+const OWN_TOPICS: [&str; 3] = [compacted::NAME, early::NAME, subscriptions::TOPIC];
 const PRODUCERS: usize = 4;
 const CONSUMERS: usize = 3;
 /// Of topics in total order.
 const READERS: usize = 2;
 /// Of the compacted topic.
 const KEY_WRITERS: u64 = 2;
-/// Publishers into queues, and as many workers.
+/// Publishers into queues, and as many workers; the same of subscriptions.
 const QUEUE_CLIENTS: usize = 2;
 
 /// Runs one simulation.
@@ -145,6 +148,8 @@ impl Driver {
         self.spawn(async move { keys.check_keys().await });
         let queues = self.client("queue-audit");
         self.spawn(queues.empty_queues());
+        let subscriptions = self.client("subscription-audit");
+        self.spawn(subscriptions.empty_shared());
         let early = self.client("early-audit");
         self.spawn(async move { early.check_early().await });
         self.finish_clients().await;
@@ -198,6 +203,10 @@ impl Driver {
             self.spawn(publisher.enqueue_all());
             let worker = self.client(&format!("worker-{i}"));
             self.spawn(worker.work_off());
+            let publisher = self.client(&format!("topic-publisher-{i}"));
+            self.spawn(publisher.publish_shared());
+            let worker = self.client(&format!("subscriber-{i}"));
+            self.spawn(worker.work_off_shared());
         }
         let early = self.client("early");
         self.spawn(early.use_early());

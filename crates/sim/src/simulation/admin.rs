@@ -136,7 +136,7 @@ impl Client {
         let op = self.invoke(Step::ListTopics);
         let mut seen = Vec::new();
         for topic in session.broker.topics() {
-            if [super::compacted::NAME, super::early::NAME].contains(&topic.name().as_str()) {
+            if super::OWN_TOPICS.contains(&topic.name().as_str()) {
                 continue; // It has clients of its own.
             }
             if let Some(of) = topic.view_of() {

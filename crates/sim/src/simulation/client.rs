@@ -5,6 +5,7 @@ use super::{compacted::Compacted, early::Early, ordered::Orders, topics::Topics}
 use crate::{Recorder, Step};
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeSet,
     future::Future,
     sync::{
         Arc,
@@ -26,6 +27,8 @@ pub(super) struct World {
     pub(super) orders: Mutex<Orders>,
     pub(super) compacted: Mutex<Compacted>,
     pub(super) early: Mutex<Early>,
+    /// What is acknowledged in the topic that has subscriptions.
+    pub(super) shared: Mutex<BTreeSet<String>>,
     problems: Mutex<Vec<String>>,
     stopped: AtomicBool,
 }
@@ -39,6 +42,7 @@ impl World {
             orders: Mutex::default(),
             compacted: Mutex::default(),
             early: Mutex::default(),
+            shared: Mutex::default(),
             problems: Mutex::default(),
             stopped: AtomicBool::new(false),
         }

@@ -122,19 +122,24 @@ impl Client {
             let session = self.session().await;
             let Some(queues) = self.open_queues(&session).await else { continue };
             let queue = &queues[self.random.index(queues.len())];
-            let (n_max, lock_ms) = (1 + self.random.index(5), 1 + self.random.below(LOCK_MAX_MS));
-            let deliveries = self.receive_some(&session, queue, (n_max, lock_ms)).await;
-            if self.random.one_in(3) {
-                self.pause(Duration::from_millis(LOCK_MAX_MS)).await;
-            }
-            let mut settles = Vec::new();
-            for delivery in deliveries {
-                if let Some(outcome) = self.decide(&session, queue, &delivery).await {
-                    settles.push((delivery.token, outcome));
-                }
-            }
-            self.settle_all(&session, queue, settles).await;
+            self.work_on(&session, queue).await;
         }
+    }
+
+    /// Receives some messages, and settles them one way or another.
+    pub(super) async fn work_on(&mut self, session: &Session, queue: &Arc<Queue>) {
+        let (n_max, lock_ms) = (1 + self.random.index(5), 1 + self.random.below(LOCK_MAX_MS));
+        let deliveries = self.receive_some(session, queue, (n_max, lock_ms)).await;
+        if self.random.one_in(3) {
+            self.pause(Duration::from_millis(LOCK_MAX_MS)).await;
+        }
+        let mut settles = Vec::new();
+        for delivery in deliveries {
+            if let Some(outcome) = self.decide(session, queue, &delivery).await {
+                settles.push((delivery.token, outcome));
+            }
+        }
+        self.settle_all(session, queue, settles).await;
     }
 
     /// What becomes of a delivery; nothing where it is forgotten.
@@ -237,49 +242,62 @@ impl Client {
     async fn open_queues(&self, session: &Session) -> Option<[Arc<Queue>; 3]> {
         let mut queues = Vec::new();
         for queue in ALL {
-            let name = QueueName::parse(queue).expect("a short word is a queue's name");
-            if let Ok(queue) = session.broker.queue(&name) {
-                queues.push(queue);
-                continue;
-            }
-            let settings = settings(queue);
-            let op = self.invoke(Step::DeclareQueue {
-                queue: queue.to_owned(),
-                dead_letter: settings.dead_letter_routing_key.clone(),
-                ordered_groups: settings.ordered_groups,
-            });
-            match session.call(session.broker.declare_queue(&name, settings)).await {
-                None => {
-                    self.unknown(op);
-                    return None;
-                }
-                Some(Ok((queue, _))) => {
-                    self.complete(op, Step::Ok);
-                    queues.push(queue);
-                }
-                Some(Err(error)) => {
-                    if !matches!(error, Error::StorageFull) {
-                        self.world.problem(format!("queue `{queue}` cannot be made: {error}"));
-                    }
-                    self.fail(op, &error);
-                    return None;
-                }
-            }
+            queues.push(self.open_queue(session, queue, settings(queue)).await?);
         }
         queues.try_into().ok()
+    }
+
+    /// One queue, made where it is missing.
+    pub(super) async fn open_queue(
+        &self,
+        session: &Session,
+        queue: &str,
+        settings: QueueSettings,
+    ) -> Option<Arc<Queue>> {
+        let name = QueueName::parse(queue).expect("a short word is a queue's name");
+        if let Ok(queue) = session.broker.queue(&name) {
+            return Some(queue);
+        }
+        let op = self.invoke(Step::DeclareQueue {
+            queue: queue.to_owned(),
+            dead_letter: settings.dead_letter_routing_key.clone(),
+            ordered_groups: settings.ordered_groups,
+        });
+        match session.call(session.broker.declare_queue(&name, settings)).await {
+            None => {
+                self.unknown(op);
+                None
+            }
+            Some(Ok((queue, _))) => {
+                self.complete(op, Step::Ok);
+                Some(queue)
+            }
+            Some(Err(error)) => {
+                if !matches!(error, Error::StorageFull) {
+                    self.world.problem(format!("queue `{queue}` cannot be made: {error}"));
+                }
+                self.fail(op, &error);
+                None
+            }
+        }
     }
 
     /// Takes everything out of every queue.
     pub(super) async fn empty_queues(mut self) {
         let session = self.session().await;
         let Some(queues) = self.open_queues(&session).await else { return };
+        self.empty_all(&session, &queues).await;
+    }
+
+    /// Takes everything out of these.
+    pub(super) async fn empty_all(&mut self, session: &Session, queues: &[Arc<Queue>]) {
         for _ in 0..AUDIT_ROUNDS_MAX {
             let mut held = 0;
-            for queue in &queues {
-                let deliveries = self.receive_some(&session, queue, (50, 60_000)).await;
+            for queue in queues {
+                let deliveries = self.receive_some(session, queue, (50, 60_000)).await;
                 let accept = |delivery: &Delivery| (delivery.token, Outcome::Accepted);
                 let settles = deliveries.iter().map(accept).collect();
-                self.settle_all(&session, queue, settles).await;
+                self.settle_all(session, queue, settles).await;
                 let counts = queue.counts();
                 held += counts.ready
                     + counts.blocked
@@ -288,8 +306,8 @@ impl Client {
                     + counts.transferring;
             }
             if held == 0 {
-                for queue in ALL {
-                    self.note(Step::Emptied { queue: queue.to_owned() });
+                for queue in queues {
+                    self.note(Step::Emptied { queue: queue.name().to_string() });
                 }
                 return;
             }

@@ -11,7 +11,7 @@
 
 use tramline_sim::live::{
     amqp, audit, cgroup, clock as wall_clock, connection, http, image, load, machine, member,
-    queues as queue_load, site, sqs as sqs_load, world,
+    queues as queue_load, site, sqs as sqs_load, subscriptions as subscription_load, world,
 };
 
 mod bombs;
@@ -33,4 +33,5 @@ mod slow;
 mod sqs;
 mod stop;
 mod storm;
+mod subscriptions;
 mod sync_error;
