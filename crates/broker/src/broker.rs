@@ -131,6 +131,7 @@ impl Broker {
         tokio::spawn(run_bindings(broker.clone()));
         broker.groups().renew_sessions();
         tokio::spawn(broker.config_push().clone().run(broker.clone()));
+        broker.resume_redrives().await?;
         Ok(broker)
     }
 

@@ -66,7 +66,7 @@ pub use publish::{PublishItem, Published, Publishing};
 pub use queue::{
     Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
     EnqueueOptions, Enqueuing, Peek, Peeked, PeekedMessage, Placed, ProcessingTimes, Queue,
-    Receive, Redrive, RedriveState, RedriveStatus, Settle, Settling, Targets, Traffic, Unit, Wake,
+    Receive, Redrive, RedriveStatus, Settle, Settling, Targets, Traffic, Unit, Wake,
 };
 pub use queue_error::QueueError;
 pub use quota::{
@@ -77,7 +77,7 @@ pub use topic::Topic;
 pub use tramline_catalog::Change;
 pub use tramline_catalog::{ChannelBinding, ChannelEnd, ChannelSettings, Content, SlowConsumer};
 pub use tramline_catalog::{
-    Overflow, QueueDurability, QueueKind, QueueSettings, SubscriptionStart,
+    Overflow, QueueDurability, QueueKind, QueueSettings, RedriveState, SubscriptionStart,
 };
 pub use tramline_catalog::{TopicDefaults, TopicSettings};
 pub use tramline_log::{

@@ -37,7 +37,7 @@ pub use consumer::{Consumer, ConsumerOptions, Receive, Wake};
 pub use enqueue::{Enqueue, EnqueueError, EnqueueOptions, Placed, Targets};
 pub use future::{Enqueuing, Settling};
 pub use peek::{Peek, Peeked, PeekedMessage};
-pub use redrive::{Redrive, RedriveState, RedriveStatus};
+pub use redrive::{Redrive, RedriveStatus};
 pub use registry::{Created, DeleteOnly};
 pub(crate) use traffic::PROCESSING_BOUNDS_MS;
 pub use traffic::{ProcessingTimes, Traffic};

@@ -8,7 +8,8 @@
 //! `binding/<JSON of [`BindingRecord`]>` → nothing; `quota/<JSON of [`QuotaEntity`]>` → JSON of
 //! [`QuotaRates`]; `compacted/<log>` belongs to the partitions; `settings/all` and
 //! `settings/this` → JSON of the broker settings that were set while it ran;
-//! `channel-settings/`, `channel-retained/` and `channel-binding/` are described in `channel`.
+//! `channel-settings/`, `channel-retained/` and `channel-binding/` are described in `channel`,
+//! `redrive/` in `redrive`.
 
 mod channel;
 mod counter;
@@ -16,6 +17,7 @@ mod error;
 mod exchange;
 mod queue;
 mod quota;
+mod redrive;
 mod setting;
 mod topic;
 
@@ -29,6 +31,7 @@ pub use queue::{
     Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings, SubscriptionStart,
 };
 pub use quota::{QuotaEntity, QuotaKind, QuotaName, QuotaRates};
+pub use redrive::{RedrivePair, RedriveRecord, RedriveState};
 pub use setting::{
     BROKER_SETTINGS, GROUP_SETTINGS, Setting, SettingKind, TOPIC_SETTINGS,
     find as find_topic_setting, find_broker as find_broker_setting,

@@ -1,7 +1,9 @@
 //! Moving dead-lettered messages back: to the queue where each died last, or to a named one.
 //!
-//! Each message leaves its queue and arrives at the other in one commit: it is in exactly one of
-//! both. A redrive lives in memory: a restart ends it, and what it has not moved is where it was.
+//! Each message leaves its queue and arrives at the other in one commit, which says how many have
+//! moved, too: it is in exactly one of both, and after a restart a redrive goes on where it was.
+
+mod stored;
 
 use super::{Enqueue, EnqueueOptions, Queue, Receive, Unit, death};
 use crate::{Broker, Error, QueueError};
@@ -9,7 +11,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use smallvec::smallvec;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
+use tramline_catalog::RedriveState;
 use tramline_queue::{Delivery, Lock, LockToken, Outcome};
 use tramline_types::{ConnectionId, Message, QueueName, Timestamp};
 
@@ -30,25 +33,10 @@ pub struct Redrive {
     pub per_second: Option<u32>,
 }
 
-/// How far a redrive is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedriveState {
-    /// It moves messages.
-    Running,
-    /// Everything was looked at that was ready when it began.
-    Completed,
-    /// It ends after the messages that it has in hand.
-    Cancelling,
-    /// It was ended.
-    Cancelled,
-    /// It could not go on, for this reason.
-    Failed(String),
-}
-
 /// A redrive, as it is now.
 #[derive(Clone, Debug)]
 pub struct RedriveStatus {
-    /// Its number, above those of earlier ones of this start.
+    /// Its number, above those of the queue's earlier ones.
     pub id: u64,
     /// How far it is.
     pub state: RedriveState,
@@ -82,18 +70,22 @@ pub(super) struct Task {
 pub(super) type Redrives = Mutex<VecDeque<Arc<Task>>>;
 
 impl Task {
+    fn new(status: RedriveStatus) -> Self {
+        Self { status: Mutex::new(status), cancelled: Notify::new() }
+    }
+
     fn is_cancelled(&self) -> bool {
         self.status.lock().state == RedriveState::Cancelling
     }
 }
 
 impl Broker {
-    /// Begins to move what is ready in a queue.
+    /// Begins to move what is ready in a queue; that it does is durable on return.
     ///
     /// # Errors
     /// [`QueueError::InUse`] while another one runs, [`QueueError::UnknownQueue`],
     /// [`QueueError::InvalidSetting`] where the queue would move into itself.
-    pub fn start_redrive(
+    pub async fn start_redrive(
         &self,
         queue: &Arc<Queue>,
         redrive: Redrive,
@@ -108,14 +100,39 @@ impl Broker {
                 return Err(QueueError::InvalidSetting { setting, detail }.into());
             }
         }
+        let (task, status, forgotten) = self.begin_redrive(queue, redrive)?;
+        let (told, begun) = oneshot::channel();
+        let (broker, of_task, stored) = (self.clone(), Arc::clone(queue), status.clone());
+        // By itself: who asked may be gone before it is durable.
+        self.queues_map().context.runtime.spawn(async move {
+            let result = broker.store_redrive(&of_task, &stored, &forgotten).await;
+            if let Err(error) = &result {
+                task.status.lock().state = RedriveState::Failed(error.to_string());
+            } else {
+                broker.spawn_redrive(&of_task, task);
+            }
+            let _nobody_waits = told.send(result);
+        });
+        begun.await.map_err(|_| Error::Closed)??;
+        Ok(status)
+    }
+
+    /// Makes the task, the only one of its queue that is active; gives which ones are forgotten
+    /// for it.
+    fn begin_redrive(
+        &self,
+        queue: &Queue,
+        redrive: Redrive,
+    ) -> Result<(Arc<Task>, RedriveStatus, Vec<u64>), Error> {
         let context = &self.queues_map().context;
         let total = queue.counts().ready;
         let mut redrives = queue.redrives.lock();
         if redrives.iter().any(|task| task.status.lock().is_active()) {
             return Err(QueueError::InUse(queue.name.to_string()).into());
         }
+        let last = redrives.front().map_or(0, |task| task.status.lock().id);
         let status = RedriveStatus {
-            id: context.next_run(),
+            id: context.next_run().max(last + 1),
             state: RedriveState::Running,
             to: redrive.to,
             per_second: redrive.per_second.filter(|rate| *rate > 0),
@@ -124,32 +141,50 @@ impl Broker {
             left_behind: 0,
             started: context.clock.now(),
         };
-        let task = Arc::new(Task { status: Mutex::new(status.clone()), cancelled: Notify::new() });
+        let task = Arc::new(Task::new(status.clone()));
         redrives.push_front(Arc::clone(&task));
+        let forgotten = redrives.iter().skip(KEPT_MAX).map(|task| task.status.lock().id).collect();
         redrives.truncate(KEPT_MAX);
-        drop(redrives);
-        let (broker, queue) = (self.clone(), Arc::clone(queue));
-        context.runtime.spawn(async move { broker.run_redrive(&queue, &task).await });
-        Ok(status)
+        Ok((task, status, forgotten))
     }
 
-    /// The last redrives of a queue since the start, the newest first.
+    /// The last redrives of a queue, the newest first.
     pub fn redrives(&self, queue: &Queue) -> Vec<RedriveStatus> {
         queue.redrives.lock().iter().map(|task| task.status.lock().clone()).collect()
     }
 
-    /// Ends a redrive; what it has in hand goes first. `None` when there is none of this number
-    /// that runs.
-    pub fn cancel_redrive(&self, queue: &Queue, id: u64) -> Option<RedriveStatus> {
-        let redrives = queue.redrives.lock();
-        let task = redrives.iter().find(|task| task.status.lock().id == id)?;
-        let mut status = task.status.lock();
-        if !status.is_active() {
-            return None;
-        }
-        status.state = RedriveState::Cancelling;
-        task.cancelled.notify_one();
-        Some(status.clone())
+    /// Ends a redrive; what it has in hand goes first. Durable on return. `None` when there is
+    /// none of this number that runs.
+    ///
+    /// # Errors
+    /// What storing comes to: it ends all the same, but a restart may have it go on.
+    pub async fn cancel_redrive(
+        &self,
+        queue: &Queue,
+        id: u64,
+    ) -> Result<Option<RedriveStatus>, Error> {
+        let status = {
+            let redrives = queue.redrives.lock();
+            let Some(task) = redrives.iter().find(|task| task.status.lock().id == id) else {
+                return Ok(None);
+            };
+            let mut status = task.status.lock();
+            if !status.is_active() {
+                return Ok(None);
+            }
+            status.state = RedriveState::Cancelling;
+            task.cancelled.notify_one();
+            status.clone()
+        };
+        self.store_redrive(queue, &status, &[]).await?;
+        Ok(Some(status))
+    }
+
+    fn spawn_redrive(&self, queue: &Arc<Queue>, task: Arc<Task>) {
+        let (broker, queue) = (self.clone(), Arc::clone(queue));
+        self.queues_map().context.runtime.spawn(async move {
+            broker.run_redrive(&queue, &task).await;
+        });
     }
 
     async fn run_redrive(&self, queue: &Arc<Queue>, task: &Task) {
@@ -158,14 +193,20 @@ impl Broker {
         let release = Outcome::Released { count: false, delay_ms: None };
         let left: Vec<_> = left.into_iter().map(|token| (token, release.clone())).collect();
         drop(queue.settle(&left));
-        let mut status = task.status.lock();
-        status.state = match result {
-            Ok(()) if status.state == RedriveState::Cancelling => RedriveState::Cancelled,
+        let mut ended = task.status.lock().clone();
+        ended.state = match result {
+            Ok(()) if ended.state == RedriveState::Cancelling => RedriveState::Cancelled,
             Ok(()) => RedriveState::Completed,
             Err(error) => RedriveState::Failed(error.to_string()),
         };
-        let RedriveStatus { state, moved, left_behind, .. } = &*status;
+        // Until then it is active, so that no other one begins that a restart would let go on
+        // beside it.
+        if let Err(error) = self.store_redrive(queue, &ended, &[]).await {
+            tracing::warn!(queue = %queue.name, %error, "the end of a redrive is not stored");
+        }
+        let RedriveStatus { state, moved, left_behind, .. } = &ended;
         tracing::info!(queue = %queue.name, ?state, moved, left_behind, "redrive over");
+        *task.status.lock() = ended;
     }
 
     /// Moves what there is. What stays is in `left`, locked.
@@ -176,10 +217,10 @@ impl Broker {
         left: &mut Vec<LockToken>,
     ) -> Result<(), Error> {
         let clock = self.clock();
-        let RedriveStatus { total, per_second, .. } = task.status.lock().clone();
+        let RedriveStatus { total, per_second, moved, .. } = task.status.lock().clone();
         let pace =
             per_second.map_or(MESSAGES_MAX, |rate| u64::from(rate / 10).clamp(1, MESSAGES_MAX));
-        let mut seen = 0;
+        let mut seen = moved;
         while seen < total && !task.is_cancelled() {
             let begun = clock.monotonic();
             let n_max = usize::try_from(pace.min(total - seen)).unwrap_or(usize::MAX);
@@ -224,19 +265,17 @@ impl Broker {
         }
         let before = left.len();
         left.extend(moving.iter().map(|(delivery, _)| delivery.token));
-        match self.commit_moves(queue, &moving).await {
+        match self.commit_moves(queue, task, &moving).await {
             Ok(()) => {
                 left.truncate(before);
-                task.status.lock().moved += u64::try_from(moving.len()).unwrap_or(u64::MAX);
                 Ok(())
             }
             // Some were purged meanwhile: each for itself.
             Err(Error::Queue(QueueError::LockLost)) => {
                 left.truncate(before);
                 for one in moving.chunks(1) {
-                    match self.commit_moves(queue, one).await {
-                        Ok(()) => task.status.lock().moved += 1,
-                        Err(Error::Queue(QueueError::LockLost)) => {}
+                    match self.commit_moves(queue, task, one).await {
+                        Ok(()) | Err(Error::Queue(QueueError::LockLost)) => {}
                         Err(error) => {
                             left.extend(moving.iter().map(|(delivery, _)| delivery.token));
                             return Err(error);
@@ -249,10 +288,11 @@ impl Broker {
         }
     }
 
-    /// One commit; durable on return.
+    /// One commit, which counts them; durable on return.
     async fn commit_moves(
         &self,
         queue: &Arc<Queue>,
+        task: &Task,
         moving: &[(Delivery, Arc<Queue>)],
     ) -> Result<(), Error> {
         if moving.is_empty() {
@@ -270,7 +310,12 @@ impl Broker {
         let settles = moving.iter().map(|(delivery, _)| (delivery.token, Outcome::Accepted));
         let settles = vec![(Arc::clone(queue), settles.collect())];
         let unit = Unit { publishes: publishes.collect(), settles, result: None };
-        self.commit_unit(unit).await?.await;
+        let (id, moved) = {
+            let status = task.status.lock();
+            (status.id, status.moved + u64::try_from(moving.len()).unwrap_or(u64::MAX))
+        };
+        self.commit_unit_with(unit, stored::progress(queue, id, moved)).await?.await;
+        task.status.lock().moved = moved;
         Ok(())
     }
 

@@ -287,6 +287,7 @@ impl Queue {
             ops.extend(lanes.iter().map(|lane| Op::Delete(lane.partition.log())));
         }
         ops.extend(log.map(Op::Delete));
+        ops.extend(self.redrive_removals());
         ops
     }
 }

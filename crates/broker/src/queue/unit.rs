@@ -39,6 +39,16 @@ impl Broker {
     /// Nothing happened then: [`QueueError::LockLost`] when a delivery is not held any more,
     /// [`QueueError::LimitExceeded`] for a unit above the limit or a queue at its bound.
     pub async fn commit_unit(&self, unit: Unit) -> Result<Enqueuing, Error> {
+        self.commit_unit_with(unit, None).await
+    }
+
+    /// As [`Broker::commit_unit`]; one pair is put in the same commit. Not for a unit with a
+    /// result, which is such a pair itself.
+    pub(super) async fn commit_unit_with(
+        &self,
+        unit: Unit,
+        pair: Option<(Bytes, Bytes)>,
+    ) -> Result<Enqueuing, Error> {
         let context = &self.queues_map().context;
         let Unit { publishes, settles, result } = unit;
         let n_settles: usize = settles.iter().map(|(_, of_queue)| of_queue.len()).sum();
@@ -53,7 +63,8 @@ impl Broker {
             return Err(error);
         }
         self.ensure_job_log().await;
-        let bytes = plan.bytes() + n_settles * SETTLE_BYTES + result_bytes;
+        let pair_bytes = pair.as_ref().map_or(0, |(key, value)| key.len() + value.len());
+        let bytes = plan.bytes() + n_settles * SETTLE_BYTES + result_bytes + pair_bytes;
         if bytes > limits::BATCH_BYTES_MAX {
             let text = format!("a unit of {bytes} bytes is above {}", limits::BATCH_BYTES_MAX);
             return Err(QueueError::LimitExceeded(text).into());
@@ -65,6 +76,7 @@ impl Broker {
         let outstanding = Outstanding::new(1);
         let waiter = Arc::clone(&outstanding);
         let op = result.and_then(|(id, result)| self.put_result(&id, result));
+        let op = op.or(pair.map(|(key, value)| Op::Put(key, value)));
         let beside = Beside { settles: &settles, op, ..Beside::default() };
         let done = Box::new(move || waiter.done());
         let mut ending = Some(Ending { reservation, done });

@@ -1,5 +1,5 @@
 //! StartMessageMoveTask, ListMessageMoveTasks, CancelMessageMoveTask: dead-lettered messages go
-//! back to where they died, or to a queue of one's choice. A restart ends a task and forgets it.
+//! back to where they died, or to a queue of one's choice. A task goes on after a restart.
 
 use super::find_address;
 use crate::{
@@ -48,7 +48,7 @@ pub(crate) async fn start(cx: &Context, caller: &Caller, request: Start) -> Resu
     }
     let per_second = rate.and_then(|rate| u32::try_from(rate).ok());
     let redrive = Redrive { to: to.map(|to| to.name().clone()), per_second };
-    match cx.broker.start_redrive(&queue, redrive) {
+    match cx.broker.start_redrive(&queue, redrive).await {
         Ok(status) => Ok(Started { task_handle: Handle::of(status.id, &arn).encode() }),
         Err(tramline_broker::Error::Queue(QueueError::InUse(_))) => Err(Error::new(
             Code::UnsupportedOperation,
@@ -202,7 +202,7 @@ pub(crate) async fn cancel(
         let message = "Only active tasks can be cancelled.";
         return Err(Error::new(Code::UnsupportedOperation, message));
     }
-    let status = cx.broker.cancel_redrive(&queue, handle.task_id);
+    let status = cx.broker.cancel_redrive(&queue, handle.task_id).await?;
     let moved = status.map_or(task.moved, |status| status.moved);
     Ok(Cancelled { approximate_number_of_messages_moved: moved })
 }

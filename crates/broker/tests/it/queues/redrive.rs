@@ -4,6 +4,7 @@ use super::*;
 use tramline_broker::{
     Error, MessageState, Peek, QueueError, Redrive, RedriveState, RedriveStatus,
 };
+use tramline_store::LogStore;
 use tramline_types::ExchangeName;
 
 const PAGE: Peek = Peek { from: None, n_max: 3, bytes_max: 1 << 20 };
@@ -88,7 +89,7 @@ async fn dead_messages_go_back_to_where_they_died() {
     put(&node, &dead, &["never died"]).await;
     die(&one, 2).await;
     die(&two, 1).await;
-    let status = node.broker.start_redrive(&dead, Redrive::default()).unwrap();
+    let status = node.broker.start_redrive(&dead, Redrive::default()).await.unwrap();
     assert_eq!((status.total, status.state), (4, RedriveState::Running));
     let status = over(&node, &dead).await;
     assert_eq!(status.state, RedriveState::Completed);
@@ -110,11 +111,11 @@ async fn a_redrive_keeps_its_pace_and_can_be_ended() {
     let values: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     put(&node, &dead, &values.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let redrive = Redrive { to: Some(name("to")), per_second: Some(10) };
-    let id = node.broker.start_redrive(&dead, redrive.clone()).unwrap().id;
-    let again = node.broker.start_redrive(&dead, redrive.clone());
+    let id = node.broker.start_redrive(&dead, redrive.clone()).await.unwrap().id;
+    let again = node.broker.start_redrive(&dead, redrive.clone()).await;
     assert!(matches!(again, Err(Error::Queue(QueueError::InUse(_)))));
     let itself = Redrive { to: Some(name("dead")), ..redrive };
-    assert!(node.broker.start_redrive(&dead, itself).is_err());
+    assert!(node.broker.start_redrive(&dead, itself).await.is_err());
     for second in 1..=3_u64 {
         let at_most = second * 10;
         eventually(|| {
@@ -124,8 +125,8 @@ async fn a_redrive_keeps_its_pace_and_can_be_ended() {
         .await;
         assert!(to.counts().ready <= at_most + 5);
     }
-    assert_eq!(node.broker.cancel_redrive(&dead, id + 99).map(|it| it.id), None);
-    let status = node.broker.cancel_redrive(&dead, id).unwrap();
+    assert!(node.broker.cancel_redrive(&dead, id + 99).await.unwrap().is_none());
+    let status = node.broker.cancel_redrive(&dead, id).await.unwrap().unwrap();
     assert_eq!(status.state, RedriveState::Cancelling);
     let status = over(&node, &dead).await;
     assert_eq!(status.state, RedriveState::Cancelled);
@@ -147,8 +148,84 @@ async fn a_target_at_its_bound_ends_a_redrive_and_nothing_is_lost() {
     let to = declare(&node, "to", bounded).await;
     put(&node, &dead, &["a", "b"]).await;
     let redrive = Redrive { to: Some(name("to")), per_second: None };
-    node.broker.start_redrive(&dead, redrive).unwrap();
+    node.broker.start_redrive(&dead, redrive).await.unwrap();
     let status = over(&node, &dead).await;
     assert!(matches!(status.state, RedriveState::Failed(_)), "{status:?}");
     assert_eq!((dead.counts().ready, to.counts().ready), (2, 0));
+}
+
+async fn restarted(node: &Node) -> (Node, Arc<Queue>, Arc<Queue>) {
+    let store = Arc::new(node.store.reopen().start());
+    let node = Node::over(store, Options::default()).await;
+    let (dead, to) = (name("dead"), name("to"));
+    let queues = (node.broker.queue(&dead).unwrap(), node.broker.queue(&to).unwrap());
+    (node, queues.0, queues.1)
+}
+
+#[tokio::test]
+async fn a_redrive_goes_on_after_a_restart_where_it_was() {
+    let node = Node::start().await;
+    let dead = declare(&node, "dead", QueueSettings::default()).await;
+    let to = declare(&node, "to", QueueSettings::default()).await;
+    let values: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+    put(&node, &dead, &values.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let redrive = Redrive { to: Some(name("to")), per_second: Some(10) };
+    let begun = node.broker.start_redrive(&dead, redrive.clone()).await.unwrap();
+    eventually(|| {
+        node.clock.advance(Duration::from_millis(1));
+        to.counts().ready >= 20
+    })
+    .await;
+    let (node, dead, to) = restarted(&node).await;
+    let status = node.broker.redrives(&dead).remove(0);
+    assert_eq!((status.id, &status.state), (begun.id, &RedriveState::Running));
+    assert_eq!((status.to, status.per_second, status.total), (redrive.to, Some(10), 60));
+    assert!((20..60).contains(&status.moved), "{}", status.moved);
+    assert_eq!(to.counts().ready, status.moved, "they were counted as they moved");
+    let status = over(&node, &dead).await;
+    assert_eq!((status.state, status.moved), (RedriveState::Completed, 60));
+    assert_eq!((dead.counts().ready, to.counts().ready), (0, 60));
+    assert_eq!(texts(&get(&to, 99, HELD).await), values);
+    let (node, dead, _) = restarted(&node).await;
+    let status = node.broker.redrives(&dead).remove(0);
+    assert_eq!((status.state, status.moved), (RedriveState::Completed, 60));
+    let again = Redrive { to: Some(name("to")), per_second: None };
+    assert!(node.broker.start_redrive(&dead, again).await.unwrap().id > begun.id);
+}
+
+#[tokio::test]
+async fn a_redrive_that_was_cancelled_does_not_go_on() {
+    let node = Node::start().await;
+    let dead = declare(&node, "dead", QueueSettings::default()).await;
+    declare(&node, "to", QueueSettings::default()).await;
+    put(&node, &dead, &["a", "b", "c", "d"]).await;
+    let redrive = Redrive { to: Some(name("to")), per_second: Some(1) };
+    let id = node.broker.start_redrive(&dead, redrive).await.unwrap().id;
+    node.broker.cancel_redrive(&dead, id).await.unwrap().unwrap();
+    let (node, dead, to) = restarted(&node).await;
+    assert_eq!(node.broker.redrives(&dead).remove(0).state, RedriveState::Cancelled);
+    assert_eq!(dead.counts().ready + to.counts().ready, 4);
+    let left = dead.counts().ready;
+    for _ in 0..100 {
+        node.clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(dead.counts().ready, left);
+}
+
+#[tokio::test]
+async fn what_is_stored_of_redrives_goes_with_their_queue_and_beyond_the_last_ten() {
+    let node = Node::start().await;
+    let dead = declare(&node, "dead", QueueSettings::default()).await;
+    declare(&node, "to", QueueSettings::default()).await;
+    for n in 0..12_u64 {
+        put(&node, &dead, &["a"]).await;
+        let redrive = Redrive { to: Some(name("to")), per_second: None };
+        node.broker.start_redrive(&dead, redrive).await.unwrap();
+        over(&node, &dead).await;
+        let stored = node.store.scan(b"redrive/").len();
+        assert_eq!(stored, 2 * usize::try_from(n + 1).unwrap().min(10));
+    }
+    node.broker.delete_queue(&dead, Default::default()).await.unwrap();
+    assert!(node.store.scan(b"redrive/").is_empty());
 }

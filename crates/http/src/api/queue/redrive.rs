@@ -74,11 +74,11 @@ pub(crate) async fn start(
     queue.check_owner(None)?;
     let to = request.to.as_deref().map(queue_name).transpose()?;
     let redrive = broker::Redrive { to, per_second: request.per_second };
-    let status = cx.broker.start_redrive(&queue, redrive)?;
+    let status = cx.broker.start_redrive(&queue, redrive).await?;
     Ok((StatusCode::ACCEPTED, Json(to_wire(status))))
 }
 
-/// GET `/v1/queues/{queue}/redrives`: the last ones since the start, the newest first.
+/// GET `/v1/queues/{queue}/redrives`: the last ones, the newest first.
 pub(crate) async fn list(
     State(cx): State<Context>,
     Names(name): Names<String>,
@@ -95,7 +95,9 @@ pub(crate) async fn cancel(
 ) -> Result<Json<RedriveList>, Error> {
     let queue = find(&cx.broker, &name)?;
     queue.check_owner(None)?;
-    let redrives = cx.broker.redrives(&queue);
-    let cancelled = redrives.iter().filter_map(|it| cx.broker.cancel_redrive(&queue, it.id));
-    Ok(Json(RedriveList { redrives: cancelled.map(to_wire).collect() }))
+    let mut cancelled = Vec::new();
+    for redrive in cx.broker.redrives(&queue) {
+        cancelled.extend(cx.broker.cancel_redrive(&queue, redrive.id).await?);
+    }
+    Ok(Json(RedriveList { redrives: cancelled.into_iter().map(to_wire).collect() }))
 }
