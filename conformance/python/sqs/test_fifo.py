@@ -131,6 +131,20 @@ def test_an_attempt_can_be_repeated(sqs, fifo):
     assert receive(sqs, fifo, wait=0, **options) == []
 
 
+def test_an_expired_handle_is_an_error_while_the_message_is_there(sqs, fifo):
+    send(sqs, fifo, "1")
+    (old,) = receive(sqs, fifo, VisibilityTimeout=0)
+    code = "InvalidParameterValue"
+    text = refused(lambda: delete(sqs, fifo, old), code)
+    assert text.endswith("for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.")
+    entries = [{"Id": "a", "ReceiptHandle": old["ReceiptHandle"]}]
+    (failed,) = sqs.delete_message_batch(QueueUrl=fifo, Entries=entries)["Failed"]
+    assert (failed["Id"], failed["Code"], failed["SenderFault"]) == ("a", code, True)
+    (new,) = receive(sqs, fifo)
+    delete(sqs, fifo, new, new, old)
+    assert receive(sqs, fifo, wait=0) == []
+
+
 def test_groups_do_not_wait_for_each_other(sqs, fifo):
     for n in range(10):
         send(sqs, fifo, f"{n}", f"group-{n}")

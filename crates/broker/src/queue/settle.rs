@@ -3,7 +3,7 @@
 use super::future::Outstanding;
 use crate::{Error, Queue, QueueError, Settle, Settling};
 use std::{sync::Arc, time::Duration};
-use tramline_queue::{Engine, LockToken, Outcome};
+use tramline_queue::{Engine, LockToken, Outcome, Place};
 use tramline_types::{ConnectionId, Timestamp};
 
 impl Queue {
@@ -35,6 +35,11 @@ impl Queue {
         self.counters.settled(tokens.len() - lost.len());
         self.counters.time_settled(tokens.iter().copied(), &self.context);
         Settling::new(waiter, lost)
+    }
+
+    /// Whether a message is done: nobody gets it any more.
+    pub fn is_done(&self, place: Place) -> bool {
+        self.state.lock().engine.as_deref().is_none_or(|engine| engine.is_done(place))
     }
 
     /// Gives a timed lock this long from now; tells when it ends.

@@ -4,6 +4,7 @@ use super::{Engine, Look, MessageState};
 use crate::{
     LockToken, Place,
     delta::{Record, Run},
+    lane::Lane,
     locks::Held,
 };
 use tramline_types::{ConnectionId, Timestamp};
@@ -28,6 +29,17 @@ impl Engine {
     }
 
     fn look_at_one(&self, place: Place) -> Option<Look> {
+        let lane = self.lane_with(place)?;
+        Some(self.look_at(lane, place.offset))
+    }
+
+    /// Whether a message is done, or never was.
+    pub fn is_done(&self, place: Place) -> bool {
+        self.lane_with(place).is_none()
+    }
+
+    /// The lane of a message that is not done.
+    fn lane_with(&self, place: Place) -> Option<&Lane> {
         let lane = &self.lanes[self.find(place.lane)?];
         let offset = place.offset;
         let exists = if offset < lane.cursor {
@@ -35,7 +47,7 @@ impl Engine {
         } else {
             offset < lane.tail && !lane.ahead.contains(offset)
         };
-        exists.then(|| self.look_at(lane, offset))
+        exists.then_some(lane)
     }
 
     /// The delivery of a message that is out.

@@ -21,22 +21,29 @@ pub(crate) struct Delete {
 
 pub(crate) async fn delete(cx: &Context, caller: &Caller, request: Delete) -> Result<(), Error> {
     let found = find_queue(cx, caller, request.queue_url)?;
+    let shown = request.receipt_handle.clone().unwrap_or_default();
     let handle = parse(&found, request.receipt_handle)?;
-    accept(&found, &[handle.token]).await;
-    Ok(())
+    let kept = accept(&found, &[handle.token]).await;
+    if kept.is_empty() { Ok(()) } else { Err(expired(&shown)) }
 }
 
 /// Deletes messages. A handle of an earlier delivery deletes nothing, and that is no error; the
 /// last one does also when its time is over, as long as nobody else has received the message. In
-/// a FIFO queue it does not: the next of the group may be with somebody else.
-async fn accept(found: &Found, tokens: &[LockToken]) {
-    let settling = if found.profile.fifo.is_some() {
-        let settles: Vec<_> = tokens.iter().map(|token| (*token, Outcome::Accepted)).collect();
-        found.queue.settle(&settles)
-    } else {
-        found.queue.accept_late(tokens)
-    };
-    settling.await;
+/// a FIFO queue it does not: the next of the group may be with somebody else. What is still there
+/// for that is given back, and is an error.
+async fn accept(found: &Found, tokens: &[LockToken]) -> Vec<LockToken> {
+    if found.profile.fifo.is_none() {
+        found.queue.accept_late(tokens).await;
+        return Vec::new();
+    }
+    let settles: Vec<_> = tokens.iter().map(|token| (*token, Outcome::Accepted)).collect();
+    let mut lost = found.queue.settle(&settles).await;
+    lost.retain(|token| !found.queue.is_done(token.place));
+    lost
+}
+
+fn expired(handle: &str) -> Error {
+    Error::value("ReceiptHandle", handle, "The receipt handle has expired")
 }
 
 fn parse(found: &Found, handle: Option<String>) -> Result<Handle, Error> {
@@ -80,11 +87,20 @@ pub(crate) async fn delete_batch(
     let found = find_queue(cx, caller, request.queue_url)?;
     let (mut results, mut tokens) = (Vec::new(), Vec::new());
     for (id, entry) in batch::check(request.entries)? {
-        let handle = parse(&found, entry.receipt_handle);
-        tokens.extend(handle.as_ref().ok().map(|handle| handle.token));
-        results.push((id.clone(), handle.map(|_| Done { id })));
+        let shown = entry.receipt_handle.clone().unwrap_or_default();
+        let token = parse(&found, entry.receipt_handle).map(|handle| handle.token);
+        tokens.extend(token.as_ref().ok().copied());
+        results.push((id, shown, token));
     }
-    accept(&found, &tokens).await;
+    let kept = accept(&found, &tokens).await;
+    let results = results.into_iter().map(|(id, shown, token)| {
+        let result = match token {
+            Ok(token) if kept.contains(&token) => Err(expired(&shown)),
+            Ok(_) => Ok(Done { id: id.clone() }),
+            Err(error) => Err(error),
+        };
+        (id, result)
+    });
     Ok(Results::of(results))
 }
 
