@@ -27,8 +27,6 @@ const WAIT_MAX: i64 = 20;
 pub(super) const VISIBILITY_MAX: i64 = 43_200;
 /// Bytes of the bodies of one answer; a first message comes whatever its size.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Messages of one queue that are received and not deleted.
-const IN_FLIGHT_MAX: u64 = 120_000;
 /// Larger answers are not kept for a repeated attempt.
 const ATTEMPT_BYTES_MAX: usize = 64 * 1024;
 
@@ -108,7 +106,7 @@ pub(crate) async fn receive(
     {
         return Ok(respond(cx, caller, &found, (&received, &filter)));
     }
-    if found.queue.counts().locked >= IN_FLIGHT_MAX {
+    if found.queue.counts().locked >= cx.options.in_flight_max {
         if found.profile.fifo.is_some() {
             return Ok(Response { messages: Vec::new() });
         }
@@ -228,10 +226,11 @@ fn respond(
         let handle =
             Handle { queue: found.queue.id(), token: delivery.token, received: received.at };
         let id = if compact.id.is_empty() { id_of(found, delivery) } else { compact.id };
+        let digest = compact.digest.and_then(|digest| digest.for_body(body.as_bytes()));
         Message {
             id,
             handle: handle.encode(),
-            md5_of_body: md5(body.as_bytes()),
+            md5_of_body: digest.unwrap_or_else(|| md5(body.as_bytes())),
             md5_of_attributes: md5_of_attributes(pairs),
             body: body.into_owned(),
             system,

@@ -6,7 +6,7 @@ use crate::{
     caller::Caller,
     error::{Code, Error, required},
     from_wire::bounded::List,
-    from_wire::message::{Checked, Compact, Sent, Typed, TypedValue, stored},
+    from_wire::message::{Checked, Compact, Digested, Sent, Typed, TypedValue, stored},
     memory::Ids,
     profile::Fifo,
     to_wire::message::{hex, md5, md5_of_attributes},
@@ -259,8 +259,10 @@ fn item(
         .trace
         .clone()
         .map(|trace| Typed { data_type: "String".to_owned(), value: TypedValue::Text(trace) });
+    let md5_of_body = md5(checked.body.as_bytes());
+    let digest = Digested::of(checked.body.as_bytes(), &md5_of_body);
     let answer = Answer {
-        body: md5(checked.body.as_bytes()),
+        body: md5_of_body,
         attributes: md5_of_attributes(pairs),
         system_attributes: md5_of_attributes(trace.iter().map(|trace| ("AWSTraceHeader", trace))),
         id: id.clone(),
@@ -271,6 +273,7 @@ fn item(
         sender: caller.account.clone(),
         sequence,
         deduplication,
+        digest,
         ..Compact::default()
     };
     let delay = i64::try_from(delay_ms).unwrap_or(i64::MAX);

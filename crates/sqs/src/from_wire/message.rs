@@ -67,12 +67,39 @@ pub(crate) struct Compact {
     pub(crate) deduplication: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) trace: Option<String>,
+    /// The digest of a large body, which takes longer to make than all else of a receive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<Digested>,
     /// The types of attributes, where they are not `String`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) types: BTreeMap<String, String>,
     /// Attributes that are no headers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) attributes: Attributes,
+}
+
+/// A body's digest, and what tells that it is of this body: the header may have been copied to
+/// another one, by a client of another protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Digested {
+    crc32c: u32,
+    md5: String,
+}
+
+impl Digested {
+    /// Shorter bodies are digested again.
+    const BODY_BYTES_MIN: usize = 4 * 1024;
+
+    /// What is kept of a body's digest.
+    pub(crate) fn of(body: &[u8], md5: &str) -> Option<Self> {
+        let kept = || Self { crc32c: crc32c::crc32c(body), md5: md5.to_owned() };
+        (body.len() >= Self::BODY_BYTES_MIN).then(kept)
+    }
+
+    /// The digest, if it is of this body.
+    pub(crate) fn for_body(self, body: &[u8]) -> Option<String> {
+        (self.crc32c == crc32c::crc32c(body)).then_some(self.md5)
+    }
 }
 
 /// A message as a client sends it, alone or in a batch.
@@ -129,7 +156,7 @@ impl Sent {
         if body.is_empty() {
             return Err(Error::missing("MessageBody"));
         }
-        if !body.chars().all(xml::is_char) {
+        if !xml::is_text(&body) {
             return Err(Error::new(
                 Code::InvalidMessageContents,
                 "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to \
@@ -189,7 +216,7 @@ fn typed(name: String, attribute: Attribute) -> Result<(String, Typed), Error> {
     let value = match kind {
         "String" | "Number" => {
             let text = attribute.string_value.filter(|text| !text.is_empty()).ok_or_else(empty)?;
-            if !text.chars().all(xml::is_char) {
+            if !xml::is_text(&text) {
                 let message = format!("The message attribute '{name}' has invalid characters.");
                 return Err(Error::invalid(message));
             }

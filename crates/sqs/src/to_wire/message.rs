@@ -8,7 +8,7 @@ use crate::from_wire::message::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use md5::{Digest, Md5};
-use std::{borrow::Cow, fmt::Write};
+use std::borrow::Cow;
 use tramline_types::Message;
 
 use super::xml;
@@ -70,7 +70,7 @@ pub(crate) fn header<'a>(message: &'a Message, name: &[u8]) -> Option<&'a [u8]> 
 
 /// Text that every client can be sent.
 fn text(bytes: &[u8]) -> Option<&str> {
-    str::from_utf8(bytes).ok().filter(|text| text.chars().all(xml::is_char))
+    str::from_utf8(bytes).ok().filter(|text| xml::is_text(text))
 }
 
 /// A header as an attribute: of its own type, else text where it is some. None is empty.
@@ -134,11 +134,13 @@ fn add(digest: &mut Md5, bytes: &[u8]) {
 
 /// Hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 #[cfg(test)]

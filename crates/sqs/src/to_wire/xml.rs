@@ -113,6 +113,19 @@ fn escaped(text: &str) -> String {
     out
 }
 
+/// Whether XML 1.0 can hold this text.
+pub(crate) fn is_text(text: &str) -> bool {
+    /// Above the control characters, XML has all but U+FFFE and U+FFFF, which begin with this.
+    const LAST_LEAD: u8 = 0xef;
+    // In blocks that are looked at to their ends, so that the compiler takes many bytes at once.
+    let is_plain = |block: &[u8]| {
+        block.iter().fold(true, |plain, c| {
+            plain & ((*c >= b' ') | matches!(*c, b'\t' | b'\n' | b'\r')) & (*c != LAST_LEAD)
+        })
+    };
+    text.as_bytes().chunks(64).all(is_plain) || text.chars().all(is_char)
+}
+
 /// Whether XML 1.0 has this character.
 pub(crate) const fn is_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
@@ -146,6 +159,16 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn text_is_what_has_only_characters_of_xml() {
+        for c in (0..=0x11_0000_u32).filter_map(char::from_u32) {
+            let text = format!("{}{c}b", "a".repeat(63));
+            assert_eq!(is_text(&text), is_char(c), "{c:?}");
+        }
+        assert!(is_text("") && is_text(&"\t\r\n ~\u{7f}\u{85}\u{fffd}".repeat(50)));
+        assert!(!is_text(&format!("{}\0", "a".repeat(1000))));
     }
 
     const NS: &str = "NS";

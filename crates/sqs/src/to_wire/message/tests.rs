@@ -1,5 +1,5 @@
 use super::*;
-use crate::from_wire::message::{Sent, stored};
+use crate::from_wire::message::{Digested, Sent, stored};
 use bytes::Bytes;
 use tramline_types::Header;
 
@@ -66,7 +66,17 @@ fn a_message_of_another_protocol_has_its_headers_as_attributes() {
 }
 
 #[test]
+fn a_kept_digest_is_of_its_own_body_alone() {
+    let body = "x".repeat(5000);
+    let kept = Digested::of(body.as_bytes(), &md5(body.as_bytes())).unwrap();
+    assert_eq!(kept.clone().for_body(body.as_bytes()), Some(md5(body.as_bytes())));
+    assert_eq!(kept.for_body(body.replace('x', "y").as_bytes()), None);
+    assert_eq!(Digested::of(b"short", "x"), None);
+}
+
+#[test]
 fn digests_are_those_of_aws() {
+    assert_eq!(hex(&[0, 0x9f, 0xf0, 255]), "009ff0ff");
     assert_eq!(md5(b"hello"), "5d41402abc4b2a76b9719d911017c592");
     let text = |text: &str| TypedValue::Text(text.to_owned());
     let number = Typed { data_type: "Number".to_owned(), value: text("1493147359900") };
