@@ -112,6 +112,7 @@ pub(crate) struct Sqs {
     pub(crate) region: String,
     pub(crate) queue_urls: QueueUrls,
     pub(crate) auto_create: bool,
+    pub(crate) allow_reset: bool,
     pub(crate) deleted_window: Span,
     pub(crate) purged_window: Span,
     pub(crate) queues: BTreeMap<String, SqsQueue>,
@@ -240,6 +241,7 @@ impl Default for Sqs {
             region: options.region,
             queue_urls: QueueUrls::Path,
             auto_create: options.auto_create,
+            allow_reset: options.allow_reset,
             deleted_window: Span(options.deleted_window),
             purged_window: Span(options.purged_window),
             queues: BTreeMap::new(),
@@ -475,10 +477,12 @@ impl Config {
                 QueueUrls::Host => tramline_sqs::QueueUrls::Host,
             },
             auto_create: self.sqs.auto_create,
+            allow_reset: self.sqs.allow_reset,
             queues: queues::of_sqs(&self.sqs.queues),
             deleted_window: self.sqs.deleted_window.0,
             purged_window: self.sqs.purged_window.0,
             keys: self.sqs.keys.clone(),
+            ..tramline_sqs::Options::default()
         }
     }
 

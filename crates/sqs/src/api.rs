@@ -21,6 +21,7 @@ use crate::{
     profile::Profile,
     to_wire::{Output, Render},
 };
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tramline_broker::Queue;
 
@@ -46,6 +47,15 @@ macro_rules! actions {
                     render.take(&answer)
                 })*
                 _ => Err(Error::new(Code::UnsupportedOperation, "this action is not there")),
+            }
+        }
+
+        /// Reads a request of the action at this place of the list, from the front again where
+        /// that is shorter, and does nothing else.
+        pub(crate) fn parse(at: usize, input: &Input<'_>) -> Result<(), Error> {
+            match ACTIONS[at % ACTIONS.len()] {
+                $($name => read_as($handle, input),)*
+                _ => Ok(()),
             }
         }
     };
@@ -76,6 +86,14 @@ actions! {
     "StartMessageMoveTask" => move_task::start;
     "TagQueue" => tag::add;
     "UntagQueue" => tag::remove;
+}
+
+/// Reads what an action takes.
+fn read_as<R: DeserializeOwned, A>(
+    _handle: impl AsyncFn(&Context, &Caller, R) -> Result<A, Error>,
+    input: &Input<'_>,
+) -> Result<(), Error> {
+    input.read::<R>().map(drop)
 }
 
 /// The action of this name.

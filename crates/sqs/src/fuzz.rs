@@ -1,31 +1,47 @@
-//! The one entry of the fuzz target `sqs_request`.
+//! The entries of the fuzz targets `sqs_json`, `sqs_query` and `sqs_signature`.
 
 use crate::{
+    Options, api,
     from_wire::{
         Input,
         message::{Compact, Sent, stored},
         query,
     },
+    signature,
     to_wire::{message::outgoing, xml},
 };
-use tramline_types::limits::SQS_BODY_BYTES_MAX;
+use axum::http::Request;
+use tramline_types::{Timestamp, limits::SQS_BODY_BYTES_MAX};
 
-/// Takes hostile bytes as a request that sends a message, in JSON or, where the first byte is even,
-/// as parameters of the Query protocol; what is accepted is stored and read back.
+/// Takes hostile bytes as the body of an AWS JSON request; the first one says of which action.
 ///
 /// # Panics
 /// When reading panics, or when a message does not come back as it was sent.
-pub fn fuzz_request(data: &[u8]) {
-    let Some((&kind, body)) = data.split_first() else { return };
-    let body = &body[..body.len().min(SQS_BODY_BYTES_MAX)];
-    let input = if kind % 2 == 0 {
-        let Ok((_, tree)) = query::read("/000000000000/q", None, body) else { return };
-        // Answers are made from such trees.
-        let _text = xml::answer("SendMessage", &tree, "id", "ns");
-        Input::Tree(tree)
-    } else {
-        Input::Json(body)
+pub fn fuzz_json(data: &[u8]) {
+    let Some((&action, body)) = data.split_first() else { return };
+    read(action, &Input::Json(&body[..body.len().min(SQS_BODY_BYTES_MAX)]));
+}
+
+/// Takes hostile bytes as parameters of the Query protocol: the first one says for which action
+/// they are read, then what is up to a line break is the query string and the rest the form.
+///
+/// # Panics
+/// When reading panics, or when a message does not come back as it was sent.
+pub fn fuzz_query(data: &[u8]) {
+    let Some((&action, rest)) = data.split_first() else { return };
+    let rest = &rest[..rest.len().min(SQS_BODY_BYTES_MAX)];
+    let (query, form) = match rest.iter().position(|c| *c == b'\n') {
+        Some(at) => (str::from_utf8(&rest[..at]).ok(), &rest[at + 1..]),
+        None => (None, rest),
     };
+    let Ok((name, tree)) = query::read("/000000000000/q", query, form) else { return };
+    // Answers are made from such trees.
+    let _text = xml::answer(api::find(&name).unwrap_or("SendMessage"), &tree, "id", "ns");
+    read(action, &Input::Tree(tree));
+}
+
+fn read(action: u8, input: &Input<'_>) {
+    let _checked_by_its_type = api::parse(action.into(), input);
     let Ok(mut sent) = input.read::<Sent>() else { return };
     let Ok(checked) = sent.check() else { return };
     let message = stored(checked.clone(), Compact { id: "id".to_owned(), ..Compact::default() });
@@ -35,34 +51,29 @@ pub fn fuzz_request(data: &[u8]) {
     assert_eq!((out.compact.id.as_str(), out.compact.trace), ("id", checked.trace));
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_of_all_kinds_pass() {
-        let attributes = r#"{"MessageBody":"b","MessageAttributes":{
-            "sqs":{"DataType":"String","StringValue":"x"},
-            "message-group":{"DataType":"Number","StringValue":"1e5"},
-            "body-encoding":{"DataType":"Binary.x","BinaryValue":"YQ=="},
-            "n":{"DataType":"String.own","StringValue":"\u00e4"}}}"#;
-        let query = "Action=SendMessage&MessageBody=b&MessageAttribute.1.Name=n\
-                     &MessageAttribute.1.Value.DataType=Binary&MessageAttribute.1.Value.BinaryValue=YQ";
-        for (kind, body) in [(1, attributes), (0, query), (0, "%"), (1, "{"), (0, "a.b.c=&&=")] {
-            fuzz_request(&[&[kind], body.as_bytes()].concat());
-        }
-    }
-
-    #[test]
-    fn broken_requests_are_refused_and_not_more() {
-        let good = br#"1{"MessageBody":"b","MessageAttributes":{"n":{"DataType":"Number","StringValue":"1"}}}"#;
-        for at in 1..good.len() {
-            for byte in [0, b'"', b'{', 0xff] {
-                let mut broken = good.to_vec();
-                broken[at] = byte;
-                fuzz_request(&broken);
-                fuzz_request(&good[..at]);
-            }
-        }
+/// Takes hostile bytes as a signed request: up to a line break the path with its query string, and
+/// then the header `Authorization`.
+///
+/// # Panics
+/// When reading panics, or when somebody passes who has no secret.
+pub fn fuzz_signature(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let (target, authorization) = text.split_once('\n').unwrap_or((text, ""));
+    let request = Request::builder().uri(target).header("host", "localhost");
+    let request = request.header("x-amz-date", "20261122T230000Z");
+    let request = request.header("authorization", authorization);
+    let Ok(request) = request.body(()) else { return };
+    let (parts, ()) = request.into_parts();
+    let keys = [("AKIDEXAMPLE".to_owned(), "a secret that nobody knows".to_owned())];
+    let options = Options { keys: keys.into_iter().collect(), ..Options::default() };
+    let _caller = crate::caller::Caller::of(&parts, &options);
+    // 2026-11-22 23:00:00.
+    let now = Timestamp::from_millis(1_795_388_400_000);
+    if let Ok(signed) = signature::claim(&parts, &options, now) {
+        let signed = signed.expect("there are keys");
+        assert!(signature::verify(&parts, b"", &options, &signed).is_err());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,12 +19,13 @@ mod metrics;
 mod profile;
 mod recent;
 mod request;
+mod reset;
 mod signature;
 mod to_wire;
 
 pub use connection::serve;
 pub use declared::{DeadLetter, Declared};
-pub use fuzz::fuzz_request;
+pub use fuzz::{fuzz_json, fuzz_query, fuzz_signature};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tramline_broker::Broker;
@@ -49,6 +50,8 @@ pub struct Options {
     pub auto_create: bool,
     /// Queues that are created at the start, by name, where they do not exist.
     pub queues: BTreeMap<String, Declared>,
+    /// Whether clients may have all queues of their account deleted, at `/_tramline/reset`.
+    pub allow_reset: bool,
     /// Access key ids with their secrets. Where there are any, every request must be signed with
     /// one of them.
     pub keys: BTreeMap<String, String>,
@@ -56,6 +59,8 @@ pub struct Options {
     pub deleted_window: Duration,
     /// For so long after a purge a queue cannot be purged again.
     pub purged_window: Duration,
+    /// Messages of one queue that are received and not deleted.
+    pub in_flight_max: u64,
 }
 
 /// How queue URLs are written.
@@ -78,9 +83,11 @@ impl Default for Options {
             queue_urls: QueueUrls::Path,
             auto_create: false,
             queues: BTreeMap::new(),
+            allow_reset: false,
             keys: BTreeMap::new(),
             deleted_window: Duration::from_secs(60),
             purged_window: Duration::from_secs(60),
+            in_flight_max: 120_000,
         }
     }
 }

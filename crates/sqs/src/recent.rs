@@ -41,6 +41,11 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.by_key.remove(key).map(|(_, value)| value)
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.by_key.clear();
+        self.order.clear();
+    }
+
     fn expire(&mut self, now: Monotonic) {
         while self.order.front().is_some_and(|(at, _)| now.since(*at) >= self.span) {
             self.drop_first();

@@ -6,7 +6,7 @@ use crate::{
     caller::Caller,
     error::{Code, Error},
     from_wire::{Input, query},
-    guard, signature,
+    guard, reset, signature,
     to_wire::{Output, Render},
 };
 use axum::{
@@ -53,6 +53,11 @@ async fn run(
         Ok(received) => received,
         Err(error) => return (None, Err(error)),
     };
+    let caller = Caller::of(parts, &cx.options);
+    if parts.uri.path() == reset::PATH {
+        *render = reset::RENDER;
+        return (Some(reset::ACTION), reset::run(cx, &caller, parts).await);
+    }
     let (name, input) = match read(parts, &received.bytes) {
         Ok(read) => read,
         Err(error) => return (None, Err(error)),
@@ -64,7 +69,6 @@ async fn run(
     if action == api::CALLER_IDENTITY {
         *render = Render::Xml { namespace: "https://sts.amazonaws.com/doc/2011-06-15/" };
     }
-    let caller = Caller::of(parts, &cx.options);
     let mut result = api::call(cx, &caller, (action, &input, *render)).await;
     if matches!(&result, Err(error) if error.code == Code::QueueDoesNotExist)
         && api::create_missing(cx, &caller, (action, &input)).await

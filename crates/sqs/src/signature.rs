@@ -218,9 +218,22 @@ fn encoded(text: &str) -> String {
     })
 }
 
-/// A path as it came is encoded once; it is signed encoded twice.
+/// A path as it came is encoded once; it is signed encoded twice, without its empty and its dot
+/// segments (RFC 3986, section 5.2.4).
 fn encoded_path(path: &str) -> String {
-    path.split('/').map(encoded).collect::<Vec<_>>().join("/")
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            segment => segments.push(encoded(segment)),
+        }
+    }
+    let is_open = ["/", "/.", "/.."].iter().any(|end| path.ends_with(end));
+    let end = if is_open && !segments.is_empty() { "/" } else { "" };
+    format!("/{}{end}", segments.join("/"))
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

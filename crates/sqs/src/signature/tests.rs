@@ -115,6 +115,23 @@ fn paths_and_spaces_are_signed_as_aws_writes_them() {
 }
 
 #[test]
+fn paths_are_signed_without_dots_and_empty_segments() {
+    for (path, wanted) in [
+        ("/", "/"),
+        ("//", "/"),
+        ("/..", "/"),
+        ("/a//b/", "/a/b/"),
+        ("/a/./b", "/a/b"),
+        ("/a/b/../c", "/a/c"),
+        ("/a/b/.", "/a/b/"),
+        ("/a/b/..", "/a/"),
+        ("/000000000000/a%20b.fifo", "/000000000000/a%2520b.fifo"),
+    ] {
+        assert_eq!(encoded_path(path), wanted, "{path}");
+    }
+}
+
+#[test]
 fn nothing_is_asked_for_without_keys() {
     let unsigned = parts("GET", "/", &[]);
     assert_eq!(claim(&unsigned, &Options::default(), Timestamp::from_millis(AT)), Ok(None));
