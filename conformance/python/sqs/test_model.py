@@ -10,11 +10,14 @@ import re
 
 import botocore.loaders
 import pytest
+from sqs_support import attribute, receive, wait_until
+from test_dead_letters import fail, policy
 from test_protocols import Raw
 
 MODEL = botocore.loaders.Loader().load_service_model("sqs", "service-2")
 SHAPES = MODEL["shapes"]
-ERRORS = (pathlib.Path(__file__).parents[3] / "crates/sqs/src/error.rs").read_text()
+SOURCES = pathlib.Path(__file__).parents[3] / "crates/sqs/src"
+ERRORS = (SOURCES / "error.rs").read_text()
 
 # What is not there, and why.
 MEMBERS_MISSING = {
@@ -129,3 +132,43 @@ def test_answers_have_every_member_of_the_model(raw, sqs, fifo, queue):
     sqs.set_queue_attributes(QueueUrl=fifo, Attributes=given)
     have = call("GetQueueAttributes", QueueUrl=fifo, AttributeNames=["All"])["Attributes"]
     assert set(have) == set(SHAPES["QueueAttributeName"]["enum"]) - {"All", "RedrivePolicy"}
+
+
+def test_answers_about_queues_and_tasks_have_every_member(raw, sqs, new_queue):
+    def call(action, **request):
+        status, _, text = raw.json(action, request)
+        assert status == 200, text
+        answer = json.loads(text)
+        assert set(answer) == members(MODEL["operations"][action]["output"]["shape"]), action
+        return answer
+
+    dead = new_queue(tags={"a": "b"})
+    queues = [new_queue({"RedrivePolicy": policy(sqs, dead, 1)}) for _ in range(2)]
+    call("CreateQueue", QueueName=dead.rsplit("/", 1)[1])
+    call("GetQueueUrl", QueueName=dead.rsplit("/", 1)[1])
+    call("ListQueues", MaxResults=1)
+    call("ListQueueTags", QueueUrl=dead)
+    call("ListDeadLetterSourceQueues", QueueUrl=dead, MaxResults=1)
+    call("GetQueueAttributes", QueueUrl=dead, AttributeNames=["All"])
+    for n in range(3):
+        sqs.send_message(QueueUrl=queues[0], MessageBody=str(n))
+    messages = receive(sqs, queues[0], VisibilityTimeout=60)
+    for action, timeout in [("ChangeMessageVisibilityBatch", 30), ("DeleteMessageBatch", None)]:
+        entries = [{"Id": "good", "ReceiptHandle": messages[0]["ReceiptHandle"]}]
+        entries.append({"Id": "bad", "ReceiptHandle": "nonsense"})
+        for entry in entries:
+            entry.update({} if timeout is None else {"VisibilityTimeout": timeout})
+        answer = call(action, QueueUrl=queues[0], Entries=entries)
+        assert set(answer["Successful"][0]) == members(f"{action}ResultEntry")
+        assert set(answer["Failed"][0]) == members("BatchResultErrorEntry")
+    for n in range(3):
+        sqs.send_message(QueueUrl=queues[1], MessageBody=str(n))
+        fail(sqs, queues[1], 1)
+    wait_until(lambda: attribute(sqs, dead, "ApproximateNumberOfMessages") == "3")
+    arn, to = attribute(sqs, dead, "QueueArn"), attribute(sqs, queues[0], "QueueArn")
+    task = {"SourceArn": arn, "DestinationArn": to, "MaxNumberOfMessagesPerSecond": 1}
+    handle = call("StartMessageMoveTask", **task)["TaskHandle"]
+    (listed,) = call("ListMessageMoveTasks", SourceArn=arn)["Results"]
+    # The reason is that of a task that failed.
+    assert set(listed) == members("ListMessageMoveTasksResultEntry") - {"FailureReason"}
+    call("CancelMessageMoveTask", TaskHandle=handle)

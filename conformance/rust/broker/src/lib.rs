@@ -37,6 +37,7 @@ pub struct Broker {
     addresses: Addresses,
     directory: TempDir,
     child: Child,
+    config: String,
 }
 
 impl Broker {
@@ -46,7 +47,7 @@ impl Broker {
         SHARED.get_or_init(|| {
             let directory = tempfile::tempdir().expect("a directory").keep();
             let mut addresses = Addresses::any();
-            let child = spawn(directory.clone(), &mut addresses);
+            let child = spawn(directory.clone(), &mut addresses, "");
             end_with(std::process::id(), child.id(), directory);
             addresses
         })
@@ -54,10 +55,15 @@ impl Broker {
 
     /// A broker of one test's own, which ends with this value.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// As [`Broker::start`], with more sections of configuration.
+    pub fn start_with(config: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut addresses = Addresses::any();
-        let child = spawn(directory.path().to_owned(), &mut addresses);
-        Self { addresses, directory, child }
+        let child = spawn(directory.path().to_owned(), &mut addresses, config);
+        Self { addresses, directory, child, config: config.to_owned() }
     }
 
     /// Where clients find it.
@@ -84,7 +90,8 @@ impl Broker {
             };
             assert!(status.success(), "the broker ended with {status}");
         }
-        self.child = spawn(self.directory.path().to_owned(), &mut self.addresses);
+        let directory = self.directory.path().to_owned();
+        self.child = spawn(directory, &mut self.addresses, &self.config);
     }
 }
 
@@ -95,12 +102,13 @@ impl Drop for Broker {
     }
 }
 
-fn spawn(directory: PathBuf, addresses: &mut Addresses) -> Child {
+fn spawn(directory: PathBuf, addresses: &mut Addresses, further: &str) -> Child {
     let Addresses { kafka, amqp, sqs } = &*addresses;
     let (ready, config) = (directory.join("ready"), directory.join("tramline.toml"));
     let _none = fs::remove_file(&ready);
     // No wait for further members: each test knows its own.
-    fs::write(&config, "[groups]\ninitial_rebalance_delay = \"0s\"\n").expect("a configuration");
+    let text = format!("[groups]\ninitial_rebalance_delay = \"0s\"\n{further}");
+    fs::write(&config, text).expect("a configuration");
     let log = File::options().create(true).append(true).open(directory.join("log")).expect("a log");
     let mut child = Command::new(std::env::var_os("TRAMLINE_BINARY").expect("TRAMLINE_BINARY"))
         .arg("serve")
