@@ -186,7 +186,8 @@ pub(crate) fn table<'a>(peers: [&str; 2], rows: impl IntoIterator<Item = &'a Row
         let [ours, first, second] = row.values;
         let ratio = |peer: f64| if row.higher_is_better { ours / peer } else { peer / ours };
         let ceiling = row.ceiling.map_or_else(String::new, |ceiling| {
-            let bound = if ours > ceiling * 0.8 { " *client-bound*" } else { "" };
+            let share = if row.higher_is_better { ours / ceiling } else { ceiling / ours };
+            let bound = if share > 0.8 { " *client-bound*" } else { "" };
             format!("{}{bound}", number(ceiling))
         });
         let cells = [

@@ -11,7 +11,7 @@ pub(crate) use server::Programs;
 use crate::{
     figures::median,
     load::pause,
-    report::{Row, number, probe, progress, table, write_page},
+    report::{Fact, Row, alone, number, probe, progress, table, write_page},
     server::Server,
 };
 use load::{Load, WORKS, Work};
@@ -58,7 +58,48 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     if wanted(settings, "start") {
         rows.extend(at_rest(settings).await?);
     }
-    write_page("sqs", &page(&probe, &rows, settings.rounds), settings.only.as_deref())
+    let page = page(&probe, &rows, settings.rounds) + &alone(&targets(&rows))?;
+    write_page("sqs", &page, settings.only.as_deref())
+}
+
+/// What is aimed at, as far as it was measured.
+fn targets(rows: &[Row]) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for (peer, name, factor) in [(1, "ElasticMQ", 10.0), (2, "moto", 100.0)] {
+        for (_, size) in SIZES {
+            let loads = rows.iter().filter(|row| row.higher_is_better && row.name.contains(size));
+            let many = loads.filter(|row| row.name.ends_with("connections"));
+            let ratios = many.map(|row| row.values[0] / row.values[peer]);
+            let least = ratios.filter(|ratio| !ratio.is_nan()).reduce(f64::min);
+            facts.extend(least.map(|value| Fact {
+                name: format!(
+                    "the least of the rows of {size} at 8 and 64 connections, beside {name}"
+                ),
+                value,
+                unit: "×",
+                target: format!("≥ {factor}").into(),
+                is_met: value >= factor,
+            }));
+        }
+    }
+    let row = |part: &str| rows.iter().find(|row| row.name.contains(part));
+    if let Some(row) = row("p50") {
+        let value = row.values[0] - row.ceiling.unwrap_or(0.0);
+        let name = "wake-up of a long poll, p50, beside the generator's own time".to_owned();
+        facts.push(Fact { name, value, unit: "ms", target: "< 1".into(), is_met: value < 1.0 });
+    }
+    for (part, unit, bound) in
+        [("long polls, processor", "% of a core", 1.0), ("long polls, resident", "MiB", 200.0)]
+    {
+        facts.extend(row(part).map(|row| Fact {
+            name: row.name.clone(),
+            value: row.values[0],
+            unit,
+            target: format!("< {bound}").into(),
+            is_met: row.values[0] < bound,
+        }));
+    }
+    facts
 }
 
 /// As many files as the system lets a process have: every connection is one, on both sides.
@@ -158,7 +199,10 @@ async fn latency(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     }
     let [p50, p99] = values;
     let name = |quantile| format!("latency, send to the answer of a waiting receive, {quantile}");
-    Ok(vec![Row::new(&name("p50"), "ms", p50), Row::new(&name("p99"), "ms", p99)])
+    let own = load::round_trip(&sink::serve(0)?).await?;
+    let row =
+        |quantile, values| Row { ceiling: Some(own), ..Row::new(&name(quantile), "ms", values) };
+    Ok(vec![row("p50", p50), row("p99", p99)])
 }
 
 /// Waiting receives that get nothing. moto gives each a thread and is left out.
@@ -255,7 +299,8 @@ fn page(probe: &str, rows: &[Row], rounds: usize) -> String {
          the same for all, and shares the machine's cores with the broker; every broker is warmed \
          up for three seconds. Batches have ten messages, at 64 KiB three. A row within 20 % of \
          what the generator reaches against a broker that does nothing is marked \
-         *client-bound*.\n\nMachine: {probe}.\n\n{}",
+         *client-bound*; for a latency, the generator's column is what it takes to that broker and \
+         back.\n\nMachine: {probe}.\n\n{}",
         table(["ElasticMQ", "moto"], rows)
     )
 }

@@ -206,6 +206,19 @@ pub(super) async fn latency(address: &str, url: &str, time: Duration) -> anyhow:
     Ok(micros)
 }
 
+/// What a send takes to a broker that does nothing and back, in milliseconds, the median.
+pub(super) async fn round_trip(address: &str) -> anyhow::Result<f64> {
+    let mut connection = Connection::connect(address).await?;
+    let (sending, _) = sending("x", 1, false);
+    let mut millis = Vec::new();
+    for _ in 0..5000 {
+        let started = instant();
+        connection.call(&sending).await?;
+        millis.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(crate::figures::median(millis))
+}
+
 /// Long polls that wait, spread over these queues.
 pub(super) async fn long_polls(
     address: &str,

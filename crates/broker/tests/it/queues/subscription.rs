@@ -462,7 +462,7 @@ async fn one_consumer_is_active_and_a_redrive_goes_elsewhere() {
     assert_eq!(texts(&second.receive(5, 1 << 20).unwrap()), ["b"]);
     let other = node.broker.declare_queue(&name("o"), QueueSettings::default()).await.unwrap().0;
     let redrive = tramline_broker::Redrive { to: Some(name("jobs")), per_second: None };
-    let refused = node.broker.start_redrive(&other, redrive);
+    let refused = node.broker.start_redrive(&other, redrive).await;
     assert!(matches!(refused, Err(Error::Queue(QueueError::AccessRefused(_)))));
 }
 
