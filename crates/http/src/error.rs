@@ -326,9 +326,7 @@ const fn advise_enqueue(error: &broker::EnqueueError) -> (StatusCode, &'static s
         E::Overflow => {
             (StatusCode::TOO_MANY_REQUESTS, "retry when its consumers have taken some, or raise it")
         }
-        E::Subscription(_) => {
-            (StatusCode::CONFLICT, "publish to its topic: the subscription has what is there")
-        }
+        E::Subscription(_) => (StatusCode::CONFLICT, "describe the queue to see its topic"),
         E::Deleted => (StatusCode::NOT_FOUND, "declare it again"),
         E::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "send a smaller one"),
         E::StorageFull => {

@@ -46,6 +46,8 @@ pub(crate) struct TopicDescription {
     #[serde(flatten)]
     summary: TopicSummary,
     retention: RetentionDescription,
+    /// The queues that have its records as their messages.
+    subscriptions: Vec<String>,
     partition_list: Vec<PartitionDescription>,
     settings: Vec<SettingDescription>,
 }
@@ -129,8 +131,10 @@ pub(crate) fn topic_description(broker: &Broker, topic: &Topic) -> Result<TopicD
             compaction: owner.settings().compaction.map(|_| compaction(owner.compaction_status())),
         })
     });
+    let subscriptions = broker.subscriptions(topic);
     Ok(TopicDescription {
         retention: retention(topic),
+        subscriptions: subscriptions.iter().map(|queue| queue.name().to_string()).collect(),
         partition_list: partitions.collect::<Result<_, Error>>()?,
         settings: broker.describe_topic_settings(Some(topic)).into_iter().map(setting).collect(),
         summary: topic_summary(topic),

@@ -82,7 +82,8 @@ impl Queue {
     /// Partitions were added to its topic: all that comes to them is delivered.
     pub(crate) fn add_partitions(&self, topic: &Topic) {
         let mut state = self.state.lock();
-        if self.is_gone() {
+        // The view of a topic in total order has one partition for good.
+        if self.is_gone() || self.source != Some(topic.id()) {
             return;
         }
         let known = state.lanes.len();

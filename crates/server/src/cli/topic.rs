@@ -104,6 +104,10 @@ fn describe_text(topic: &Value, all: bool) -> String {
     if let Some(of) = topic["view_of"].as_str() {
         head.push_str(&format!("read-only: the ordered view of {of}\n"));
     }
+    let subscriptions: Vec<String> = list(topic, "subscriptions").iter().map(cell).collect();
+    if !subscriptions.is_empty() {
+        head.push_str(&format!("subscriptions: {}\n", subscriptions.join(", ")));
+    }
     let settings = match count {
         0 => "every setting has its default; --all shows them\n".to_owned(),
         _ => settings.render(),

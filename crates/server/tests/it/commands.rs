@@ -300,6 +300,8 @@ fn a_subscription_is_declared_shown_with_its_topic_and_worked_off() {
     let described = broker.run(&["queue", "describe", "billing"]);
     assert!(described.starts_with("queue billing, subscription to topic orders\n"), "{described}");
     assert!(described.contains("earliest"), "{described}");
+    let topic = broker.run(&["topic", "describe", "orders"]);
+    assert!(topic.contains("subscriptions: audit, billing\n"), "{topic}");
     let got = broker.run(&["queue", "get", "billing", "--output", "json"]);
     assert_eq!(json(&got)["messages"][0]["value"], "order 1");
     let audit = json(&broker.run(&["queue", "describe", "audit", "--output", "json"]));

@@ -483,3 +483,89 @@ async fn figures_say_what_came_and_what_is_left() {
         assert!(text.lines().any(|of| of == line), "no `{line}` in:\n{text}");
     }
 }
+
+#[tokio::test]
+async fn what_follows_when_a_message_is_done_is_published_with_the_settlement() {
+    let node = Node::start().await;
+    let topic = orders(&node, 1).await;
+    let next = node.broker.declare_queue(&name("next"), QueueSettings::default()).await.unwrap().0;
+    let on_done = vec!["next".to_owned(), "jobs".to_owned()];
+    let queue = subscribe(&node, "jobs", QueueSettings { on_done, ..earliest() }).await;
+    publish(&node, &topic, 0, &["a", "b"]).await;
+    let got = get(&queue, 1, HELD).await;
+    queue.settle(&all(&got, &Outcome::Accepted)).await;
+    eventually(|| next.counts().ready == 1).await;
+    assert_eq!(take(&next, 9).await, ["a"]);
+    assert_eq!((queue.counts().ready, queue.counts().locked), (1, 0));
+}
+
+#[tokio::test]
+async fn a_topic_in_total_order_is_subscribed_to_by_its_view() {
+    let node = Node::start().await;
+    let new = NewTopic { partitions: Some(2), ..new_topic("orders", &[("order", "total")]) };
+    let topic = node.broker.create_topic(new).await.unwrap();
+    let queue = subscribe(&node, "jobs", of("orders.ordered", SubscriptionStart::Earliest)).await;
+    for n in 0..6 {
+        publish(&node, &topic, n % 2, &[&n.to_string()]).await;
+    }
+    let got = get(&queue, 3, HELD).await;
+    assert_eq!(texts(&got), ["0", "1", "2"]);
+    node.broker.create_partitions(topic.name(), 3, tramline_broker::Mode::Apply).await.unwrap();
+    assert_eq!((queue.counts().ready, queue.counts().locked), (3, 3), "the order is still one");
+    publish(&node, &topic, 2, &["6"]).await;
+    queue.settle(&all(&got, &Outcome::Accepted)).await;
+    let node = restarted(node).await;
+    let queue = node.broker.queue(&name("jobs")).unwrap();
+    assert_eq!(take(&queue, 9).await, ["3", "4", "5", "6"]);
+    node.broker.delete_topic(topic.name()).await.unwrap();
+    assert!(node.broker.queue(&name("jobs")).is_err());
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_early_is_delivered_early() {
+    let (store, broker) = stepped().await;
+    let creating = broker.create_topic(new_topic("orders", &[("durability", "memory")]));
+    let topic = stepping(&store, creating).await.unwrap();
+    let queue = stepping(&store, broker.declare_queue(&name("jobs"), latest())).await.unwrap().0;
+    let batch = records(Timestamp::from_millis(0), &["a", "b"]);
+    let item = PublishItem { topic: Arc::clone(&topic), partition: 0, batch };
+    broker.publish(vec![item]).await.await.remove(0).unwrap();
+    let got = get(&queue, 9, HELD).await;
+    assert_eq!(texts(&got), ["a", "b"], "nothing is synced yet");
+    drop(queue.settle(&all(&got, &Outcome::Accepted)));
+    // The crash takes both along, the records and what became of them.
+    let reopened = Arc::new(store.reopen());
+    let starting = Broker::start(reopened.clone(), Arc::new(FakeClock::new()), Options::default());
+    let broker = stepping(&reopened, starting).await.unwrap();
+    let topic = broker.topic(topic.name()).unwrap();
+    let queue = broker.queue(&name("jobs")).unwrap();
+    let batch = records(Timestamp::from_millis(0), &["c"]);
+    let item = PublishItem { topic, partition: 0, batch };
+    broker.publish(vec![item]).await.await.remove(0).unwrap();
+    assert_eq!(texts(&get(&queue, 9, HELD).await), ["c"]);
+}
+
+#[tokio::test]
+async fn peeking_shows_messages_in_every_state_and_changes_nothing() {
+    let node = Node::start().await;
+    let topic = orders(&node, 2).await;
+    let queue = subscribe(&node, "jobs", earliest()).await;
+    publish(&node, &topic, 0, &["a", "b"]).await;
+    publish(&node, &topic, 1, &["c"]).await;
+    let held = get(&queue, 1, HELD).await;
+    let peeked = queue.peek(Peek { from: None, n_max: 2, bytes_max: 1 << 20 }).await.unwrap();
+    let more = Peek { from: peeked.next, n_max: 9, bytes_max: 1 << 20 };
+    let rest = queue.peek(more).await.unwrap();
+    let both = peeked.messages.iter().chain(&rest.messages);
+    let mut seen: Vec<(String, bool)> = both
+        .map(|it| {
+            let value = it.message.as_ref().unwrap().value.clone().unwrap();
+            let is_held = it.look.state == tramline_broker::MessageState::Locked;
+            (String::from_utf8(value.to_vec()).unwrap(), is_held)
+        })
+        .collect();
+    seen.sort();
+    let wanted = ["a", "b", "c"].map(|value| (value.to_owned(), text(&held[0]) == value));
+    assert_eq!(seen, wanted);
+    assert_eq!((queue.counts().ready, queue.counts().locked), (2, 1));
+}
