@@ -10,7 +10,9 @@ use tramline_types::{Header, Message, ProducerId, Timestamp};
 pub struct BatchBuilder {
     compression: Compression,
     producer: Option<(ProducerId, i16, i32)>,
-    records: BytesMut,
+    /// Room for the header, then the records: they are not copied again where they stay as they
+    /// are.
+    bytes: BytesMut,
     count: usize,
     base_timestamp: i64,
     max_timestamp: i64,
@@ -22,7 +24,7 @@ impl BatchBuilder {
         Self {
             compression,
             producer: None,
-            records: BytesMut::new(),
+            bytes: BytesMut::new(),
             count: 0,
             base_timestamp: -1,
             max_timestamp: -1,
@@ -40,6 +42,7 @@ impl BatchBuilder {
     pub fn push(&mut self, message: &Message, now: Timestamp) {
         let timestamp = message.timestamp.unwrap_or(now).as_millis();
         if self.count == 0 {
+            self.bytes.put_bytes(0, HEADER_BYTES);
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
         }
@@ -53,8 +56,15 @@ impl BatchBuilder {
             value: message.value.as_deref(),
             headers: &message.headers,
         };
-        fields.encode_into(&mut self.records);
+        fields.encode_into(&mut self.bytes);
         self.count += 1;
+    }
+
+    /// Makes room for about so many bytes.
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.bytes.reserve(HEADER_BYTES + bytes);
+        self
     }
 
     /// How many messages were pushed.
@@ -69,21 +79,26 @@ impl BatchBuilder {
 
     /// The batch's size in bytes so far, before compression.
     pub fn bytes_len(&self) -> usize {
-        HEADER_BYTES + self.records.len()
+        self.bytes.len().max(HEADER_BYTES)
     }
 
     /// Compresses and closes the batch. An error when nothing was pushed, or when it exceeds the
     /// format's 2 GiB.
-    pub fn build(self) -> Result<Batch, Error> {
+    pub fn build(mut self) -> Result<Batch, Error> {
         if self.count == 0 {
             return Err(Error::Empty);
         }
-        let too_large = |_| Error::BuiltTooLarge(self.records.len());
+        let records_len = self.bytes.len() - HEADER_BYTES;
+        let too_large = |_| Error::BuiltTooLarge(records_len);
         // Readers take the opened records' lengths as i32 as well.
-        i32::try_from(self.records.len()).map_err(too_large)?;
+        i32::try_from(records_len).map_err(too_large)?;
         let count = i32::try_from(self.count).map_err(too_large)?;
-        let records = self.compression.compress(&self.records, None)?;
-        let batch_length = HEADER_BYTES - LENGTH_PREFIX_BYTES + records.len();
+        if self.compression != Compression::None {
+            let compressed = self.compression.compress(&self.bytes[HEADER_BYTES..], None)?;
+            self.bytes.truncate(HEADER_BYTES);
+            self.bytes.put_slice(&compressed);
+        }
+        let batch_length = self.bytes.len() - LENGTH_PREFIX_BYTES;
         let (producer_id, producer_epoch, base_sequence) =
             self.producer.unwrap_or((ProducerId(-1), -1, -1));
         let mut header = BatchHeader {
@@ -100,11 +115,10 @@ impl BatchBuilder {
             base_sequence,
             record_count: count,
         };
-        header.crc = crc32c_append(crc32c(&header.encode()[ATTRIBUTES_AT..]), &records);
-        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + records.len());
-        bytes.put_slice(&header.encode());
-        bytes.put_slice(&records);
-        Ok(Batch::from_parts(header, bytes.freeze()))
+        let covered = crc32c(&header.encode()[ATTRIBUTES_AT..]);
+        header.crc = crc32c_append(covered, &self.bytes[HEADER_BYTES..]);
+        self.bytes[..HEADER_BYTES].copy_from_slice(&header.encode());
+        Ok(Batch::from_parts(header, self.bytes.freeze()))
     }
 }
 

@@ -17,6 +17,9 @@ pub type Targets = SmallVec<[Arc<Queue>; 1]>;
 /// One commit takes so much; a single larger message is one of its own.
 const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
+/// What a record takes beside its body, about.
+const RECORD_BYTES: usize = 128;
+
 /// A message and where it goes.
 pub struct Enqueue {
     /// The queues, none twice.
@@ -102,6 +105,9 @@ impl Broker {
         let context = &self.queues_map().context;
         let outstanding = Outstanding::new(1);
         let mut plan = Plan::new(context, items.len());
+        let size =
+            |item: &Enqueue| RECORD_BYTES + item.message.value.as_ref().map_or(0, Bytes::len);
+        plan.expect(items.iter().map(size).sum::<usize>().min(COMMIT_BYTES));
         let mut items = items.into_iter().enumerate().peekable();
         while let Some((index, item)) = items.next() {
             plan.add(index, item);

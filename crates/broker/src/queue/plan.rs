@@ -36,6 +36,8 @@ pub(super) struct Plan<'a> {
     batches: Vec<Open>,
     transient: Vec<Arriving>,
     bytes: usize,
+    /// What is still to come, about.
+    expected: usize,
     persistent: bool,
     results: Vec<Result<(), EnqueueError>>,
     /// What goes to a dead-letter target because its queue is at its bound.
@@ -96,12 +98,18 @@ impl<'a> Plan<'a> {
             batches: Vec::new(),
             transient: Vec::new(),
             bytes: 0,
+            expected: 0,
             persistent: false,
             results: vec![Ok(()); n],
             refused: Vec::new(),
             planned: SmallVec::new(),
             noting: Noting::default(),
         }
+    }
+
+    /// Messages with so many bytes are to come, about.
+    pub(super) const fn expect(&mut self, bytes: usize) {
+        self.expected = bytes;
     }
 
     pub(super) const fn bytes(&self) -> usize {
@@ -260,7 +268,10 @@ impl<'a> Plan<'a> {
         let at = match at {
             Some(at) => at,
             None => match Open::new(targets) {
-                Ok(open) => {
+                Ok(mut open) => {
+                    // Most have one batch only.
+                    let room = std::mem::take(&mut self.expected);
+                    open.builder = open.builder.with_room(room);
                     self.batches.push(open);
                     self.batches.len() - 1
                 }
