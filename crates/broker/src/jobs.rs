@@ -143,7 +143,8 @@ impl Jobs {
             (applied, tracker.log)
         };
         for (place, bytes) in applied.removals {
-            engine.handle_remove(place, bytes, now);
+            // It was worked on: it does not wait behind others.
+            engine.handle_remove(place, (bytes, None), now);
         }
         // The jobs of these are over already.
         drop(engine.take_changes());

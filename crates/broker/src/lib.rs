@@ -65,8 +65,8 @@ pub use options::{CompactionOptions, GroupOptions, Options};
 pub use publish::{PublishItem, Published, Publishing};
 pub use queue::{
     Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
-    EnqueueOptions, Enqueuing, Peek, Peeked, PeekedMessage, Placed, ProcessingTimes, Queue,
-    Receive, Redrive, RedriveStatus, Settle, Settling, Targets, Traffic, Unit, Wake,
+    EnqueueOptions, Enqueuing, MessageFilter, Peek, Peeked, PeekedMessage, Placed, ProcessingTimes,
+    Queue, Receive, Redrive, RedriveStatus, Settle, Settling, Targets, Traffic, Unit, Wake,
 };
 pub use queue_error::QueueError;
 pub use quota::{
@@ -83,7 +83,9 @@ pub use tramline_catalog::{TopicDefaults, TopicSettings};
 pub use tramline_log::{
     CompactionStatus, EpochEnd, Partition, ProducerDescription, RecordErrors, RecordRule,
 };
-pub use tramline_queue::{Counts, DeadReason, Lock, LockToken, Look, MessageState, Outcome, Place};
+pub use tramline_queue::{
+    Counts, DeadReason, Lock, LockToken, Look, MessageState, Outcome, Place, Removal,
+};
 pub use tramline_routing::{
     Arguments, Binding, ChannelPattern, ChannelTrie, Destination, Exchange, ExchangeKind,
     ExchangeSettings, Message as RoutedBy, Value,

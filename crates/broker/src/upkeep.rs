@@ -33,6 +33,7 @@ pub(crate) async fn run(broker: Broker) {
         broker.checkpoint_producers(idle).await;
         lag::refresh(&broker, &mut lag_turn).await;
         broker.bus().expire();
+        broker.forget_results().await;
         if is_due(&broker, &mut retention_at, options.retention_check_interval) {
             broker.apply_retention().await;
         }

@@ -54,6 +54,12 @@ pub(crate) enum Error {
     /// No open connection has this id.
     #[error("there is no connection {0}")]
     UnknownConnection(u64),
+    /// No message of the queue has this place, or it is not as the request has it.
+    #[error("there is no such message at `{0}`")]
+    UnknownMessage(String),
+    /// Somebody works on it.
+    #[error("the message at `{0}` is locked")]
+    MessageLocked(String),
     /// The job is not there, or not as the request has it.
     #[error(transparent)]
     Job(#[from] broker::JobError),
@@ -87,9 +93,11 @@ impl Error {
                 ErrorKind::PermissionDenied
             }
             Self::Job(error) => kind_of_job(error),
-            Self::UnknownPath(_) | Self::UnknownConnection(_) => ErrorKind::NotFound,
+            Self::UnknownPath(_) | Self::UnknownConnection(_) | Self::UnknownMessage(_) => {
+                ErrorKind::NotFound
+            }
             Self::MethodRefused(_) => ErrorKind::Unimplemented,
-            Self::GroupActive(_) => ErrorKind::FailedPrecondition,
+            Self::GroupActive(_) | Self::MessageLocked(_) => ErrorKind::FailedPrecondition,
             Self::Config(error) => kind_of_config(error),
             Self::Enqueue(error) => kind_of_enqueue(error),
         }
@@ -121,6 +129,12 @@ impl Error {
             Self::GroupActive(_) => (StatusCode::CONFLICT, "stop its consumers, then retry"),
             Self::UnknownConnection(_) => {
                 (StatusCode::NOT_FOUND, "list the connections to see which are open")
+            }
+            Self::UnknownMessage(_) => {
+                (StatusCode::NOT_FOUND, "peek to see which messages there are, and their states")
+            }
+            Self::MessageLocked(_) => {
+                (StatusCode::CONFLICT, "settle its delivery, or wait for the end of its lock")
             }
             Self::Job(error) => advise_job(error),
             Self::TokenRefused => (StatusCode::FORBIDDEN, "ask for a fresh token"),

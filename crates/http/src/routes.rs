@@ -69,6 +69,8 @@ fn routes() -> Vec<Route> {
         route(M::POST, "/v1/queues/{queue}/purge", queue::purge),
         route(M::GET, "/v1/queues/{queue}/messages", queue::peek::handle),
         route(M::POST, "/v1/queues/{queue}/messages", queue::message::enqueue),
+        route(M::DELETE, "/v1/queues/{queue}/messages/{place}", queue::single::remove),
+        route(M::POST, "/v1/queues/{queue}/messages/{place}/deliver", queue::single::deliver),
         route(M::POST, "/v1/queues/{queue}/receive", queue::message::receive),
         route(M::POST, "/v1/queues/{queue}/settle", queue::message::settle),
         route(M::GET, "/v1/queues/{queue}/redrives", queue::redrive::list),

@@ -27,6 +27,7 @@ pub use single::Removal;
 use crate::{
     Counts, DeadReason, Place,
     dedup::Seen,
+    delays::Delays,
     delta::{Journal, Record, Run},
     group::Groups,
     lane::Lane,
@@ -97,7 +98,7 @@ struct Ended {
 /// What is of the whole queue.
 struct State {
     rules: Rules,
-    delayed: BTreeSet<(Timestamp, Place)>,
+    delayed: Delays,
     expiries: BTreeSet<(Timestamp, Place)>,
     deferred: BTreeSet<Place>,
     transferring: BTreeMap<Place, DeadReason>,
@@ -129,7 +130,7 @@ impl Engine {
     pub fn new(rules: Rules, epoch: u64) -> Self {
         let state = State {
             rules,
-            delayed: BTreeSet::new(),
+            delayed: Delays::default(),
             expiries: BTreeSet::new(),
             deferred: BTreeSet::new(),
             transferring: BTreeMap::new(),
@@ -279,7 +280,7 @@ impl Engine {
 
     /// When time alone will change something.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let delayed = self.state.delayed.first().map(|(until, _)| *until);
+        let delayed = self.state.delayed.first();
         let locked = self.state.expiries.first().map(|(until, _)| *until);
         if !self.expires_heads() {
             return delayed.into_iter().chain(locked).min();
@@ -331,10 +332,7 @@ impl Engine {
 
     /// What is over by now. Called by every step, so that a step sees nothing stale.
     fn advance(&mut self, now: Timestamp) {
-        while let Some(&(until, place)) = self.state.delayed.first()
-            && until <= now
-        {
-            self.state.delayed.pop_first();
+        while let Some(place) = self.state.delayed.pop(now) {
             if let Some(at) = self.find(place.lane) {
                 self.lanes[at].unpark_for_delivery(place.offset);
                 self.state.changes.note(Change::Due(place));
@@ -408,7 +406,7 @@ impl Lane {
     /// Ready again; what is in memory is loaded anew where it left this message out.
     fn unpark_for_delivery(&mut self, offset: u64) {
         if self.unpark(offset) && offset >= self.cursor {
-            self.source.reload(self.cursor);
+            self.source.reload(offset);
         }
     }
 }

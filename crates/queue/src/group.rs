@@ -5,18 +5,22 @@
 //! the one that goes next. Invariant: `known` has exactly the known messages of every group in
 //! `active`; what waits for its group is parked.
 
+use crate::{Place, by_offset::ByOffset};
 use roaring::RoaringTreemap;
-use smallvec::SmallVec;
 use std::collections::{BTreeMap, HashMap};
-
-use crate::Place;
 
 #[derive(Default)]
 pub(crate) struct Groups {
-    active: HashMap<(u16, u64), Active>,
-    known: BTreeMap<Place, u64>,
+    lanes: BTreeMap<u16, OfLane>,
     /// How many wait for their group.
     n_waiting: u64,
+}
+
+#[derive(Default)]
+struct OfLane {
+    active: HashMap<u64, Active>,
+    /// The group of each known message.
+    known: ByOffset<u64>,
 }
 
 /// See [`Groups::admit`].
@@ -30,90 +34,168 @@ pub(crate) enum Admitted {
     No,
 }
 
+/// A known message: its offset, twice, and one where it is out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Known(u64);
+
+impl Known {
+    fn new(offset: u64, out: bool) -> Self {
+        Self(offset << 1 | u64::from(out))
+    }
+
+    const fn offset(self) -> u64 {
+        self.0 >> 1
+    }
+
+    const fn is_out(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// A group. Most have one known message and nothing that waits, and take 32 bytes.
 #[derive(Default)]
 struct Active {
-    /// The known ones in order, and whether they are out.
-    known: SmallVec<[(u64, bool); 1]>,
-    n_out: u32,
-    /// Those that wait; most groups have none.
-    waiting: Option<Box<RoaringTreemap>>,
+    /// The first of the known ones.
+    first: Option<Known>,
+    more: Option<Box<More>>,
     /// The receive that they are out by; 0 for none.
     receive: u64,
 }
 
+#[derive(Default)]
+struct More {
+    /// The known ones after the first, in order.
+    known: Vec<Known>,
+    waiting: RoaringTreemap,
+}
+
 impl Active {
+    /// The known ones, in order.
+    fn known(&self) -> impl Iterator<Item = Known> {
+        self.first.into_iter().chain(self.more.iter().flat_map(|more| more.known.iter().copied()))
+    }
+
+    fn is_out(&self) -> bool {
+        self.known().any(Known::is_out)
+    }
+
+    fn is_over(&self) -> bool {
+        self.first.is_none() && self.more.is_none()
+    }
+
     /// Makes a message known; gives whether it was out, if it was known before.
     fn set(&mut self, offset: u64, out: bool) -> Option<bool> {
-        let before = match self.known.binary_search_by_key(&offset, |(known, _)| *known) {
-            Ok(at) => Some(std::mem::replace(&mut self.known[at].1, out)),
+        let known = Known::new(offset, out);
+        let Some(first) = self.first else {
+            self.first = Some(known);
+            return None;
+        };
+        if first.offset() == offset {
+            self.first = Some(known);
+            return Some(first.is_out());
+        }
+        let is_first = offset < first.offset();
+        let behind = if is_first { first } else { known };
+        if is_first {
+            self.first = Some(known);
+        }
+        let others = &mut self.more.get_or_insert_default().known;
+        match others.binary_search_by_key(&behind.offset(), |other| other.offset()) {
+            Ok(at) => Some(std::mem::replace(&mut others[at], behind).is_out()),
             Err(at) => {
-                self.known.insert(at, (offset, out));
+                others.insert(at, behind);
                 None
             }
-        };
-        self.n_out += u32::from(out);
-        self.n_out -= u32::from(before == Some(true));
-        before
+        }
     }
 
     fn remove(&mut self, offset: u64) {
-        if let Ok(at) = self.known.binary_search_by_key(&offset, |(known, _)| *known) {
-            let (_, out) = self.known.remove(at);
-            self.n_out -= u32::from(out);
+        let is_first = self.first.is_some_and(|first| first.offset() == offset);
+        let Some(more) = &mut self.more else {
+            self.first = self.first.filter(|_| !is_first);
+            return;
+        };
+        if is_first {
+            self.first = (!more.known.is_empty()).then(|| more.known.remove(0));
+        } else if let Ok(at) = more.known.binary_search_by_key(&offset, |known| known.offset()) {
+            more.known.remove(at);
+        }
+        self.tidy();
+    }
+
+    fn tidy(&mut self) {
+        let is_idle = |more: &More| more.known.is_empty() && more.waiting.is_empty();
+        if self.more.as_deref().is_some_and(is_idle) {
+            self.more = None;
         }
     }
 
+    fn knows(&self, offset: u64) -> bool {
+        self.known().any(|known| known.offset() == offset)
+    }
+
     fn is_free(&self, offset: u64, receive: Option<u64>) -> bool {
-        if self.n_out > 0 && receive.is_none_or(|receive| receive != self.receive) {
+        if receive.is_none_or(|receive| receive != self.receive) && self.is_out() {
             return false;
         }
         // Whatever came before it and is not out goes first.
-        let known = self.known.iter().find(|(_, out)| !out).map(|(first, _)| *first);
+        let known = self.known().find(|known| !known.is_out()).map(Known::offset);
         known.into_iter().chain(self.first_waiting()).all(|first| first >= offset)
     }
 
     /// The next to go out, when none is, if it waits.
     fn poll_next(&mut self) -> Option<u64> {
-        if self.n_out > 0 {
+        if self.is_out() {
             return None;
         }
         // One that is known may have another before it that was not when it became so.
-        let known = self.known.first().map(|(offset, _)| *offset);
+        let known = self.first.map(Known::offset);
         let next = known.into_iter().chain(self.first_waiting()).min()?;
         self.stop_waiting(next).then_some(next)
     }
 
     fn first_waiting(&self) -> Option<u64> {
-        self.waiting.as_ref()?.min()
+        self.more.as_ref()?.waiting.min()
     }
 
     /// `false` where it waits already.
     fn start_waiting(&mut self, offset: u64) -> bool {
-        self.waiting.get_or_insert_default().insert(offset)
+        self.more.get_or_insert_default().waiting.insert(offset)
     }
 
     /// `false` where it does not wait.
     fn stop_waiting(&mut self, offset: u64) -> bool {
-        let Some(waiting) = &mut self.waiting else { return false };
-        let was_there = waiting.remove(offset);
-        if waiting.is_empty() {
-            self.waiting = None;
-        }
+        let Some(more) = &mut self.more else { return false };
+        let was_there = more.waiting.remove(offset);
+        self.tidy();
         was_there
     }
 }
 
 impl Groups {
+    fn active(&self, lane: u16, group: u64) -> Option<&Active> {
+        self.lanes.get(&lane)?.active.get(&group)
+    }
+
+    fn active_mut(&mut self, lane: u16, group: u64) -> Option<&mut Active> {
+        self.lanes.get_mut(&lane)?.active.get_mut(&group)
+    }
+
+    fn group_of(&self, place: Place) -> Option<u64> {
+        self.lanes.get(&place.lane)?.known.get(place.offset).copied()
+    }
+
     /// Whether a message would be admitted.
     pub(crate) fn is_free(&self, place: Place, group: u64, receive: Option<u64>) -> bool {
-        let active = self.active.get(&(place.lane, group));
+        let active = self.active(place.lane, group);
         active.is_none_or(|active| active.is_free(place.offset, receive))
     }
 
     /// Whether a message may go out, which it does then; if not, it waits for its group.
     /// Messages of one group that go out by the same receive do not wait for each other.
     pub(crate) fn admit(&mut self, place: Place, group: u64, receive: Option<u64>) -> Admitted {
-        let active = self.active.entry((place.lane, group)).or_default();
+        let lane = self.lanes.entry(place.lane).or_default();
+        let active = lane.active.entry(group).or_default();
         if !active.is_free(place.offset, receive) {
             self.n_waiting += u64::from(active.start_waiting(place.offset));
             return Admitted::No;
@@ -122,7 +204,7 @@ impl Groups {
         match active.set(place.offset, true) {
             Some(_) => Admitted::Again,
             None => {
-                self.known.insert(place, group);
+                lane.known.insert(place.offset, group);
                 Admitted::First
             }
         }
@@ -130,30 +212,36 @@ impl Groups {
 
     /// A message is known; nobody has it.
     pub(crate) fn set_known(&mut self, place: Place, group: u64) {
-        if let Some(before) = self.known.insert(place, group)
-            && before != group
-        {
+        if let Some(before) = self.group_of(place).filter(|before| *before != group) {
             // Only damaged state says so.
             self.remove(place, before);
-            self.known.insert(place, group);
         }
-        let active = self.active.entry((place.lane, group)).or_default();
-        if active.known.binary_search_by_key(&place.offset, |(known, _)| *known).is_err() {
+        let lane = self.lanes.entry(place.lane).or_default();
+        lane.known.insert(place.offset, group);
+        let active = lane.active.entry(group).or_default();
+        if !active.knows(place.offset) {
             active.set(place.offset, false);
         }
     }
 
     /// A message is out; where its group is known.
     pub(crate) fn set_out(&mut self, place: Place) {
-        let Some(group) = self.known.get(&place) else { return };
-        if let Some(active) = self.active.get_mut(&(place.lane, *group)) {
+        let Some(group) = self.group_of(place) else { return };
+        if let Some(active) = self.active_mut(place.lane, group) {
             active.set(place.offset, true);
         }
     }
 
-    /// The known messages.
-    pub(crate) fn known(&self) -> impl ExactSizeIterator<Item = (Place, u64)> {
-        self.known.iter().map(|(place, group)| (*place, *group))
+    /// The known messages, in order.
+    pub(crate) fn known(&self) -> Vec<(Place, u64)> {
+        let of_lane = |(lane, of): (&u16, &OfLane)| {
+            let lane = *lane;
+            let known = of.known.iter();
+            known.map(|(offset, group)| (Place { lane, offset }, *group)).collect::<Vec<_>>()
+        };
+        let mut known: Vec<(Place, u64)> = self.lanes.iter().flat_map(of_lane).collect();
+        known.sort_unstable();
+        known
     }
 
     /// How many wait for their group.
@@ -164,90 +252,92 @@ impl Groups {
     /// Takes out everything that waits behind a message of its group that is known.
     pub(crate) fn take_waiting(&mut self) -> Vec<Place> {
         self.n_waiting = 0;
-        let waiting = self.active.iter_mut().flat_map(|((lane, _), active)| {
-            let lane = *lane;
-            let offsets = active.waiting.take();
-            offsets
-                .into_iter()
-                .flat_map(|offsets| *offsets)
-                .map(move |offset| Place { lane, offset })
-        });
-        waiting.collect()
+        let mut taken = Vec::new();
+        for (lane, of) in &mut self.lanes {
+            for active in of.active.values_mut() {
+                if let Some(more) = &mut active.more {
+                    let waiting = std::mem::take(&mut more.waiting);
+                    taken.extend(waiting.into_iter().map(|offset| Place { lane: *lane, offset }));
+                }
+                active.tidy();
+            }
+            of.active.retain(|_, active| !active.is_over());
+        }
+        taken
     }
 
     /// A message that waits behind another one of its group does not any more.
-    pub(crate) fn forget_waiting(&mut self, place: Place) {
-        let of_lane = self.active.iter_mut().filter(|((lane, _), _)| *lane == place.lane);
-        for (_, active) in of_lane {
-            if active.stop_waiting(place.offset) {
-                self.n_waiting = self.n_waiting.saturating_sub(1);
-                return;
-            }
+    pub(crate) fn forget_waiting(&mut self, place: Place, group: u64) {
+        let active = self.active_mut(place.lane, group);
+        if active.is_some_and(|active| active.stop_waiting(place.offset)) {
+            self.n_waiting = self.n_waiting.saturating_sub(1);
         }
     }
 
     /// Nothing of these is to be delivered any more.
     pub(crate) fn forget(&mut self, lane: u16, from: u64, to: u64) {
-        let place = |offset| Place { lane, offset };
-        while let Some((known, group)) =
-            self.known.range(place(from)..place(to)).next().map(|(known, group)| (*known, *group))
-        {
-            self.remove(known, group);
+        let Some(of) = self.lanes.get(&lane).filter(|of| !of.known.is_empty()) else { return };
+        for (offset, group) in of.known.range(from, to) {
+            self.remove(Place { lane, offset }, group);
         }
     }
 
     /// Nothing of a lane below this is there any more, except what is out: those that may go out
     /// for that, as [`Groups::done`] gives them.
     pub(crate) fn forget_below(&mut self, lane: u16, to: u64) -> Vec<(Place, u64)> {
-        let of_lane = self.active.keys().filter(|(of, _)| *of == lane);
-        let groups: Vec<u64> = of_lane.map(|(_, group)| *group).collect();
-        let mut next = Vec::new();
+        let Some(of) = self.lanes.get(&lane) else { return Vec::new() };
+        let groups: Vec<u64> = of.active.keys().copied().collect();
+        let (mut next, mut n_gone) = (Vec::new(), 0);
         for group in groups {
-            let Some(active) = self.active.get_mut(&(lane, group)) else { continue };
-            if let Some(waiting) = &mut active.waiting {
-                self.n_waiting = self.n_waiting.saturating_sub(waiting.remove_range(..to));
-                if waiting.is_empty() {
-                    active.waiting = None;
-                }
+            let Some(active) = self.active_mut(lane, group) else { continue };
+            if let Some(more) = &mut active.more {
+                n_gone += more.waiting.remove_range(..to);
             }
-            let is_gone = |(offset, out): &&(u64, bool)| *offset < to && !out;
-            let gone: Vec<u64> = active.known.iter().filter(is_gone).map(|known| known.0).collect();
+            active.tidy();
+            let is_gone = |known: &Known| known.offset() < to && !known.is_out();
+            let gone: Vec<u64> = active.known().filter(is_gone).map(Known::offset).collect();
             for offset in gone {
                 self.remove(Place { lane, offset }, group);
             }
             next.extend(self.poll_next(lane, group));
         }
+        if let Some(of) = self.lanes.get_mut(&lane) {
+            of.active.retain(|_, active| !active.is_over());
+        }
+        self.n_waiting = self.n_waiting.saturating_sub(n_gone);
         next
     }
 
     fn remove(&mut self, place: Place, group: u64) {
-        self.known.remove(&place);
-        let key = (place.lane, group);
-        let Some(active) = self.active.get_mut(&key) else { return };
+        let Some(lane) = self.lanes.get_mut(&place.lane) else { return };
+        lane.known.remove(place.offset);
+        let Some(active) = lane.active.get_mut(&group) else { return };
         active.remove(place.offset);
-        if active.known.is_empty() && active.waiting.is_none() {
-            self.active.remove(&key);
+        if active.is_over() {
+            lane.active.remove(&group);
+            if lane.active.is_empty() && lane.active.capacity() > 1024 {
+                lane.active = HashMap::new();
+            }
         }
     }
 
     /// A message is done with: the next of its group that waited, and may go out now; it is
     /// known from here on, and has to be logged where it was not.
     pub(crate) fn done(&mut self, place: Place) -> Option<(Place, u64)> {
-        let group = *self.known.get(&place)?;
+        let group = self.group_of(place)?;
         self.remove(place, group);
         self.poll_next(place.lane, group)
     }
 
     /// A message is not out any more, and not done: as [`Groups::done`].
     pub(crate) fn released(&mut self, place: Place) -> Option<(Place, u64)> {
-        let group = *self.known.get(&place)?;
-        let active = self.active.get_mut(&(place.lane, group))?;
-        active.set(place.offset, false);
+        let group = self.group_of(place)?;
+        self.active_mut(place.lane, group)?.set(place.offset, false);
         self.poll_next(place.lane, group)
     }
 
     fn poll_next(&mut self, lane: u16, group: u64) -> Option<(Place, u64)> {
-        let offset = self.active.get_mut(&(lane, group))?.poll_next()?;
+        let offset = self.active_mut(lane, group)?.poll_next()?;
         self.n_waiting = self.n_waiting.saturating_sub(1);
         let next = Place { lane, offset };
         self.set_known(next, group);
@@ -256,7 +346,7 @@ impl Groups {
 
     /// The message of a group that waits behind one that goes out, to go out by the same receive.
     pub(crate) fn poll_follower(&mut self, lane: u16, group: u64) -> Option<Place> {
-        let active = self.active.get_mut(&(lane, group))?;
+        let active = self.active_mut(lane, group)?;
         let offset = active.first_waiting()?;
         active.stop_waiting(offset);
         self.n_waiting = self.n_waiting.saturating_sub(1);
@@ -286,6 +376,11 @@ mod tests {
         assert_eq!(groups.poll_follower(0, GROUP), Some(at(5)));
         assert_eq!(groups.done(at(1)), Some((at(9), GROUP)));
         groups
+    }
+
+    #[test]
+    fn a_group_takes_32_bytes() {
+        assert_eq!(size_of::<Active>(), 32);
     }
 
     #[test]

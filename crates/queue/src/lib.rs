@@ -4,8 +4,10 @@
 //! appended or loaded, and what must be logged, loaded or moved goes out. A message lives in a
 //! *lane* (one log: a priority level of a queue, a partition of a topic) at an offset.
 
+mod by_offset;
 mod consumers;
 mod dedup;
+mod delays;
 mod delta;
 mod engine;
 mod fair;

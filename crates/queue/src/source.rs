@@ -93,15 +93,10 @@ impl Source {
         }
     }
 
-    /// Messages were left out: what is fresh is loaded anew.
-    pub(crate) fn reload(&mut self, cursor: u64) {
-        if let Self::Log(window) = self
-            && window.next > cursor
-        {
-            let bytes: usize = window.entries.iter().map(|(_, loaded)| loaded.memory()).sum();
-            window.bytes = window.bytes.saturating_sub(bytes);
-            window.entries.clear();
-            window.next = cursor;
+    /// This one was left out, if it was come to: what is fresh is loaded anew from there on.
+    pub(crate) fn reload(&mut self, from: u64) {
+        if let Self::Log(window) = self {
+            window.cut(from);
         }
     }
 
@@ -189,6 +184,16 @@ impl Window {
             }
         }
         self.next = self.next.max(cursor);
+    }
+
+    /// Nothing from here on is known any more.
+    fn cut(&mut self, from: u64) {
+        while self.entries.back().is_some_and(|(offset, _)| *offset >= from) {
+            if let Some((_, loaded)) = self.entries.pop_back() {
+                self.bytes = self.bytes.saturating_sub(loaded.memory());
+            }
+        }
+        self.next = self.next.min(from);
     }
 
     /// A message that was appended; kept if it follows what is here and there is room.

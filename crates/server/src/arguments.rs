@@ -18,8 +18,8 @@ pub(crate) use group::{GroupCommand, GroupReset};
 pub(crate) use job::JobCommand;
 pub(crate) use message::{Pub, Sub, SubOutput};
 pub(crate) use queue::{
-    Asking, Binding, BindingCommand, ConnectionCommand, ExchangeCommand, QueueCommand, QueueGet,
-    QueuePut, QueueRedrive, Start,
+    Binding, BindingCommand, ConnectionCommand, ExchangeCommand, QueueCommand, QueueGet,
+    QueuePlaces, QueuePut, QueueRedrive, Start,
 };
 pub(crate) use topic::{Order, TopicAlter, TopicCommand, TopicCreate};
 
@@ -189,6 +189,16 @@ pub(crate) enum Output {
     Table,
     /// For machines
     Json,
+}
+
+/// Where to ask, and how to print.
+#[derive(Args)]
+pub(crate) struct Asking {
+    #[command(flatten)]
+    pub(crate) client: Client,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
 }
 
 /// `name=value`.

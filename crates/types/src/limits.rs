@@ -126,6 +126,12 @@ pub const QUEUES_MAX: usize = 1_000_000;
 pub const EXPLANATION_BYTES_MAX: usize = 1024;
 /// Rejected messages of a queue with such a text that are on their way, at most.
 pub const EXPLANATIONS_MAX: usize = 10_000;
+/// How long the result of a unit is kept.
+pub const RESULT_TTL: Duration = Duration::from_secs(24 * 3600);
+/// A unit's result, with its id.
+pub const RESULT_BYTES_MAX: usize = 256 * 1024;
+/// What all of them take in memory.
+pub const RESULTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Jobs that are followed or remembered.
 pub const JOBS_MAX: usize = 500_000;
 /// What they take in memory.

@@ -222,8 +222,7 @@ impl Broker {
         let Some(queue) = self.home_of(&status) else {
             return Err(JobError::Unknown(id.to_owned()));
         };
-        let bytes = self.jobs().tracker.lock().get(id).map_or(0, |job| job.bytes);
-        if queue.remove_at(status.place, bytes).await == Removal::Locked {
+        if queue.remove(status.place).await? == Removal::Locked {
             self.say(&status, |job| job.cancel_requested = true).await?;
         }
         self.job(id).await.ok_or_else(|| JobError::Unknown(id.to_owned()))
@@ -233,7 +232,9 @@ impl Broker {
     pub(super) async fn begin_job(&self, job: &JobStatus) {
         if let Some(queue) = self.home_of(job) {
             let place = job.place;
-            queue.on_engine_durably(|engine, now| engine.handle_due(place, WHENEVER, now)).await;
+            queue
+                .on_engine_durably(|engine, now| engine.handle_due(place, Some(WHENEVER), now))
+                .await;
         }
     }
 
@@ -364,9 +365,5 @@ impl Queue {
 
     fn token_at(self: &Arc<Self>, place: Place) -> Option<tramline_queue::LockToken> {
         self.on_engine(|engine, now| engine.token_of(place, now))
-    }
-
-    async fn remove_at(self: &Arc<Self>, place: Place, bytes: u32) -> Removal {
-        self.on_engine_durably(|engine, now| engine.handle_remove(place, bytes, now)).await
     }
 }

@@ -1,6 +1,8 @@
 //! What all queues share.
 
-use super::{DeleteOnly, Queue, follow_up::FollowUps, timer::Timers, view::Views};
+use super::{
+    DeleteOnly, Queue, follow_up::FollowUps, results::Results, timer::Timers, view::Views,
+};
 use crate::{Error, jobs::Jobs, topic::Topics};
 use parking_lot::{Mutex, RwLock};
 use std::{
@@ -45,7 +47,7 @@ impl Queues {
             timers: Timers::default(),
             transfers: Work::default(),
             removals: Work::default(),
-            results: Mutex::new(()),
+            results: Mutex::new(Results::load(&**store)),
             jobs: Arc::new(Jobs::load(store)?),
             follow_ups: FollowUps::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -86,7 +88,7 @@ pub(super) struct Context {
     /// Those to be deleted.
     pub(super) removals: Work,
     /// Held while a result is looked for and recorded.
-    pub(super) results: Mutex<()>,
+    pub(super) results: Mutex<Results>,
     pub(super) jobs: Arc<Jobs>,
     pub(super) follow_ups: FollowUps,
     pub(super) runtime: tokio::runtime::Handle,

@@ -1,10 +1,14 @@
-//! Looking at a queue's messages without taking them, and asking for one that was set aside.
+//! Looking at a queue's messages without taking them.
 
-use super::{Delivery, Queue, load::LoadedAt};
+use super::{MessageFilter, Queue, load::LoadedAt};
 use crate::{Error, QueueError};
 use std::sync::Arc;
-use tramline_queue::{Loaded, Lock, Look, MessageState, Place, Take};
+use tramline_queue::{Loaded, Look, MessageState, Place};
 use tramline_types::{Message, Timestamp};
+
+/// Messages that one page with a filter looks at, and bytes of their bodies.
+const LOOKED_MAX: usize = 10_000;
+const LOOKED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What to look at.
 #[derive(Clone, Copy, Debug)]
@@ -43,22 +47,33 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Deleted`], and what reading comes to.
     pub async fn peek(&self, peek: Peek) -> Result<Peeked, Error> {
+        self.peek_where(peek, &MessageFilter::default()).await
+    }
+
+    /// As [`Queue::peek`], those of them that are meant. A page may have none of these and be
+    /// followed by another.
+    ///
+    /// # Errors
+    /// As [`Queue::peek`].
+    pub async fn peek_where(&self, peek: Peek, filter: &MessageFilter) -> Result<Peeked, Error> {
+        let n_looked = if filter.is_empty() { peek.n_max } else { LOOKED_MAX };
         let looks = {
             let mut state = self.state.lock();
             if self.is_gone() {
                 return Err(QueueError::Deleted(self.name.to_string()).into());
             }
             state.sync_ends();
-            state.engine.as_deref().map_or_else(Vec::new, |it| it.look(peek.from, peek.n_max))
+            state.engine.as_deref().map_or_else(Vec::new, |it| it.look(peek.from, n_looked))
         };
         let after = |look: &Look| Place { offset: look.place.offset + 1, ..look.place };
         let mut peeked = Peeked::default();
-        if looks.len() == peek.n_max {
+        if looks.len() == n_looked {
             peeked.next = looks.last().map(after);
         }
-        let (mut near, mut bytes) = (Vec::new(), 0_usize);
+        let (mut near, mut bytes, mut looked) = (Vec::new(), 0_usize, 0_usize);
         for look in looks {
-            if bytes >= peek.bytes_max && !peeked.messages.is_empty() {
+            let is_full = bytes >= peek.bytes_max && !peeked.messages.is_empty();
+            if is_full || peeked.messages.len() == peek.n_max || looked >= LOOKED_BYTES_MAX {
                 peeked.next = Some(look.place);
                 break;
             }
@@ -68,6 +83,11 @@ impl Queue {
                 Err(Error::DataDamaged(_)) => None,
                 Err(error) => return Err(error),
             };
+            looked = looked.saturating_add(read.as_ref().map_or(0, body_bytes));
+            let is_meant = |read: &Loaded| filter.admits(&read.message, read.enqueued_at);
+            if !filter.is_empty() && !read.as_ref().is_some_and(is_meant) {
+                continue;
+            }
             let state = if read.is_some() { look.state } else { MessageState::Unreadable };
             bytes = bytes.saturating_add(read.as_ref().map_or(0, body_bytes));
             peeked.messages.push(PeekedMessage {
@@ -80,7 +100,11 @@ impl Queue {
     }
 
     /// The message at a place; `near` are those that were read last.
-    async fn find(&self, place: Place, near: &mut Vec<LoadedAt>) -> Result<Option<Loaded>, Error> {
+    pub(super) async fn find(
+        &self,
+        place: Place,
+        near: &mut Vec<LoadedAt>,
+    ) -> Result<Option<Loaded>, Error> {
         if self.is_transient() {
             let state = self.state.lock();
             return Ok(state.engine.as_deref().and_then(|engine| engine.in_memory(place)));
@@ -95,35 +119,6 @@ impl Queue {
             *near = self.read_from(place).await?;
         }
         Ok(at(near).map(|at| near[at].1.clone()))
-    }
-
-    /// Delivers messages that were deferred, by their places; those that are not deferred are
-    /// left out.
-    ///
-    /// # Errors
-    /// What reading comes to: what was delivered before it stays locked.
-    pub async fn recall(
-        self: &Arc<Self>,
-        places: &[Place],
-        lock: Lock,
-    ) -> Result<Vec<Delivery>, Error> {
-        self.touch();
-        let (mut near, mut out) = (Vec::new(), Vec::new());
-        let take = Take { n_max: 1, bytes_max: usize::MAX, lock, run: None };
-        for place in places {
-            let deferred = {
-                let state = self.state.lock();
-                state.engine.as_deref().is_some_and(|engine| engine.is_deferred(*place))
-            };
-            if !deferred {
-                continue;
-            }
-            let Some(loaded) = self.find(*place, &mut near).await? else { continue };
-            self.step(None, |engine, now| {
-                engine.handle_recall((*place, loaded), &take, now, &mut out)
-            });
-        }
-        Ok(out)
     }
 }
 

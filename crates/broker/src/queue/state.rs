@@ -44,7 +44,7 @@ pub(super) struct State {
     pub(super) timer_at: Option<Timestamp>,
     /// A read from the disk is under way.
     pub(super) loading: bool,
-    /// The queue is among those that have dead messages to move.
+    /// The queue is among those that have dead messages to move, or its turn is under way.
     pub(super) transferring: bool,
     /// The last read from the disk failed; it is tried again.
     pub(super) failing: bool,
@@ -374,9 +374,6 @@ impl Queue {
             return AfterStep { trims, ..AfterStep::default() };
         };
         let transfers = engine.has_transfers() && !std::mem::replace(&mut state.transferring, true);
-        if !engine.has_transfers() {
-            state.transferring = false;
-        }
         // A head that may be dead has to be looked at: at once, where it is not in memory.
         let now = || self.context.now();
         let head = (!state.loading).then(|| engine.poll_head()).flatten();

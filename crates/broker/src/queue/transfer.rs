@@ -12,7 +12,7 @@ use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tramline_log::{Ending, Watcher};
-use tramline_queue::{DeadReason, Loaded, Place, Transfer};
+use tramline_queue::{DeadReason, Engine, Loaded, Place, Transfer};
 use tramline_routing::{Message as RoutedBy, Value};
 use tramline_store::Purpose;
 use tramline_types::{ExchangeName, Message, Offset};
@@ -75,38 +75,45 @@ impl Broker {
         }
     }
 
+    /// A queue's turn: one batch, so that those with few dead messages do not wait for those with
+    /// many.
     async fn transfer(&self, queue: &Arc<Queue>) {
-        loop {
-            let transfers = {
+        let transfers = {
+            let mut state = queue.state.lock();
+            let engine = state.engine.as_mut().filter(|_| !queue.is_gone());
+            engine.map(|engine| engine.poll_transfers(TRANSFERS_MAX)).unwrap_or_default()
+        };
+        match self.transfer_some(queue, transfers).await {
+            Moved::All => {
                 let mut state = queue.state.lock();
-                let engine = state.engine.as_mut().filter(|_| !queue.is_gone());
-                let transfers = engine.map(|engine| engine.poll_transfers(TRANSFERS_MAX));
-                let transfers = transfers.unwrap_or_default();
-                if transfers.is_empty() {
-                    state.transferring = false;
-                    return;
+                let engine = state.engine.as_deref().filter(|_| !queue.is_gone());
+                state.transferring = engine.is_some_and(Engine::has_transfers);
+                if state.transferring {
+                    self.queues_map().context.transfers.push(queue);
                 }
-                transfers
-            };
-            if let Moved::Later(places) = self.transfer_some(queue, transfers).await {
-                let (broker, queue) = (self.clone(), Arc::clone(queue));
-                // The mark stays: whatever dies meanwhile waits as well.
-                self.queues_map().context.runtime.spawn(async move {
-                    let retry = broker.clock().monotonic().plus(RETRY);
-                    broker.clock().sleep_until(Some(retry)).await;
-                    if let Some(engine) = &mut queue.state.lock().engine {
-                        engine.handle_transfer_failed(&places);
-                    }
-                    broker.queues_map().context.transfers.push(&queue);
-                });
-                return;
             }
+            Moved::Later(places) => self.transfer_later(queue, places),
         }
+    }
+
+    /// The mark stays: whatever dies meanwhile waits as well.
+    fn transfer_later(&self, queue: &Arc<Queue>, places: Vec<Place>) {
+        let (broker, queue) = (self.clone(), Arc::clone(queue));
+        self.queues_map().context.runtime.spawn(async move {
+            let retry = broker.clock().monotonic().plus(RETRY);
+            broker.clock().sleep_until(Some(retry)).await;
+            if let Some(engine) = &mut queue.state.lock().engine {
+                engine.handle_transfer_failed(&places);
+            }
+            broker.queues_map().context.transfers.push(&queue);
+        });
     }
 
     /// Moves a batch in one commit.
     async fn transfer_some(&self, queue: &Arc<Queue>, transfers: Vec<Transfer>) -> Moved {
-        queue.durable(&transfers).await;
+        for transfer in &transfers {
+            queue.durable(transfer.place).await;
+        }
         let read = queue.read_places(&transfers).await;
         let must_arrive = queue.settings().dead_letter_at_least_once;
         let mut plan = Plan::new(&self.queues_map().context, transfers.len());
@@ -250,19 +257,17 @@ impl Watcher for Durable {
 }
 
 impl Queue {
-    /// Waits until these messages can be read: one that a bound drops may be younger than the
-    /// last sync.
-    async fn durable(&self, transfers: &[Transfer]) {
-        for Transfer { place, .. } in transfers {
-            let partition = self.state.lock().partition(place.lane).cloned();
-            let (Some(partition), Some(offset)) = (partition, Offset::new(place.offset)) else {
-                continue;
-            };
-            let durable = Arc::new(Durable::default());
-            let watcher: Arc<dyn Watcher> = Arc::<Durable>::clone(&durable);
-            while !self.is_gone() && partition.watch(offset, &watcher) {
-                durable.0.notified().await;
-            }
+    /// Waits until a message can be read: one that a bound drops may be younger than the last
+    /// sync.
+    pub(super) async fn durable(&self, place: Place) {
+        let partition = self.state.lock().partition(place.lane).cloned();
+        let (Some(partition), Some(offset)) = (partition, Offset::new(place.offset)) else {
+            return;
+        };
+        let durable = Arc::new(Durable::default());
+        let watcher: Arc<dyn Watcher> = Arc::<Durable>::clone(&durable);
+        while !self.is_gone() && partition.watch(offset, &watcher) {
+            durable.0.notified().await;
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     future::Outstanding,
     plan::{Beside, Plan},
+    results::Recording,
 };
 use crate::{Broker, Enqueue, EnqueueError, Enqueuing, Error, Queue, QueueError};
 use bytes::Bytes;
@@ -22,14 +23,13 @@ pub struct Unit {
     pub publishes: Vec<Enqueue>,
     /// Deliveries to settle.
     pub settles: Vec<(Arc<Queue>, Vec<Settle>)>,
-    /// A result to record under an id. The first one that comes is kept.
+    /// A result to record under an id. The first one that comes is kept, for
+    /// [`limits::RESULT_TTL`].
     pub result: Option<(Bytes, Bytes)>,
 }
 
 /// What settling is logged as, at most, per delivery.
 const SETTLE_BYTES: usize = 64;
-/// Results are kept under this and their id in hexadecimal.
-const RESULT_PREFIX: &str = "result/";
 
 impl Broker {
     /// Settles and publishes as one: all of it or nothing. In when this returns; what it
@@ -37,7 +37,8 @@ impl Broker {
     ///
     /// # Errors
     /// Nothing happened then: [`QueueError::LockLost`] when a delivery is not held any more,
-    /// [`QueueError::LimitExceeded`] for a unit above the limit or a queue at its bound.
+    /// [`QueueError::LimitExceeded`] for a unit above the limit, a queue at its bound or no room for
+    /// the result.
     pub async fn commit_unit(&self, unit: Unit) -> Result<Enqueuing, Error> {
         self.commit_unit_with(unit, None).await
     }
@@ -72,10 +73,16 @@ impl Broker {
         let purpose = if plan.is_empty() { Purpose::Upkeep } else { Purpose::Publish };
         let n_ops = plan.n_ops() + settles.len() + 1;
         let reservation = self.store().reserve(purpose, bytes, n_ops).wait().await?;
-        let _one_result_at_a_time = result.is_some().then(|| context.results.lock());
+        let mut results = result.is_some().then(|| context.results.lock());
+        let recording = match (&results, result) {
+            (Some(results), Some((id, result))) => {
+                results.prepare(&**self.store(), (&id, &result), context.now())?
+            }
+            _ => None,
+        };
         let outstanding = Outstanding::new(1);
         let waiter = Arc::clone(&outstanding);
-        let op = result.and_then(|(id, result)| self.put_result(&id, result));
+        let op = recording.as_ref().map(Recording::op);
         let op = op.or(pair.map(|(key, value)| Op::Put(key, value)));
         let beside = Beside { settles: &settles, op, ..Beside::default() };
         let done = Box::new(move || waiter.done());
@@ -83,30 +90,13 @@ impl Broker {
         if !plan.submit(beside, &mut ending).map_err(refusal)? {
             return Err(QueueError::LockLost.into());
         }
+        if let (Some(results), Some(recording)) = (&mut results, recording) {
+            results.recorded(&**self.store(), recording);
+        }
         plan.deliver_transient();
         let (results, placed) = plan.into_results();
         Ok(Enqueuing::new(outstanding, results, placed))
     }
-
-    fn put_result(&self, id: &[u8], result: Bytes) -> Option<Op> {
-        let key = result_key(id);
-        self.store().get(&key).is_none().then_some(Op::Put(key, result))
-    }
-
-    /// The result that was recorded under an id.
-    pub fn result(&self, id: &[u8]) -> Option<Bytes> {
-        self.store().get(&result_key(id))
-    }
-
-    /// Forgets a result; durable on return.
-    pub async fn delete_result(&self, id: &[u8]) -> Result<(), Error> {
-        self.commit([Op::Remove(result_key(id))].into_iter().collect(), 0).await
-    }
-}
-
-fn result_key(id: &[u8]) -> Bytes {
-    let digits = id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    Bytes::from(format!("{RESULT_PREFIX}{digits}"))
 }
 
 fn refusal(error: EnqueueError) -> Error {

@@ -8,6 +8,7 @@ mod delivery;
 mod faults;
 mod redrive;
 mod restart;
+mod results;
 mod subscription;
 mod worker;
 

@@ -232,6 +232,7 @@ fn queues(checked: &mut Checked<'_>) {
         page.body["messages"].as_array().unwrap().iter().map(|it| &it["state"]).collect();
     assert_eq!(states, ["delayed", "delayed", "ready"]);
     checked.call(("GET", messages, "/v1/queues/jobs%2Fa/messages?from=x"), &none, 400);
+    one_message(checked, page.body["messages"][0]["place"].as_str().unwrap());
     let redrives = "/v1/queues/{queue}/redrives";
     let start = json!({ "per_second": 1000 });
     checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &start, 202);
@@ -242,6 +243,18 @@ fn queues(checked: &mut Checked<'_>) {
     checked.call(("POST", "/v1/queues/{queue}/purge", "/v1/queues/jobs%2Fa/purge"), &none, 200);
     checked.call(("DELETE", queue, "/v1/queues/jobs%2Fa?if_unused=true"), &none, 200);
     checked.call(("GET", queue, "/v1/queues/jobs%2Fa"), &none, 404);
+}
+
+/// One that is delayed.
+fn one_message(checked: &mut Checked<'_>, delayed: &str) {
+    let none = Value::Null;
+    let one = "/v1/queues/{queue}/messages/{place}";
+    let deliver = "/v1/queues/{queue}/messages/{place}/deliver";
+    let path = format!("/v1/queues/jobs%2Fa/messages/{delayed}");
+    checked.call(("POST", deliver, &format!("{path}/deliver")), &none, 204);
+    checked.call(("POST", deliver, &format!("{path}/deliver")), &none, 404);
+    checked.call(("DELETE", one, &path), &none, 204);
+    checked.call(("DELETE", one, &path), &none, 404);
 }
 
 fn jobs(checked: &mut Checked<'_>) {

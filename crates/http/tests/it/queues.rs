@@ -118,6 +118,82 @@ fn a_message_goes_there_and_back_without_json() {
 }
 
 #[test]
+fn one_message_is_taken_out_or_waits_no_longer_or_is_asked_for() {
+    let server = Server::start();
+    declare(&server, &json!({}));
+    let late = json!({ "messages": [
+        { "value": "a" }, { "value": "b", "delay_ms": 3_600_000 },
+        { "value": "c", "delay_ms": 3_600_000 }, { "value": "d" },
+    ] });
+    assert_eq!(server.json("POST", "/v1/queues/q/messages", &late).status, 200);
+    let path = |place: &str| format!("/v1/queues/q/messages/{place}");
+    let remove = |place: &str| server.request("DELETE", &path(place)).send(b"");
+    let first = server.json("POST", "/v1/queues/q/receive", &json!({}));
+    let delivery = &first.body["messages"][0];
+    assert_eq!((&delivery["value"], &delivery["place"]), (&json!("a"), &json!("0-0")));
+    assert_eq!(remove("0-0").error().0, 409, "somebody has it");
+    assert_eq!((remove("0-1").status, remove("0-1").error().0), (204, 404));
+    assert_eq!((remove("9-1").error().0, remove("0-99").error().0), (404, 404));
+    assert_eq!(remove("x").error().0, 400);
+    let deliver =
+        |place: &str| server.request("POST", &format!("{}/deliver", path(place))).send(b"");
+    assert_eq!(
+        (deliver("0-2").status, deliver("0-2").status, deliver("0-3").status),
+        (204, 404, 404)
+    );
+    let defer = json!([{ "token": delivery["token"], "outcome": "defer" }]);
+    assert_eq!(settle(&server, &defer).body["failed"], 0);
+    let values = |request: &Value| {
+        let answer = server.json("POST", "/v1/queues/q/receive", request);
+        let messages = answer.body["messages"].as_array().unwrap().clone();
+        messages.iter().map(|message| message["value"].clone()).collect::<Vec<Value>>()
+    };
+    assert_eq!(values(&json!({ "limit": 10 })), ["c", "d"]);
+    assert_eq!(values(&json!({ "places": ["0-3", "0-0"], "accept": true })), ["a"]);
+    assert!(values(&json!({ "places": ["0-0"] })).is_empty(), "it is done");
+}
+
+#[test]
+fn some_messages_are_looked_for_by_key_header_time_and_death() {
+    let server = Server::start();
+    let dead = json!({ "name": "dead" });
+    assert_eq!(server.json("POST", "/v1/queues", &dead).status, 201);
+    declare(&server, &json!({ "dead_letter_exchange": "", "dead_letter_routing_key": "dead" }));
+    let mut put_at = Vec::new();
+    for (value, headers) in
+        [("a", json!({ "n": "1" })), ("b", json!({ "n": "2" })), ("c", json!({}))]
+    {
+        let message = json!({ "value": value, "key": format!("key-{value}"), "headers": headers });
+        let body = json!({ "messages": [message] });
+        assert_eq!(server.json("POST", "/v1/queues/q/messages", &body).status, 200);
+        let page = server.get("/v1/queues/q/messages").body;
+        put_at.push(page["messages"].as_array().unwrap().last().unwrap()["enqueued_at"].clone());
+        server.memory.clock.advance(std::time::Duration::from_millis(5));
+    }
+    let found = |queue: &str, query: &str| {
+        let page = server.get(&format!("/v1/queues/{queue}/messages?{query}"));
+        let messages = page.body["messages"].as_array().unwrap().clone();
+        messages.iter().map(|it| it["value"].clone()).collect::<Vec<Value>>()
+    };
+    assert_eq!(found("q", "key=key-b"), ["b"]);
+    assert_eq!(found("q", "header=n"), ["a", "b"]);
+    assert_eq!((found("q", "header=n=2"), found("q", "header=n=3").len()), (vec![json!("b")], 0));
+    assert_eq!(found("q", &format!("since={}", put_at[1])), ["b", "c"]);
+    assert_eq!(found("q", &format!("before={}&header=n", put_at[1])), ["a"]);
+    assert_eq!(found("q", "header=n&limit=1"), ["a"]);
+    let next = server.get("/v1/queues/q/messages?header=n&limit=1").body["next"].clone();
+    assert_eq!(found("q", &format!("header=n&from={}", next.as_str().unwrap())), ["b"]);
+    let rejected = tokens(&server, 1);
+    settle(&server, &json!([{ "token": rejected[0], "outcome": "reject" }]));
+    let came = (0..1000).any(|_| {
+        std::thread::yield_now();
+        found("dead", "died_in=q&reason=rejected") == ["a"]
+    });
+    assert!(came, "the dead letter is not found");
+    assert!(found("dead", "reason=expired").is_empty() && found("dead", "died_in=p").is_empty());
+}
+
+#[test]
 fn the_metrics_tell_how_long_deliveries_were_out_and_what_went_through_the_sockets() {
     let server = Server::start();
     declare(&server, &json!({}));

@@ -80,9 +80,10 @@ impl Engine {
         }
         self.put_places(&mut out);
         self.put_locks(&mut out);
-        put_len(&mut out, self.state.groups.known().len());
+        let known = self.state.groups.known();
+        put_len(&mut out, known.len());
         let mut last = 0;
-        for (place, group) in self.state.groups.known() {
+        for (place, group) in known {
             put_place(&mut out, place, &mut last);
             put_varint(&mut out, group);
         }
@@ -91,7 +92,7 @@ impl Engine {
 
     fn put_places(&self, out: &mut Vec<u8>) {
         let mut delayed: Vec<(Place, i64)> =
-            self.state.delayed.iter().map(|(until, place)| (*place, until.as_millis())).collect();
+            self.state.delayed.iter().map(|(place, until)| (place, until.as_millis())).collect();
         delayed.sort_unstable();
         put_len(out, delayed.len());
         let (mut last, mut last_until) = (0, 0);
@@ -155,7 +156,7 @@ impl Engine {
             let place = place(rest, &mut last)?;
             let until = Timestamp::from_millis(delta(rest, &mut last_until)?.cast_signed());
             if self.restore_parked(place) {
-                self.state.delayed.insert((until, place));
+                self.state.delayed.insert(place, until);
             }
         }
         last = 0;

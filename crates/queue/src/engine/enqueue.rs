@@ -112,7 +112,7 @@ impl State {
         let delayed = deliver_at.filter(|until| *until > now && first.is_none());
         if let Some(until) = delayed {
             lane.park(offset);
-            self.delayed.insert((until, place));
+            self.delayed.insert(place, until);
             self.log(Record::Delayed { lane: lane.level, offset, until: until.as_millis() });
         }
         match &mut lane.source {

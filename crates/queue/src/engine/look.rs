@@ -2,11 +2,7 @@
 
 use super::Engine;
 use crate::{DeadReason, Place, lane::Lane};
-use std::collections::BTreeMap;
 use tramline_types::Timestamp;
-
-/// Above so many delayed messages it is not looked up until when one is.
-const DELAYED_LOOKED_UP_MAX: usize = 100_000;
 
 /// What is the matter with a message that is not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +52,6 @@ impl Engine {
             let wanted = n_max - looks.len();
             looks.extend(below.chain(fresh).take(wanted).map(|offset| self.look_at(lane, offset)));
         }
-        self.find_delays(looks.iter_mut());
         looks
     }
 
@@ -75,22 +70,9 @@ impl Engine {
         } else if self.state.unreadable.contains(&place) {
             MessageState::Unreadable
         } else {
+            until = self.state.delayed.until(place);
             MessageState::Delayed
         };
         Look { place, state, deliveries: lane.count(offset), until }
-    }
-
-    pub(super) fn find_delays<'a>(&self, looks: impl Iterator<Item = &'a mut Look>) {
-        let delayed = |look: &&mut Look| look.state == MessageState::Delayed;
-        let mut wanted: BTreeMap<Place, &mut Look> =
-            looks.filter(delayed).map(|look| (look.place, look)).collect();
-        if wanted.is_empty() || self.state.delayed.len() > DELAYED_LOOKED_UP_MAX {
-            return;
-        }
-        for (until, place) in &self.state.delayed {
-            if let Some(look) = wanted.get_mut(place) {
-                look.until = Some(*until);
-            }
-        }
     }
 }

@@ -44,7 +44,7 @@ impl Engine {
     /// many.
     pub fn handle_purge_all(&mut self, now: Timestamp) -> u64 {
         let mut purged = self.handle_purge(now);
-        for (_, place) in std::mem::take(&mut self.state.delayed) {
+        for (place, _) in std::mem::take(&mut self.state.delayed).iter() {
             purged += u64::from(self.finish_one(place));
         }
         for place in std::mem::take(&mut self.state.deferred) {

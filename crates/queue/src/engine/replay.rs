@@ -46,10 +46,7 @@ impl Engine {
 
     /// As `advance`, but without anything that would be logged.
     fn advance_replayed(&mut self, now: Timestamp) {
-        while let Some(&(until, place)) = self.state.delayed.first()
-            && until <= now
-        {
-            self.state.delayed.pop_first();
+        while let Some(place) = self.state.delayed.pop(now) {
             if let Some(at) = self.find(place.lane) {
                 self.lanes[at].unpark(place.offset);
             }
@@ -100,7 +97,7 @@ impl Engine {
             }
             Record::Delayed { lane, offset, until } => {
                 self.park_replayed(Run::one(lane, offset), |engine, place| {
-                    engine.state.delayed.insert((Timestamp::from_millis(until), place));
+                    engine.state.delayed.insert(place, Timestamp::from_millis(until));
                 })
             }
             Record::Deferred { lane, offset } => {
@@ -131,7 +128,10 @@ impl Engine {
 
     fn apply_run(&mut self, record: Record, run: Run) -> bool {
         let Some((at, clamped)) = self.clamp(run) else { return false };
-        let Run { from, to, .. } = clamped;
+        let Run { lane, from, to } = clamped;
+        if !matches!(record, Record::Passed(_)) {
+            self.state.delayed.forget(lane, from, to);
+        }
         match record {
             Record::Passed(_) => self.lanes[at].pass(to),
             Record::Delivered(_) => self.lanes[at].deliver_fresh(from, to),
@@ -217,6 +217,7 @@ impl Engine {
         }
         let place = lane.place(run.from);
         lane.park(run.from);
+        self.state.delayed.remove(place);
         keep(self, place);
         true
     }
@@ -239,7 +240,7 @@ impl Engine {
                 lane.parked.contains(place.offset) && !lane.ahead.contains(place.offset)
             })
         };
-        state.delayed.retain(|(_, place)| is_parked(place));
+        state.delayed.retain(is_parked);
         state.deferred.retain(is_parked);
     }
 }

@@ -320,7 +320,7 @@ impl State {
             None => lane.release(offset, true),
             Some(until) => {
                 lane.park(offset);
-                self.delayed.insert((until, lane.place(offset)));
+                self.delayed.insert(lane.place(offset), until);
                 self.log(Record::Delayed { lane: lane.level, offset, until: until.as_millis() });
             }
         }

@@ -58,7 +58,7 @@ impl Engine {
         lane.finish(from, to);
         let place = |offset| Place { lane: level, offset };
         let range = place(from)..place(to);
-        state.delayed.retain(|(_, place)| !range.contains(place));
+        state.delayed.forget(level, from, to);
         state.deferred.retain(|place| !range.contains(place));
         state.unreadable.retain(|place| !range.contains(place));
         state.transfers.retain(|place| !range.contains(place));

@@ -23,9 +23,7 @@ pub enum Removal {
 impl Engine {
     /// How messages are that are not done, by their places; `None` for those that are.
     pub fn look_at_each(&self, places: &[Place]) -> Vec<Option<Look>> {
-        let mut looks = places.iter().map(|place| self.look_at_one(*place)).collect::<Vec<_>>();
-        self.find_delays(looks.iter_mut().flatten());
-        looks
+        places.iter().map(|place| self.look_at_one(*place)).collect()
     }
 
     fn look_at_one(&self, place: Place) -> Option<Look> {
@@ -87,8 +85,14 @@ impl Engine {
         None
     }
 
-    /// Takes a message out that nobody has; `bytes` is the length of its body.
-    pub fn handle_remove(&mut self, place: Place, bytes: u32, now: Timestamp) -> Removal {
+    /// Takes a message out that nobody has; with the length of its body, and its group if it may
+    /// wait behind others of that.
+    pub fn handle_remove(
+        &mut self,
+        place: Place,
+        (bytes, group): (u32, Option<u64>),
+        now: Timestamp,
+    ) -> Removal {
         self.advance(now);
         let Some(look) = self.look_at_one(place) else { return Removal::Gone };
         let offset = place.offset;
@@ -97,8 +101,10 @@ impl Engine {
             MessageState::Transferring(_) => return Removal::Gone,
             MessageState::Ready => self.state.not_ready(bytes),
             MessageState::Delayed => {
-                self.state.delayed.retain(|(_, delayed)| *delayed != place);
-                self.state.groups.forget_waiting(place);
+                self.state.delayed.remove(place);
+                if let Some(group) = group {
+                    self.state.groups.forget_waiting(place, group);
+                }
                 self.state.not_ready(bytes);
             }
             MessageState::Deferred | MessageState::Unreadable => {
@@ -137,13 +143,15 @@ impl Engine {
         true
     }
 
-    /// Ends the wait of a message that is delayed until this time; `false` when it is not.
-    pub fn handle_due(&mut self, place: Place, until: Timestamp, now: Timestamp) -> bool {
+    /// Ends the wait of a message, where it waits for a time, and for this one if one is told;
+    /// `false` when it does not.
+    pub fn handle_due(&mut self, place: Place, only: Option<Timestamp>, now: Timestamp) -> bool {
         self.advance(now);
-        if !self.state.delayed.remove(&(until, place)) {
+        let Some(until) = self.state.delayed.until(place) else { return false };
+        if only.is_some_and(|only| only != until) {
             return false;
         }
-        self.state.delayed.insert((now, place));
+        self.state.delayed.insert(place, now);
         let Place { lane, offset } = place;
         self.state.log(Record::Delayed { lane, offset, until: now.as_millis() });
         self.advance(now);

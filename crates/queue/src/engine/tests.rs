@@ -27,6 +27,8 @@ enum Step {
     Extend { which: usize },
     Wait { millis: i64 },
     Purge,
+    Remove { lane: usize, offset: u64 },
+    Due { lane: usize, offset: u64 },
     Transfer,
     Checkpoint,
     Restart { back: usize },
@@ -47,6 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..8_usize).prop_map(|which| Step::Extend { which }),
         3 => (1..20_i64).prop_map(|millis| Step::Wait { millis }),
         1 => Just(Step::Purge),
+        2 => (0..2_usize, 0..9_u64).prop_map(|(lane, offset)| Step::Remove { lane, offset }),
+        2 => (0..2_usize, 0..9_u64).prop_map(|(lane, offset)| Step::Due { lane, offset }),
         2 => Just(Step::Transfer),
         1 => Just(Step::Checkpoint),
         1 => (0..6_usize).prop_map(|back| Step::Restart { back }),
@@ -128,6 +132,12 @@ impl World {
                 let wanted = self.model.purge(self.now);
                 assert!(wanted.contains(&purged) || self.rules.ordered_groups, "{purged}");
             }
+            Step::Remove { lane, offset } => self.remove(Place { lane: LANES[lane], offset }),
+            Step::Due { lane, offset } => {
+                let place = Place { lane: LANES[lane], offset };
+                let is_due = self.engine.handle_due(place, None, at(self.now));
+                assert_eq!(is_due, self.model.due(place, self.now));
+            }
             Step::Transfer => {
                 let transfers = self.engine.poll_transfers(2);
                 let places: Vec<_> = transfers.iter().map(|transfer| transfer.place).collect();
@@ -205,6 +215,16 @@ impl World {
         let mut lost = Vec::new();
         self.engine.handle_settle(&[(token, outcome.clone())], at(self.now), &mut lost);
         assert_eq!(lost.is_empty(), self.model.settle(token, &outcome, self.now), "{token:?}");
+    }
+
+    fn remove(&mut self, place: Place) {
+        let loaded = self.model.find(place);
+        let known = loaded.map_or((0, None), |loaded| (loaded.bytes, loaded.group));
+        let removal = self.engine.handle_remove(place, known, at(self.now));
+        let wanted = self.model.remove(place, self.now);
+        // One that is dead by now may have been seen to be.
+        let is_dead = wanted.1 && removal == Removal::Gone;
+        assert!(removal == wanted.0 || is_dead, "{removal:?}, {wanted:?}");
     }
 
     fn restart(&mut self, back: usize) {
@@ -504,6 +524,28 @@ fn a_purge_among_many_delayed_messages_is_quick() {
     again.open_lane(0, 0, 200_000);
     assert!(again.replay(None, &deltas));
     assert_eq!((again.ready(), again.counts().delayed), (0, 100_000));
+}
+
+#[test]
+fn a_wait_that_was_ended_does_not_begin_again_with_a_restart() {
+    let mut engine = Engine::new(roomy(), 1);
+    engine.open_lane(0, 0, 0);
+    let far = Arrival { deliver_at: Some(at(10_000)), ..plain(None) };
+    engine.handle_enqueued((0, 0), [far], at(0), |_, _| ());
+    engine.set_end(0, 1);
+    let place = Place { lane: 0, offset: 0 };
+    assert!(!engine.handle_due(place, Some(at(9)), at(1)), "that is not what it waits for");
+    assert!(engine.handle_due(place, None, at(1)) && !engine.handle_due(place, None, at(1)));
+    let mut got = Vec::new();
+    let wish = Take { n_max: 1, bytes_max: 9, lock: HELD, run: None };
+    let Taking::Load(load) = engine.handle_receive(&wish, at(1), &mut got) else { panic!() };
+    engine.handle_loaded(load, vec![(0, plain(None).loaded)], 1);
+    engine.handle_receive(&wish, at(1), &mut got);
+    engine.handle_settle(&[(got[0].token, Outcome::Deferred)], at(1), &mut Vec::new());
+    let mut again = restarted(&mut engine, 1, 2);
+    assert_eq!((again.counts().deferred, again.counts().delayed), (1, 0));
+    again.handle_timeout(at(20_000));
+    assert_eq!((again.counts().deferred, again.counts().ready), (1, 0), "it is asked for");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `tramline channel`.
 
-use super::{Client, Output};
+use super::{Asking, Client};
 use clap::{Args, Subcommand, ValueEnum};
 
 /// What to do with realtime channels.
@@ -30,10 +30,7 @@ Examples:
         #[arg(long)]
         receivers: bool,
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
     /// Show a channel's settings, members, history and retained value
     #[command(after_help = "\
@@ -43,10 +40,7 @@ Example:
         /// The channel
         channel: String,
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
     /// Set what holds for the channels at and below a prefix; what is left out gets its default
     #[command(after_help = "\
@@ -72,10 +66,7 @@ pub(crate) struct ChannelPub {
     #[arg(long)]
     pub(crate) retain: bool,
     #[command(flatten)]
-    pub(crate) client: Client,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    pub(crate) asking: Asking,
 }
 
 /// `tramline channel sub`.

@@ -1,6 +1,6 @@
 //! `tramline group`.
 
-use super::{Client, Output};
+use super::Asking;
 use clap::{Args, Subcommand};
 
 /// What to do with consumer groups.
@@ -13,10 +13,7 @@ Examples:
   tramline group list --output json")]
     List {
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
     /// Show a group's members, committed offsets and lag
     #[command(after_help = "\
@@ -26,10 +23,7 @@ Example:
         /// The group
         group: String,
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
     /// Show how far behind a group is, and what the movement of its commits says
     #[command(after_help = "\
@@ -43,10 +37,7 @@ STOP (does not commit any more), REWIND (went back).")]
         /// The group
         group: String,
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
     /// Move the committed offsets of a group without members
     #[command(after_help = "\
@@ -67,10 +58,7 @@ Example:
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
 }
 
@@ -104,8 +92,5 @@ pub(crate) struct GroupReset {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) client: Client,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    pub(crate) asking: Asking,
 }

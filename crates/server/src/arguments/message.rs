@@ -1,6 +1,6 @@
 //! `tramline pub` and `tramline sub`.
 
-use super::{Client, Output, Pair};
+use super::{Asking, Client, Pair};
 use clap::{Args, ValueEnum};
 
 pub(super) const PUB_EXAMPLES: &str = "\
@@ -43,10 +43,7 @@ pub(crate) struct Pub {
     #[arg(long, short, value_name = "N", default_value_t = 1)]
     pub(crate) count: u64,
     #[command(flatten)]
-    pub(crate) client: Client,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    pub(crate) asking: Asking,
 }
 
 /// `tramline sub`.

@@ -1,17 +1,7 @@
 //! `tramline queue`, `exchange`, `binding` and `connection`.
 
-use super::{Client, Output, Pair};
+use super::{Asking, Pair};
 use clap::{Args, Subcommand, ValueEnum};
-
-/// Where to ask, and how to print.
-#[derive(Args)]
-pub(crate) struct Asking {
-    #[command(flatten)]
-    pub(crate) client: Client,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
-}
 
 /// What to do with queues.
 #[derive(Subcommand)]
@@ -75,7 +65,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   tramline queue peek jobs
-  tramline queue peek jobs --count 100 --output json")]
+  tramline queue peek jobs --count 100 --output json
+  tramline queue peek jobs-dead --died-in jobs --reason rejected
+  tramline queue peek jobs --header job-id=17")]
     Peek {
         /// The queue
         queue: String,
@@ -86,8 +78,20 @@ Examples:
         #[arg(long)]
         from: Option<String>,
         #[command(flatten)]
+        only: Only,
+        #[command(flatten)]
         asking: Asking,
     },
+    /// Take single messages out that nobody has: ready, delayed or deferred ones
+    #[command(after_help = "\
+Example:
+  tramline queue remove jobs 0-17 0-18           places as `queue peek` shows them")]
+    Remove(QueuePlaces),
+    /// End the wait of delayed messages: they can be delivered at once
+    #[command(after_help = "\
+Example:
+  tramline queue deliver jobs 0-17               a place as `queue peek` shows it")]
+    Deliver(QueuePlaces),
     /// Move dead messages back to where they died, or to another queue
     #[command(after_help = "\
 Examples:
@@ -173,9 +177,41 @@ pub(crate) struct QueueGet {
     /// How long to wait for a first message
     #[arg(long, default_value_t = 0)]
     pub(crate) wait_ms: u64,
+    /// A deferred message, by its place, instead of what comes next; may be given more than once
+    #[arg(long = "place", conflicts_with_all = ["count", "wait_ms"])]
+    pub(crate) places: Vec<String>,
     /// Put them back after printing
     #[arg(long)]
     pub(crate) release: bool,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// Which messages are meant.
+#[derive(Args)]
+pub(crate) struct Only {
+    /// Only messages with this key
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// Only messages with this header, given as NAME or NAME=VALUE
+    #[arg(long)]
+    pub(crate) header: Option<String>,
+    /// Only messages that died last in this queue
+    #[arg(long, value_name = "QUEUE")]
+    pub(crate) died_in: Option<String>,
+    /// Only messages that died last for this reason
+    #[arg(long, value_parser = ["expired", "rejected", "maxlen", "delivery_limit"])]
+    pub(crate) reason: Option<String>,
+}
+
+/// `tramline queue remove` and `deliver`.
+#[derive(Args)]
+pub(crate) struct QueuePlaces {
+    /// The queue
+    pub(crate) queue: String,
+    /// Where the messages lie
+    #[arg(required = true)]
+    pub(crate) places: Vec<String>,
     #[command(flatten)]
     pub(crate) asking: Asking,
 }

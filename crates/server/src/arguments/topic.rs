@@ -1,6 +1,6 @@
 //! `tramline topic`.
 
-use super::{Client, Output, Pair};
+use super::{Asking, Pair};
 use clap::{Args, Subcommand, ValueEnum};
 
 /// What to do with topics.
@@ -21,10 +21,7 @@ Examples:
   tramline topic list --output json")]
     List {
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
     /// Show a topic's partitions and settings
     #[command(after_help = "\
@@ -38,10 +35,7 @@ Examples:
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
     /// Change settings, or add partitions
     #[command(after_help = "\
@@ -63,10 +57,7 @@ Examples:
         #[arg(long, short)]
         yes: bool,
         #[command(flatten)]
-        client: Client,
-        /// How to print the result
-        #[arg(long, value_enum, default_value_t = Output::Table)]
-        output: Output,
+        asking: Asking,
     },
 }
 
@@ -91,10 +82,7 @@ pub(crate) struct TopicCreate {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) client: Client,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    pub(crate) asking: Asking,
 }
 
 /// How far the messages' order goes.
@@ -127,8 +115,5 @@ pub(crate) struct TopicAlter {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) client: Client,
-    /// How to print the result
-    #[arg(long, value_enum, default_value_t = Output::Table)]
-    pub(crate) output: Output,
+    pub(crate) asking: Asking,
 }

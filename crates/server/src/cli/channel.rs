@@ -6,7 +6,7 @@ use super::{
     sse,
     table::{Table, cell, list, show},
 };
-use crate::arguments::{ChannelCommand, ChannelOutput, ChannelPub, ChannelSet, ChannelSub};
+use crate::arguments::{Asking, ChannelCommand, ChannelOutput, ChannelPub, ChannelSet, ChannelSub};
 use serde_json::{Map, Value, json};
 use std::{
     io::{self, BufReader, Write},
@@ -20,13 +20,13 @@ pub(crate) fn run(command: ChannelCommand) -> anyhow::Result<()> {
     match command {
         ChannelCommand::Pub(arguments) => publish(&arguments),
         ChannelCommand::Sub(arguments) => subscribe(&arguments),
-        ChannelCommand::List { receivers: false, client, output } => {
+        ChannelCommand::List { receivers: false, asking: Asking { client, output } } => {
             show(output, &Client::new(&client)?.get("/v1/channels")?, channel_table)
         }
-        ChannelCommand::List { receivers: true, client, output } => {
+        ChannelCommand::List { receivers: true, asking: Asking { client, output } } => {
             show(output, &Client::new(&client)?.get("/v1/receivers")?, receiver_table)
         }
-        ChannelCommand::Describe { channel, client, output } => {
+        ChannelCommand::Describe { channel, asking: Asking { client, output } } => {
             let path = format!("/v1/channels/{}", escape(&channel));
             show(output, &Client::new(&client)?.get(&path)?, description)
         }
@@ -42,9 +42,9 @@ fn publish(arguments: &ChannelPub) -> anyhow::Result<()> {
     }
     let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&arguments.data).is_ok();
     let content_type = if is_json { "application/json" } else { "text/plain" };
-    let client = Client::new(&arguments.client)?;
+    let client = Client::new(&arguments.asking.client)?;
     let receipt = client.send(&path, content_type, arguments.data.as_bytes())?;
-    show(arguments.output, &receipt, |receipt| {
+    show(arguments.asking.output, &receipt, |receipt| {
         let of = |name: &str| cell(&receipt[name]);
         let (delivered, waiting, dropped) = (of("delivered"), of("waiting"), of("dropped"));
         format!(

@@ -5,28 +5,28 @@ use super::{
     confirm::confirm,
     table::{Table, cell, list, print, show},
 };
-use crate::arguments::{GroupCommand, GroupReset, Output};
+use crate::arguments::{Asking, GroupCommand, GroupReset, Output};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
 pub(crate) fn run(command: GroupCommand) -> anyhow::Result<()> {
     match command {
-        GroupCommand::List { client, output } => {
+        GroupCommand::List { asking: Asking { client, output } } => {
             let groups = Client::new(&client)?.get("/v1/groups")?;
             show(output, &groups, list_table)
         }
-        GroupCommand::Describe { group, client, output } => {
+        GroupCommand::Describe { group, asking: Asking { client, output } } => {
             let path = format!("/v1/groups/{}", escape(&group));
             let description = Client::new(&client)?.get(&path)?;
             show(output, &description, describe_text)
         }
-        GroupCommand::Lag { group, client, output } => {
+        GroupCommand::Lag { group, asking: Asking { client, output } } => {
             let path = format!("/v1/groups/{}/lag", escape(&group));
             let lag = Client::new(&client)?.get(&path)?;
             show(output, &lag, lag_text)
         }
         GroupCommand::ResetOffsets(arguments) => reset(&arguments),
-        GroupCommand::Delete { groups, yes, client, output } => {
+        GroupCommand::Delete { groups, yes, asking: Asking { client, output } } => {
             let client = Client::new(&client)?;
             delete(&client, &groups, yes, output)
         }
@@ -146,8 +146,8 @@ fn reset(arguments: &GroupReset) -> anyhow::Result<()> {
         "dry_run": arguments.dry_run,
     });
     let path = format!("/v1/groups/{}/offsets", escape(&arguments.group));
-    let moved = Client::new(&arguments.client)?.json(Method::POST, &path, Some(&body))?;
-    show(arguments.output, &moved, |moved| {
+    let moved = Client::new(&arguments.asking.client)?.json(Method::POST, &path, Some(&body))?;
+    show(arguments.asking.output, &moved, |moved| {
         let mut table = Table::new(["topic", "partition", "before", "after"]);
         for offset in list(moved, "offsets") {
             table.row(["topic", "partition", "before", "after"].map(|name| cell(&offset[name])));

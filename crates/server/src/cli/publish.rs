@@ -83,7 +83,7 @@ impl<'a> Publisher<'a> {
         };
         Ok(Self {
             arguments,
-            client: Client::new(&arguments.client)?,
+            client: Client::new(&arguments.asking.client)?,
             path: format!("/v1/topics/{}/messages", escape(&arguments.topic)),
             batch: Vec::new(),
             batch_bytes: 0,
@@ -166,7 +166,7 @@ impl<'a> Publisher<'a> {
         self.send()?;
         self.bar.finish_and_clear();
         let (topic, count) = (&self.arguments.topic, self.published);
-        let text = match (self.arguments.output, count) {
+        let text = match (self.arguments.asking.output, count) {
             (Output::Json, _) => {
                 let answer = json!({ "topic": topic, "published": count, "last": self.last });
                 format!("{}\n", serde_json::to_string_pretty(&answer)?)

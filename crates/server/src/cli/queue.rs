@@ -1,4 +1,5 @@
-//! `tramline queue`: declare, list, describe, put, get, peek, redrive, purge, delete.
+//! `tramline queue`: declare, list, describe, put, get, peek, remove, deliver, redrive, purge,
+//! delete.
 
 use super::{
     client::{Client, escape},
@@ -6,7 +7,9 @@ use super::{
     table::{Table, cell, list, show},
     time,
 };
-use crate::arguments::{Asking, QueueCommand, QueueGet, QueuePut, QueueRedrive, Start};
+use crate::arguments::{
+    Asking, QueueCommand, QueueGet, QueuePlaces, QueuePut, QueueRedrive, Start,
+};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -39,11 +42,22 @@ pub(crate) fn run(command: QueueCommand) -> anyhow::Result<()> {
         }
         QueueCommand::Put(arguments) => put(&arguments),
         QueueCommand::Get(arguments) => get(&arguments),
-        QueueCommand::Peek { queue, count, from, asking } => {
-            let from = from.map_or_else(String::new, |from| format!("&from={}", escape(&from)));
-            let path = path(&queue, &format!("/messages?limit={count}{from}"));
+        QueueCommand::Peek { queue, count, from, only, asking } => {
+            let query = [
+                ("from", from),
+                ("key", only.key),
+                ("header", only.header),
+                ("died_in", only.died_in),
+                ("reason", only.reason),
+            ];
+            let given = query.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let query: String =
+                given.map(|(name, value)| format!("&{name}={}", escape(&value))).collect();
+            let path = path(&queue, &format!("/messages?limit={count}{query}"));
             show(asking.output, &ask(&asking)?.get(&path)?, peek_table)
         }
+        QueueCommand::Remove(of) => each(&of, (Method::DELETE, ""), "removed"),
+        QueueCommand::Deliver(of) => each(&of, (Method::POST, "/deliver"), "can be delivered"),
         QueueCommand::Redrive(arguments) => redrive(&arguments),
         QueueCommand::Purge { queue, yes, asking } => {
             confirm(&format!("drop every ready message of queue {queue}?"), yes)?;
@@ -166,11 +180,25 @@ fn put(arguments: &QueuePut) -> anyhow::Result<()> {
     show(asking.output, &answer, |_| format!("put {count} messages into queue {queue}\n"))
 }
 
+/// Asks for each place by itself.
+fn each(of: &QueuePlaces, (method, rest): (Method, &str), done: &str) -> anyhow::Result<()> {
+    let client = ask(&of.asking)?;
+    for place in &of.places {
+        let path = path(&of.queue, &format!("/messages/{}{rest}", escape(place)));
+        client.json(method.clone(), &path, None)?;
+        show(of.asking.output, &json!({ "place": place }), |_| format!("{place} {done}\n"))?;
+    }
+    Ok(())
+}
+
 /// Prints messages under their locks: what could not be printed comes again.
 fn get(arguments: &QueueGet) -> anyhow::Result<()> {
     let asking = &arguments.asking;
     let client = ask(asking)?;
-    let request = json!({ "limit": arguments.count, "wait_ms": arguments.wait_ms });
+    let request = match arguments.places.is_empty() {
+        true => json!({ "limit": arguments.count, "wait_ms": arguments.wait_ms }),
+        false => json!({ "places": arguments.places }),
+    };
     let receive = path(&arguments.queue, "/receive");
     let answer = client.json(Method::POST, &receive, Some(&request))?;
     let messages = list(&answer, "messages");

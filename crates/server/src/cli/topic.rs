@@ -6,24 +6,24 @@ use super::{
     table::{Table, cell, list, print, show},
     time,
 };
-use crate::arguments::{Order, Output, TopicAlter, TopicCommand, TopicCreate};
+use crate::arguments::{Asking, Order, Output, TopicAlter, TopicCommand, TopicCreate};
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 pub(crate) fn run(command: TopicCommand) -> anyhow::Result<()> {
     match command {
         TopicCommand::Create(arguments) => create(&arguments),
-        TopicCommand::List { client, output } => {
+        TopicCommand::List { asking: Asking { client, output } } => {
             let topics = Client::new(&client)?.get("/v1/topics")?;
             show(output, &topics, list_table)
         }
-        TopicCommand::Describe { topic, all, client, output } => {
+        TopicCommand::Describe { topic, all, asking: Asking { client, output } } => {
             let path = format!("/v1/topics/{}", escape(&topic));
             let description = Client::new(&client)?.get(&path)?;
             show(output, &description, |description| describe_text(description, all))
         }
         TopicCommand::Alter(arguments) => alter(&arguments),
-        TopicCommand::Delete { topics, yes, client, output } => {
+        TopicCommand::Delete { topics, yes, asking: Asking { client, output } } => {
             let client = Client::new(&client)?;
             delete(&client, &topics, yes, output)
         }
@@ -47,14 +47,14 @@ fn create(arguments: &TopicCreate) -> anyhow::Result<()> {
         "settings": settings,
         "dry_run": arguments.dry_run,
     });
-    let client = Client::new(&arguments.client)?;
+    let client = Client::new(&arguments.asking.client)?;
     let topic = &arguments.topic;
     match client.json(Method::POST, "/v1/topics", Some(&body)) {
         Err(error) if arguments.if_not_exists && exists_already(&error) => {
             let found = client.get(&format!("/v1/topics/{}", escape(topic)))?;
-            show(arguments.output, &found, |_| format!("topic {topic} exists already\n"))
+            show(arguments.asking.output, &found, |_| format!("topic {topic} exists already\n"))
         }
-        created => show(arguments.output, &created?, |created| {
+        created => show(arguments.asking.output, &created?, |created| {
             let verb = if arguments.dry_run { "could create" } else { "created" };
             format!("{verb} topic {topic}, partitions: {}\n", created["partitions"])
         }),
@@ -146,8 +146,8 @@ fn alter(arguments: &TopicAlter) -> anyhow::Result<()> {
         "dry_run": arguments.dry_run,
     });
     let path = format!("/v1/topics/{}", escape(&arguments.topic));
-    let topic = Client::new(&arguments.client)?.json(Method::PATCH, &path, Some(&body))?;
-    show(arguments.output, &topic, |topic| {
+    let topic = Client::new(&arguments.asking.client)?.json(Method::PATCH, &path, Some(&body))?;
+    show(arguments.asking.output, &topic, |topic| {
         if arguments.dry_run {
             format!("topic {} could be changed so\n", arguments.topic)
         } else {

@@ -246,6 +246,10 @@ fn dead_messages_are_looked_at_and_moved_back() {
     assert!(page.contains("0-0") && page.contains("0-1"), "{page}");
     let first = broker.run(&["queue", "peek", "dead", "--count", "1"]);
     assert!(first.ends_with("more from 0-1\n"), "{first}");
+    let expired =
+        broker.run(&["queue", "peek", "dead", "--died-in", "jobs", "--reason", "expired"]);
+    assert!(expired.contains("0-0") && expired.contains("0-1"), "{expired}");
+    assert!(!broker.run(&["queue", "peek", "dead", "--reason", "rejected"]).contains("0-0"));
     let redriven = broker.run(&["queue", "redrive", "dead", "--output", "json"]);
     let redrive = &json(&redriven)["redrives"][0];
     assert_eq!((&redrive["state"], &redrive["moved"]), (&json!("completed"), &json!(2)));
@@ -260,6 +264,21 @@ fn dead_messages_are_looked_at_and_moved_back() {
     for queue in queues["queues"].as_array().unwrap() {
         assert_eq!((&queue["ready"], &queue["locked"]), (&json!(0), &json!(0)), "{queue}");
     }
+}
+
+#[test]
+fn single_messages_are_removed_delivered_at_once_and_asked_for() {
+    let broker = Broker::start();
+    broker.run(&["queue", "declare", "jobs"]);
+    broker.run(&["queue", "put", "jobs", "a", "b", "--delay-ms", "3600000"]);
+    assert_eq!(broker.run(&["queue", "remove", "jobs", "0-0"]), "0-0 removed\n");
+    assert_eq!(broker.run(&["queue", "deliver", "jobs", "0-1"]), "0-1 can be delivered\n");
+    let again = broker.command(&["queue", "remove", "jobs", "0-0"]).output().unwrap();
+    assert!(!again.status.success());
+    assert!(text(&again.stderr).contains("no such message"), "{}", text(&again.stderr));
+    let asked = broker.command(&["queue", "get", "jobs", "--place", "0-1"]).output().unwrap();
+    assert!(!asked.status.success(), "it is not deferred");
+    assert!(broker.run(&["queue", "get", "jobs"]).starts_with('b'));
 }
 
 #[test]

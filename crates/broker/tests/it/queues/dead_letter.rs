@@ -195,6 +195,25 @@ async fn a_transfer_that_a_restart_interrupts_goes_on() {
 }
 
 #[tokio::test]
+async fn queues_with_few_dead_messages_do_not_wait_for_those_with_many() {
+    let node = Node::start().await;
+    let target = dead(&node, QueueSettings::default()).await;
+    let settings = to_dead(QueueSettings::default());
+    let many = node.broker.declare_queue(&name("many"), settings.clone()).await.unwrap().0;
+    let few = node.broker.declare_queue(&name("few"), settings).await.unwrap().0;
+    put(&node, &many, &["many"; 2000]).await;
+    put(&node, &few, &["few"]).await;
+    let rejected = Outcome::Rejected { dead_letter: true, reason: None };
+    let (of_many, of_few) = (get(&many, 2000, HELD).await, get(&few, 1, HELD).await);
+    drop(many.settle(&all(&of_many, &rejected)));
+    drop(few.settle(&all(&of_few, &rejected)));
+    eventually(|| target.counts().ready == 2001).await;
+    let arrived = texts(&get(&target, 2001, HELD).await);
+    let before = arrived.iter().position(|text| text == "few").unwrap();
+    assert!(before < 1000, "{before} of the other one went before it");
+}
+
+#[tokio::test]
 async fn a_unit_settles_publishes_and_records_its_result_once() {
     let node = Node::start().await;
     let queue = queue(&node, QueueSettings::default()).await;

@@ -1,6 +1,10 @@
 //! `/v1/queues/{queue}/messages`, `/receive`, `/settle`: work with a queue by plain JSON.
 
-use super::{find, raw};
+use super::{
+    find,
+    peek::{place, place_text},
+    raw,
+};
 use crate::{
     Context,
     error::{Error, ErrorBody},
@@ -101,6 +105,8 @@ pub(crate) struct ReceiveRequest {
     /// One message, as the answer's body.
     #[serde(default)]
     raw: bool,
+    /// Messages that were deferred, instead of what comes next.
+    places: Option<Vec<String>>,
 }
 
 /// The answer of POST `/v1/queues/{queue}/receive`.
@@ -113,6 +119,8 @@ pub(crate) struct Received {
 struct Delivery {
     /// Names the delivery when it is settled; `null` where it was settled as it was delivered.
     token: Option<String>,
+    /// Where the message lies: the same at each delivery.
+    place: String,
     /// Earlier deliveries of the message.
     deliveries: u32,
     redelivered: bool,
@@ -146,15 +154,19 @@ pub(crate) async fn receive(
         wait,
         connection: None,
     };
-    let deliveries = tokio::select! {
-        deliveries = queue.receive(receive) => deliveries?,
-        () = cx.stopping() => Vec::new(),
+    let deliveries = match &request.places {
+        Some(places) => recall(&queue, places, receive.lock).await?,
+        None => tokio::select! {
+            deliveries = queue.receive(receive) => deliveries?,
+            () = cx.stopping() => Vec::new(),
+        },
     };
     if request.raw {
         return Ok(raw::answer(deliveries.into_iter().next(), !request.accept));
     }
     let delivery = |delivery: broker::Delivery| Delivery {
         token: (!request.accept).then(|| URL_SAFE_NO_PAD.encode(delivery.token.to_bytes())),
+        place: place_text(delivery.place),
         deliveries: delivery.deliveries,
         redelivered: delivery.redelivered,
         enqueued_at: delivery.enqueued_at.as_millis(),
@@ -163,6 +175,17 @@ pub(crate) async fn receive(
     };
     let messages = deliveries.into_iter().map(delivery).collect();
     Ok(Json(Received { messages }).into_response())
+}
+
+async fn recall(
+    queue: &Arc<broker::Queue>,
+    places: &[String],
+    lock: Lock,
+) -> Result<Vec<broker::Delivery>, Error> {
+    queue.check_owner(None)?;
+    check_count(places.len())?;
+    let places = places.iter().map(|text| place(text)).collect::<Result<Vec<_>, Error>>()?;
+    Ok(queue.recall(&places, lock).await?)
 }
 
 /// The body of POST `/v1/queues/{queue}/settle`.
@@ -192,6 +215,8 @@ pub(crate) enum OutcomeName {
     Release,
     /// To the dead-letter target, where there is one.
     Reject,
+    /// Set aside until it is asked for by its place.
+    Defer,
     /// Locked for longer.
     Extend,
 }
@@ -207,6 +232,7 @@ impl OutcomeName {
             Self::Accept => Some(Outcome::Accepted),
             Self::Release => Some(Outcome::Released { count: true, delay_ms }),
             Self::Reject => Some(Outcome::Rejected { dead_letter: true, reason }),
+            Self::Defer => Some(Outcome::Deferred),
             Self::Extend => None,
         }
     }

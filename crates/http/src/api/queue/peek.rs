@@ -9,8 +9,9 @@ use crate::{
     to_wire::{self, QueueMessage},
 };
 use axum::{extract::State, response::Response};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tramline_broker::{MessageState, Peek, PeekedMessage, Place};
+use tramline_broker::{MessageFilter, MessageState, Peek, PeekedMessage, Place};
 use tramline_types::Timestamp;
 
 const LIMIT_DEFAULT: usize = 10;
@@ -24,6 +25,31 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct Query {
     from: Option<String>,
     limit: Option<usize>,
+    key: Option<String>,
+    /// `name=value`, or a name.
+    header: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    since: Option<i64>,
+    before: Option<i64>,
+    died_in: Option<String>,
+    reason: Option<String>,
+}
+
+impl Query {
+    fn filter(self) -> MessageFilter {
+        let header = self.header.map(|header| match header.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (header, None),
+        });
+        MessageFilter {
+            key: self.key.map(Bytes::from),
+            header,
+            since: self.since.map(Timestamp::from_millis),
+            before: self.before.map(Timestamp::from_millis),
+            died_in: self.died_in,
+            reason: self.reason,
+        }
+    }
 }
 
 /// The answer.
@@ -61,7 +87,8 @@ pub(crate) async fn handle(
     queue.check_owner(None)?;
     let from = query.from.as_deref().map(place).transpose()?;
     let n_max = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
-    let peeked = queue.peek(Peek { from, n_max, bytes_max: BYTES_MAX }).await?;
+    let peek = Peek { from, n_max, bytes_max: BYTES_MAX };
+    let peeked = queue.peek_where(peek, &query.filter()).await?;
     let messages = peeked.messages.into_iter().map(page_entry).collect();
     to_wire::counted(&cx, &Page { messages, next: peeked.next.map(place_text) })
 }
@@ -87,16 +114,21 @@ fn page_entry(peeked: PeekedMessage) -> Peeked {
     }
 }
 
-fn place_text(place: Place) -> String {
+/// The priority level and the offset.
+pub(super) fn place_text(place: Place) -> String {
     format!("{}-{}", place.lane, place.offset)
 }
 
-fn place(text: &str) -> Result<Place, Error> {
+/// A place as the answers tell it.
+pub(super) fn place(text: &str) -> Result<Place, Error> {
     let numbers = text.split_once('-');
     let place = numbers.and_then(|(lane, offset)| {
         Some(Place { lane: lane.parse().ok()?, offset: offset.parse().ok()? })
     });
     place.ok_or_else(|| {
-        Error::malformed(format!("`{text}` is no place"), "use `next` of the page before")
+        Error::malformed(
+            format!("`{text}` is no place"),
+            "use a `place`, or `next` of the page before",
+        )
     })
 }

@@ -163,7 +163,7 @@ pub(super) async fn settle(
     let queue = find(&cx.broker, name)?;
     let token = token(query.token.as_deref().unwrap_or_default())?;
     let Some(outcome) = query.outcome else {
-        let hint = "use `accept`, `release`, `reject` or `extend`";
+        let hint = "use `accept`, `release`, `reject`, `defer` or `extend`";
         return Err(Error::malformed("`outcome` is missing", hint));
     };
     let Some(outcome) = outcome.into_domain(query.delay_ms, query.reason) else {

@@ -1,7 +1,7 @@
 //! Every message in a list, and nothing clever.
 
 use super::{LANES, at};
-use crate::{Loaded, Lock, LockToken, Outcome, Place, Rules};
+use crate::{Loaded, Lock, LockToken, Outcome, Place, Removal, Rules};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -288,6 +288,41 @@ impl Model {
             }
         }
         purged..=purged + dead
+    }
+
+    pub(super) fn find(&self, place: Place) -> Option<Loaded> {
+        let at = usize::try_from(place.offset).unwrap();
+        (at < self.lanes[&place.lane].len()).then(|| self.loaded(place.lane, place.offset))
+    }
+
+    /// What comes of taking a message out, and whether its time to live is over.
+    pub(super) fn remove(&mut self, place: Place, now: i64) -> (Removal, bool) {
+        self.advance(now);
+        let at = usize::try_from(place.offset).unwrap();
+        let Some(kept) = self.lanes[&place.lane].get(at) else { return (Removal::Gone, false) };
+        let is_over = kept.expires.is_some_and(|expires| expires <= now);
+        match kept.state {
+            State::Held { .. } => (Removal::Locked, false),
+            State::Transferring | State::Done => (Removal::Gone, false),
+            State::Ready | State::Delayed(_) | State::Deferred => {
+                self.done(place.lane, at);
+                (Removal::Removed, is_over)
+            }
+        }
+    }
+
+    /// Whether a message waited for a time.
+    pub(super) fn due(&mut self, place: Place, now: i64) -> bool {
+        self.advance(now);
+        let at = usize::try_from(place.offset).unwrap();
+        let kept = self.lanes.get_mut(&place.lane).unwrap().get_mut(at);
+        match kept.filter(|kept| matches!(kept.state, State::Delayed(_))) {
+            Some(kept) => {
+                kept.state = State::Ready;
+                true
+            }
+            None => false,
+        }
     }
 
     pub(super) fn transferred(&mut self, places: &[Place], now: i64) {
