@@ -182,6 +182,10 @@ pub enum Step {
         /// Not to be delivered before, in milliseconds of the clock of [`Step::ReceiveOk`].
         #[serde(default)]
         not_before_ms: Option<i64>,
+        /// The queue and the token of the delivery that is accepted in the same unit: both take
+        /// effect, or neither.
+        #[serde(default)]
+        unit: Option<(String, String)>,
     },
     /// No operation: from here on the client is sent what the queue has. What it gets so is in
     /// [`Step::ReceiveOk`] without an invocation.

@@ -46,6 +46,8 @@ pub enum Rule {
     GroupOrder,
     /// Nothing is delivered before its time.
     NotEarly,
+    /// What is published and accepted in one unit takes effect as a whole, or not at all.
+    UnitWhole,
     /// Every partition with acknowledged sends was read to its end after the last of them, and
     /// every queue was emptied.
     Drained,
@@ -75,6 +77,7 @@ impl Rule {
             Self::OneQueue => "a dead message was delivered by its source again",
             Self::GroupOrder => "a message was delivered before the one before it in its group",
             Self::NotEarly => "a message was delivered before its time",
+            Self::UnitWhole => "a part of a unit took effect, and another did not",
             Self::Drained => {
                 "a partition was not read to its end, or a queue not emptied, so nothing is proved \
                  of it"

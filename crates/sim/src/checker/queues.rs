@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{Rule, Settlement, Totals};
 use index::{Delivery, Message, Queues, Settle};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 pub(super) fn check(index: &Index<'_>, options: Options, found: &mut Found) -> Totals {
     let queues = Queues::new(index);
@@ -28,6 +28,7 @@ pub(super) fn check(index: &Index<'_>, options: Options, found: &mut Found) -> T
     }
     check_dead(&queues, found);
     check_groups(&queues, found);
+    check_units(&queues, found);
     check_lost(&queues, options, found);
     queues.totals()
 }
@@ -151,6 +152,44 @@ fn check_groups(queues: &Queues<'_>, found: &mut Found) {
                 let events = [first.operation.invoke, deliveries[0].event];
                 found.add(Rule::GroupOrder, detail, events);
             }
+        }
+    }
+}
+
+/// What was published in a unit is there, or the delivery that was accepted in it has not ended
+/// by that.
+fn check_units(queues: &Queues<'_>, found: &mut Found) {
+    let by_token: HashMap<(&str, &str), &Delivery<'_>> = queues
+        .deliveries
+        .values()
+        .flatten()
+        .map(|delivery| ((delivery.queue, delivery.token), delivery))
+        .collect();
+    for (value, message) in &queues.messages {
+        let Some(accepted) = message.unit.and_then(|unit| by_token.get(&unit)) else { continue };
+        let (from, dead) = (accepted.queue, queues.dead_letter(accepted.queue));
+        let again = [Some(from), dead].into_iter().flatten().find_map(|queue| {
+            let mut deliveries = queues.deliveries.get(&(queue, accepted.value))?.iter();
+            deliveries.find(|delivery| delivery.begun > accepted.event)
+        });
+        let arrived = message.queues.iter().find_map(|queue| {
+            queues.deliveries.get(&(queue.as_str(), *value)).map(|deliveries| deliveries[0].event)
+        });
+        let detail = || format!("queue `{from}`: `{}`, and `{value}`", accepted.value);
+        let invoke = message.operation.invoke;
+        match (arrived, again) {
+            (Some(arrived), Some(again)) => {
+                let events = [accepted.event, invoke, arrived, again.event];
+                found.add(Rule::UnitWhole, detail(), events);
+            }
+            (None, None) => {
+                let emptied = message.queues.iter().map(String::as_str).chain([from]).chain(dead);
+                let emptied = emptied.map(|queue| queues.emptied(queue)).min().flatten();
+                if emptied.is_some_and(|emptied| emptied > invoke) {
+                    found.add(Rule::UnitWhole, detail(), [accepted.event, invoke]);
+                }
+            }
+            _ => {}
         }
     }
 }

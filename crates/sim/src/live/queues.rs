@@ -1,5 +1,6 @@
 //! Load on queues by bare AMQP 0-9-1 clients: publishers with confirms, consumers that settle in
-//! transactions or without an answer, and the audit that empties every queue.
+//! transactions or without an answer, one that moves messages in transactions, and the audit that
+//! empties every queue.
 
 use crate::live::{
     amqp::{AmqpConnection, Delivery, Incoming},
@@ -33,6 +34,7 @@ const PREFETCH: u16 = 60;
 /// Deliveries that one consumer forgets before it begins anew.
 const FORGOTTEN_MAX: usize = 20;
 const SETTLED_AT_ONCE: usize = 40;
+const MOVED_AT_ONCE: u16 = 8;
 const UNCONFIRMED_MAX: usize = 200;
 const BODY_BYTES_MAX: usize = 900;
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -88,7 +90,48 @@ pub fn start(world: &Arc<World>, random: &mut Random) -> Vec<JoinHandle<()>> {
         // Some wait for what becomes of their settlements.
         threads.push(std::thread::spawn(move || consume(consumer, queue, i != 1)));
     }
+    let mover = client("mover".to_owned());
+    threads.push(std::thread::spawn(move || {
+        let world = Arc::clone(&mover.world);
+        let mut mover = mover;
+        while let Some(mut connection) = connect(&world) {
+            // An error is a lost connection: the next one goes on.
+            drop(move_some(&mut mover, &mut connection));
+        }
+    }));
     threads
+}
+
+/// Moves messages from one queue to another: each publish is one transaction with the acceptance
+/// of what it is made of.
+fn move_some(client: &mut Client, connection: &mut AmqpConnection) -> io::Result<()> {
+    connection.set_patience(PATIENCE)?;
+    connection.select_transactions()?;
+    client.world.note(&client.name, Step::Attach { queue: JOBS.to_owned() });
+    connection.consume(JOBS, MOVED_AT_ONCE)?;
+    let session = session();
+    while !client.world.is_stopped() {
+        let Some(Incoming::Delivered(delivery)) = connection.receive()? else { continue };
+        let tag = delivery.tag;
+        record(client, (JOBS, session), 0, &[delivery]);
+        let value = format!("{}-{:x}", client.name, client.random.next_u64());
+        let body = payload::encode(&value, client.random.index(BODY_BYTES_MAX));
+        let step = Step::Enqueue {
+            queues: vec![AUDIT.to_owned()],
+            value,
+            group: None,
+            not_before_ms: None,
+            unit: Some((JOBS.to_owned(), format!("{session}-{tag}"))),
+        };
+        let published = client.world.invoke(&client.name, step);
+        connection.publish("", AUDIT, &body)?;
+        let of = (JOBS, session);
+        let settled = settle(client, connection, of, (tag, Settlement::Accept))?;
+        connection.commit()?;
+        client.world.confirmed(&client.name, published);
+        client.world.complete(&client.name, settled, Step::Ok);
+    }
+    Ok(())
 }
 
 fn publish(mut client: Client) {
@@ -152,6 +195,7 @@ impl Publisher {
             value,
             group: None,
             not_before_ms: None,
+            unit: None,
         };
         let op = client.world.invoke(&client.name, step);
         self.tag_last += 1;

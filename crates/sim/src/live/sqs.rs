@@ -196,7 +196,7 @@ fn invoke(client: &mut Client, queue: &str) -> Pending {
         request["MessageDeduplicationId"] = json!(value);
     }
     let (queues, group) = (vec![queue.to_owned()], is_ordered.then_some(group));
-    let step = Step::Enqueue { queues, value, group, not_before_ms: None };
+    let step = Step::Enqueue { queues, value, group, not_before_ms: None, unit: None };
     Pending { op: client.world.invoke(&client.name, step), request }
 }
 

@@ -90,7 +90,7 @@ fn publish_one(client: &mut Client, connection: &mut Connection) -> io::Result<(
         let body: Bytes = payload::encode(&value, client.random.index(BODY_BYTES_MAX));
         builder.push(&Message { value: Some(body), ..Message::default() }, wall_clock());
         let queues = ALL.map(str::to_owned).to_vec();
-        let step = Step::Enqueue { queues, value, group: None, not_before_ms: None };
+        let step = Step::Enqueue { queues, value, group: None, not_before_ms: None, unit: None };
         ops.push(client.world.invoke(&client.name, step));
     }
     let batch = builder.build().expect("the batch has records and is small");

@@ -101,6 +101,7 @@ impl Client {
             value: value.clone(),
             group: group.clone(),
             not_before_ms: deliver_at.map(|at| at.as_millis() - SLACK_MS),
+            unit: None,
         };
         let options = EnqueueOptions {
             persistent: true,

@@ -76,6 +76,7 @@ impl Client {
             // A key moves when there are more partitions, and its order ends there.
             group: None,
             not_before_ms: None,
+            unit: None,
         });
         let value = Some(payload::encode(&value, bytes));
         (op, Message { key: Some(Bytes::from(key)), value, ..Message::default() })

@@ -8,9 +8,14 @@ use crate::{
     machine::{Machine, SMALL},
     queue_load::{self as queues, JOBS, Publisher},
     site::{Site, alone},
+    world::World,
 };
 use rustix::process::Signal;
-use std::time::{Duration, Instant};
+use std::{
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tramline_store::fs::sim::Random;
 
 const KILLS: u64 = 8;
 const CUTS: u64 = 3;
@@ -31,7 +36,47 @@ headroom = "8 MiB"
 segment_max = "4 MiB"
 "#;
 
-fn expect_good(site: &Site, machine: &Machine, enqueues_ok_min: usize) {
+/// How a broker is killed again and again under load.
+pub(crate) struct Kills {
+    pub(crate) count: u64,
+    /// Publishes that are confirmed between two of them, and how long that may take.
+    pub(crate) confirmed: u64,
+    pub(crate) resume_max: Duration,
+    pub(crate) messages_per_round: u64,
+    /// Some recoveries are killed as well.
+    pub(crate) in_recovery: bool,
+}
+
+/// Kills the broker under the load of these threads, which have ended on return; it runs.
+pub(crate) fn kill_again_and_again(
+    (world, random): (&World, &mut Random),
+    machine: &mut Machine,
+    kills: &Kills,
+    threads: Vec<JoinHandle<()>>,
+) {
+    let confirmed = || world.wait_for_more(kills.confirmed, kills.resume_max);
+    for _ in 0..kills.count {
+        assert!(confirmed(), "clients do not come back");
+        std::thread::sleep(Duration::from_millis(random.below(900)));
+        machine.kill();
+        std::thread::sleep(LAST_WORDS);
+        world.crashed("kill -9");
+        while kills.in_recovery && random.one_in(3) {
+            machine.launch();
+            std::thread::sleep(Duration::from_micros(random.below(60_000)));
+            machine.kill();
+            world.crashed("kill -9 within recovery");
+        }
+        world.go_on(kills.messages_per_round);
+        machine.start();
+    }
+    assert!(confirmed(), "clients do not come back");
+    world.stop();
+    threads.into_iter().for_each(|thread| thread.join().expect("a client does not panic"));
+}
+
+/// No rule is broken, and enough was confirmed for that to say something.
+pub(crate) fn expect_good(site: &Site, machine: &Machine, enqueues_ok_min: usize) {
     let report = site.world.check();
     eprintln!("{report}");
     assert!(report.is_good(), "{report}\n{}", machine.log());
@@ -52,24 +97,14 @@ fn nothing_confirmed_is_lost_and_nothing_settled_comes_back_by_kill_9() {
     queues::declare(admin);
     world.go_on(MESSAGES_PER_ROUND);
     let threads = queues::start(world, random);
-    for _ in 0..KILLS {
-        assert!(world.wait_for_more(200, RESUME_MAX), "clients do not come back");
-        std::thread::sleep(Duration::from_millis(random.below(900)));
-        machine.kill();
-        std::thread::sleep(LAST_WORDS);
-        world.crashed("kill -9");
-        while random.one_in(3) {
-            machine.launch();
-            std::thread::sleep(Duration::from_micros(random.below(60_000)));
-            machine.kill();
-            world.crashed("kill -9 within recovery");
-        }
-        world.go_on(MESSAGES_PER_ROUND);
-        machine.start();
-    }
-    assert!(world.wait_for_more(200, RESUME_MAX), "clients do not come back");
-    world.stop();
-    threads.into_iter().for_each(|thread| thread.join().expect("a client does not panic"));
+    let kills = Kills {
+        count: KILLS,
+        confirmed: 200,
+        resume_max: RESUME_MAX,
+        messages_per_round: MESSAGES_PER_ROUND,
+        in_recovery: true,
+    };
+    kill_again_and_again((world, random), &mut machine, &kills, threads);
     assert!(machine.stop().success(), "{}", machine.log());
     machine.start();
     world.go_on(0);

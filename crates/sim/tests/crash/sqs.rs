@@ -4,6 +4,7 @@
 
 use crate::{
     machine::SMALL,
+    queues::{Kills, expect_good, kill_again_and_again},
     site::{Site, alone},
     sqs_load as sqs,
 };
@@ -12,8 +13,6 @@ use std::time::Duration;
 const KILLS: u64 = 6;
 const MESSAGES_PER_ROUND: u64 = 3000;
 const RESUME_MAX: Duration = Duration::from_secs(60);
-/// What clients read of a dead broker's last words, before its death is noted.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 #[test]
 fn groups_keep_their_order_and_repeats_are_told_over_kill_9() {
@@ -27,25 +26,16 @@ fn groups_keep_their_order_and_repeats_are_told_over_kill_9() {
     sqs::declare(admin);
     world.go_on(MESSAGES_PER_ROUND);
     let threads = sqs::start(world, random);
-    for _ in 0..KILLS {
-        assert!(world.wait_for_more(50, RESUME_MAX), "clients do not come back");
-        std::thread::sleep(Duration::from_millis(random.below(900)));
-        machine.kill();
-        std::thread::sleep(LAST_WORDS);
-        world.crashed("kill -9");
-        world.go_on(MESSAGES_PER_ROUND);
-        machine.start();
-    }
-    assert!(world.wait_for_more(50, RESUME_MAX), "clients do not come back");
-    world.stop();
-    threads.into_iter().for_each(|thread| thread.join().expect("a client does not panic"));
+    let kills = Kills {
+        count: KILLS,
+        confirmed: 50,
+        resume_max: RESUME_MAX,
+        messages_per_round: MESSAGES_PER_ROUND,
+        in_recovery: false,
+    };
+    kill_again_and_again((world, random), &mut machine, &kills, threads);
     world.go_on(0);
     sqs::empty(auditor);
     assert!(machine.stop().success(), "{}", machine.log());
-    let report = world.check();
-    eprintln!("{report}");
-    assert!(report.is_good(), "{report}\n{}", machine.log());
-    let totals = report.totals;
-    assert!(totals.enqueues_ok >= 300, "only {} were confirmed", totals.enqueues_ok);
-    assert!(totals.settles_ok > 0, "no deletion was confirmed");
+    expect_good(&site, &machine, 300);
 }

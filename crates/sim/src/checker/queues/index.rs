@@ -13,6 +13,8 @@ pub(super) struct Message<'a> {
     pub(super) queues: &'a [String],
     pub(super) group: Option<&'a str>,
     pub(super) not_before_ms: Option<i64>,
+    /// The queue and the token of the delivery that is accepted in the same unit.
+    pub(super) unit: Option<(&'a str, &'a str)>,
 }
 
 /// One delivery.
@@ -25,7 +27,7 @@ pub(super) struct Delivery<'a> {
     place: usize,
     pub(super) queue: &'a str,
     pub(super) value: &'a str,
-    token: &'a str,
+    pub(super) token: &'a str,
     pub(super) at_ms: i64,
     pub(super) count: Option<u32>,
     until_ms: Option<i64>,
@@ -99,9 +101,10 @@ impl<'a> Queues<'a> {
                 let (dead_letter, ordered_groups) = (dead_letter.as_deref(), *ordered_groups);
                 self.declared.insert(queue, Declared { dead_letter, ordered_groups });
             }
-            Step::Enqueue { queues, value, group, not_before_ms } => {
+            Step::Enqueue { queues, value, group, not_before_ms, unit } => {
                 let (group, not_before_ms) = (group.as_deref(), *not_before_ms);
-                let message = Message { operation, queues, group, not_before_ms };
+                let unit = unit.as_ref().map(|(queue, token)| (queue.as_str(), token.as_str()));
+                let message = Message { operation, queues, group, not_before_ms, unit };
                 self.messages.insert(value, message);
             }
             Step::Settle { queue, token, outcome } => {

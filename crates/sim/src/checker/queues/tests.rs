@@ -39,7 +39,7 @@ impl Script {
     fn put_with(&mut self, queue: &str, value: &str, group: Option<&str>, result: Step) {
         let (queues, value) = (vec![queue.to_owned()], value.to_owned());
         let (group, not_before_ms) = (group.map(str::to_owned), None);
-        self.done(Step::Enqueue { queues, value, group, not_before_ms }, result);
+        self.done(Step::Enqueue { queues, value, group, not_before_ms, unit: None }, result);
     }
 
     fn put(&mut self, queue: &str, value: &str) {
@@ -300,12 +300,44 @@ fn nothing_is_delivered_before_its_time() {
         move |s: &mut Script| {
             let (queues, value) = (vec!["q".to_owned()], "a".to_owned());
             let not_before_ms = Some(100);
-            s.done(Step::Enqueue { queues, value, group: None, not_before_ms }, Step::Ok);
+            let enqueue = Step::Enqueue { queues, value, group: None, not_before_ms, unit: None };
+            s.done(enqueue, Step::Ok);
             s.get("q", at_ms, &[("a", "1", 0, 200)]);
         }
     };
     good(write(100));
     breaks(Rule::NotEarly, write(99));
+}
+
+#[test]
+fn a_unit_takes_effect_as_a_whole_or_not_at_all() {
+    // Whether what was published in it was seen, and what was accepted in it seen again.
+    let write = |arrived: bool, again: bool, result: Step| {
+        move |s: &mut Script| {
+            s.put("q", "a");
+            s.get("q", 1, &[("a", "1", 0, 9)]);
+            let unit = Some(("q".to_owned(), "1".to_owned()));
+            let (queues, value) = (vec!["g".to_owned()], "b".to_owned());
+            let enqueue = Step::Enqueue { queues, value, group: None, not_before_ms: None, unit };
+            s.done(enqueue, result.clone());
+            s.settle_with("q", "1", ACCEPT, result);
+            if arrived {
+                s.get("g", 20, &[("b", "2", 0, 29)]);
+                s.settle("g", "2", ACCEPT);
+            }
+            if again {
+                s.get("q", 20, &[("a", "3", 1, 29)]);
+                s.settle("q", "3", ACCEPT);
+            }
+            ["q", "d", "g"].iter().for_each(|queue| s.emptied(queue));
+        }
+    };
+    good(write(true, false, Step::Ok));
+    good(write(true, false, unknown()));
+    good(write(false, true, unknown()));
+    good(write(false, true, Step::Fail { reason: "lost".to_owned() }));
+    breaks(Rule::UnitWhole, write(true, true, unknown()));
+    breaks(Rule::UnitWhole, write(false, false, unknown()));
 }
 
 #[test]
