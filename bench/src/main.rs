@@ -47,6 +47,9 @@ enum Command {
         /// The `tramline` binary
         #[arg(long)]
         tramline: PathBuf,
+        /// The directory of the jars of RabbitMQ's PerfTest
+        #[arg(long)]
+        perf_test: PathBuf,
         /// How often each load runs on each broker
         #[arg(long, default_value_t = 5)]
         rounds: usize,
@@ -202,14 +205,15 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Streams { tramline, jars, rounds, seconds, only } => {
             let dir = directory()?;
-            let time = Duration::from_secs(seconds);
-            let dir = dir.path().to_owned();
+            let (time, dir) = (Duration::from_secs(seconds), dir.path().to_owned());
             streams::run(streams::Settings { tramline, jars, rounds, time, only, dir }).await
         }
-        Command::Queues { tramline, rounds, seconds, backlog, only } => {
+        Command::Queues { tramline, perf_test, rounds, seconds, backlog, only } => {
             let dir = directory()?;
             let (time, dir) = (Duration::from_secs(seconds), dir.path().to_owned());
-            queues::run(&queues::Settings { tramline, rounds, time, backlog, only, dir })
+            let settings =
+                queues::Settings { tramline, perf_test, rounds, time, backlog, only, dir };
+            queues::run(&settings)
         }
         Command::Sqs { tramline, elasticmq, moto, rounds, seconds, backlog, polls, only } => {
             let dir = directory()?;

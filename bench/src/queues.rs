@@ -6,6 +6,7 @@ mod confirms;
 pub(crate) mod load;
 pub(crate) mod memory;
 mod nats;
+mod perf_test;
 mod server;
 mod sink;
 mod wire;
@@ -19,9 +20,13 @@ use load::{Load, Rates, millis};
 use server::{SYSTEMS, Server, System};
 use std::{fs, path::PathBuf, time::Duration};
 
+const PERF_TEST: &str = "PerfTest: persistent 1 KiB, confirms, acks, 1 × 1";
+
 /// What the command line sets.
 pub(crate) struct Settings {
     pub(crate) tramline: PathBuf,
+    /// The directory of PerfTest's jars.
+    pub(crate) perf_test: PathBuf,
     pub(crate) rounds: usize,
     pub(crate) time: Duration,
     /// Messages of the backlog row.
@@ -89,6 +94,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
         if wanted(settings, name) {
             rows.push(routed(settings, name, bindings)?);
         }
+    }
+    if wanted(settings, PERF_TEST) {
+        rows.push(by_perf_test(settings)?);
     }
     if wanted(settings, "latency at 1,000/s") {
         rows.extend(latency(settings)?);
@@ -206,6 +214,18 @@ fn routed(settings: &Settings, name: &str, bindings: usize) -> anyhow::Result<Ro
     Ok(Row { higher_is_better: true, ..Row::new(name, "deliveries/s", values[0]) })
 }
 
+/// The first row again, by a client of RabbitMQ's makers.
+fn by_perf_test(settings: &Settings) -> anyhow::Result<Row> {
+    let values = rounds(settings, PERF_TEST, |system, server| {
+        if system == System::Nats {
+            return Ok(vec![f64::NAN]);
+        }
+        let (jars, dir) = (&settings.perf_test, &settings.dir);
+        Ok(vec![perf_test::run(jars, &server.address, dir, settings.time)?])
+    })?;
+    Ok(Row { higher_is_better: true, ..Row::new(PERF_TEST, "messages/s", values[0]) })
+}
+
 fn latency(settings: &Settings) -> anyhow::Result<Vec<Row>> {
     let values = rounds(settings, "latency at 1,000/s", |system, server| {
         if system == System::Nats {
@@ -273,7 +293,8 @@ fn page(probe: &str, rows: &[Row], rounds: usize) -> String {
          Debian on its defaults: classic queues, which sync in batches before the confirm. NATS \
          2.9 from Debian, JetStream work queue with the file store, which syncs every two \
          minutes. The load generator is native (raw frames made beforehand, the same for \
-         Tramline and RabbitMQ) and shares the machine's cores with the broker. A row within \
+         Tramline and RabbitMQ) and shares the machine's cores with the broker; one row is by RabbitMQ's own, \
+         PerfTest 2.24, for at least 10 s a run. A row within \
          20 % of what the generator reaches against a broker that does nothing is marked \
          *client-bound*.\n\nMachine: {probe}.\n\n{}",
         table(["RabbitMQ", "NATS"], rows)
