@@ -2,21 +2,13 @@
 // What amqplib's tests share: a broker for a file's tests, connections that are closed after each
 // test, and waiting.
 
-const { after, afterEach, before, test: untimed } = require('node:test')
+const { after, afterEach, before } = require('node:test')
 const assert = require('node:assert/strict')
 const { randomBytes } = require('node:crypto')
 const { once } = require('node:events')
-const { setTimeout: sleep } = require('node:timers/promises')
 const amqp = require('amqplib')
 const { Broker } = require('../broker')
-
-const EXCLUDED = new Set((process.env.TRAMLINE_EXCLUDED ?? '').split('\n'))
-
-/** A test with a time limit, unless `counts.toml` leaves it out. */
-function test(name, run) {
-  if (EXCLUDED.has(name)) return undefined
-  return untimed(name, { timeout: 180_000 }, run)
-}
+const { numbers, sleep, test, until } = require('../timed')
 
 const context = { connections: [] }
 
@@ -76,16 +68,6 @@ function send(ch, queue, ...bodies) {
   for (const body of bodies) ch.sendToQueue(queue, Buffer.from(body), { persistent: true })
 }
 
-async function until(holds, what = 'it') {
-  const deadline = Date.now() + 60_000
-  for (;;) {
-    const value = await holds()
-    if (value) return value
-    assert.ok(Date.now() < deadline, `${what} does not come to be`)
-    await sleep(20)
-  }
-}
-
 const get = (ch, queue, noAck = false) => until(() => ch.get(queue, { noAck }), `a message in ${queue}`)
 const body = message => message.content.toString()
 const ready = async (ch, queue) => (await ch.checkQueue(queue)).messageCount
@@ -126,8 +108,6 @@ async function closedWith(emitter, call) {
   await call()
   return (await closed)[0].code
 }
-
-const numbers = (from, to) => Array.from({ length: to - from }, (_, n) => String(from + n))
 
 module.exports = {
   amqp, body, channel, closeAll, closedWith, confirmChannel, connect, consumer, declare, drain,

@@ -2,22 +2,14 @@
 // What the tests of the AWS SDK share: a broker without the 60-second windows for a file's tests,
 // queues that are deleted after each test, and waiting.
 
-const { after, afterEach, before, test: untimed } = require('node:test')
+const { after, afterEach, before } = require('node:test')
 const assert = require('node:assert/strict')
 const { randomBytes } = require('node:crypto')
-const { setTimeout: sleep } = require('node:timers/promises')
 const { SQS, SQSServiceException } = require('@aws-sdk/client-sqs')
 const { Broker } = require('../broker')
+const { numbers, sleep, test, until } = require('../timed')
 
 const SETTINGS = '[sqs]\ndeleted_window = "0s"\npurged_window = "0s"\n'
-const EXCLUDED = new Set((process.env.TRAMLINE_EXCLUDED ?? '').split('\n'))
-
-/** A test with a time limit, unless `counts.toml` leaves it out. */
-function test(name, run) {
-  if (EXCLUDED.has(name)) return undefined
-  return untimed(name, { timeout: 120_000 }, run)
-}
-
 const context = { made: [] }
 
 /** The broker of a file's tests, and a client of it. */
@@ -87,16 +79,6 @@ async function receiveAll(QueueUrl, n, options = {}) {
 
 const bodies = messages => messages.map(message => message.Body)
 
-async function until(holds, what = 'it') {
-  const deadline = Date.now() + 60_000
-  for (;;) {
-    const value = await holds()
-    if (value) return value
-    assert.ok(Date.now() < deadline, `${what} does not come to be`)
-    await sleep(20)
-  }
-}
-
 /** Runs what is refused with an exception of this name. */
 async function refused(name, call, status = 400) {
   await assert.rejects(call, error => {
@@ -106,8 +88,6 @@ async function refused(name, call, status = 400) {
     return true
   })
 }
-
-const numbers = (from, to) => Array.from({ length: to - from }, (_, n) => String(from + n))
 
 module.exports = {
   SETTINGS, attribute, bodies, client, declare, declareFifo, name, numbers, receive, receiveAll,
