@@ -11,6 +11,7 @@ mod server;
 mod sink;
 mod sqs;
 mod streams;
+mod turns;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
@@ -200,6 +201,13 @@ async fn realtime_page(
     realtime::run(&realtime::Settings { tramline, rounds, time, idle, only, dir }).await
 }
 
+async fn produce(address: &str, load: load::Produce) -> anyhow::Result<()> {
+    let topic = format!("bench-{}", load::unique());
+    load::create_topic(address, &topic, load.partitions, &[]).await?;
+    report::one(&topic, &load::produce(address, &topic, load).await?);
+    Ok(())
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
@@ -251,10 +259,7 @@ async fn main() -> anyhow::Result<()> {
                 time: Duration::from_secs(seconds),
                 bytes_max: u64::MAX,
             };
-            let topic = format!("bench-{}", load::unique());
-            load::create_topic(&address, &topic, partitions, &[]).await?;
-            report::one(&topic, &load::produce(&address, &topic, load).await?);
-            Ok(())
+            produce(&address, load).await
         }
         Command::Consume { address, topic, partitions } => {
             let time = Duration::from_secs(600);

@@ -12,9 +12,9 @@ mod sink;
 mod wire;
 
 use crate::{
-    figures::median,
     report::{Row, number, probe, progress, table, write_page},
     server::sleep,
+    turns,
 };
 use load::{Load, Rates, millis};
 use server::{SYSTEMS, Server, System};
@@ -112,7 +112,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn wanted(settings: &Settings, name: &str) -> bool {
-    settings.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    turns::wanted(settings.only.as_deref(), name)
 }
 
 /// A value of each system, the median of all rounds; systems take turns.
@@ -121,23 +121,15 @@ fn rounds(
     name: &str,
     mut measure: impl FnMut(System, &Server) -> anyhow::Result<Vec<f64>>,
 ) -> anyhow::Result<Vec<[f64; 3]>> {
-    let mut all: [Vec<Vec<f64>>; 3] = Default::default();
-    for round in 0..settings.rounds {
-        for (place, system) in SYSTEMS.into_iter().enumerate() {
-            progress(name, round, system.name());
-            let dir = settings.dir.join(format!("{}-{round}", system.name().replace(' ', "-")));
-            let server = server::start(system, &settings.tramline, &dir)?;
-            all[place].push(measure(system, &server)?);
-            drop(server);
-            fs::remove_dir_all(&dir)?;
-        }
-    }
-    let width = all.iter().flatten().map(Vec::len).max().unwrap_or(0);
-    let value = |place: usize, column: usize| {
-        let of = all[place].iter().filter_map(|values| values.get(column).copied());
-        median(of.collect())
-    };
-    Ok((0..width).map(|column| std::array::from_fn(|place| value(place, column))).collect())
+    let systems = SYSTEMS.map(|system| (system, system.name()));
+    turns::medians(systems, settings.rounds, name, |system, round| {
+        let dir = settings.dir.join(format!("{}-{round}", system.name().replace(' ', "-")));
+        let server = server::start(system, &settings.tramline, &dir)?;
+        let values = measure(system, &server)?;
+        drop(server);
+        fs::remove_dir_all(&dir)?;
+        Ok(values)
+    })
 }
 
 fn throughput(settings: &Settings, work: &Work) -> anyhow::Result<Vec<Row>> {

@@ -12,6 +12,7 @@ use crate::{
     report::{Fact, Row, facts, number, probe, progress, table, write_page},
     server::{Server, sleep},
     sqs::allow_many_files,
+    turns,
 };
 use anyhow::Context;
 use arrivals::{Receivers, open, subscribers};
@@ -88,7 +89,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn wanted(settings: &Settings, name: &str) -> bool {
-    settings.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    turns::wanted(settings.only.as_deref(), name)
 }
 
 /// What each system gives in each round; the systems take turns. Per column the medians.
@@ -97,23 +98,15 @@ fn rounds(
     name: &str,
     mut measure: impl FnMut(System, &Server) -> anyhow::Result<Vec<f64>>,
 ) -> anyhow::Result<Vec<[f64; 3]>> {
-    let mut all: [Vec<Vec<f64>>; 3] = Default::default();
-    for round in 0..settings.rounds {
-        for (place, system) in SYSTEMS.into_iter().enumerate() {
-            progress(name, round, system.name());
-            let dir = settings.dir.join(system.name());
-            let server = start(system, &settings.tramline, &dir)?;
-            let values = measure(system, &server);
-            all[place].push(values.with_context(|| format!("{name}, {}", system.name()))?);
-            drop(server);
-            fs::remove_dir_all(&dir)?;
-        }
-    }
-    let width = all.iter().flatten().map(Vec::len).max().unwrap_or(0);
-    let value = |place: usize, column: usize| {
-        median(all[place].iter().filter_map(|values| values.get(column).copied()).collect())
-    };
-    Ok((0..width).map(|column| std::array::from_fn(|place| value(place, column))).collect())
+    let systems = SYSTEMS.map(|system| (system, system.name()));
+    turns::medians(systems, settings.rounds, name, |system, _| {
+        let dir = settings.dir.join(system.name());
+        let server = start(system, &settings.tramline, &dir)?;
+        let values = measure(system, &server)?;
+        drop(server);
+        fs::remove_dir_all(&dir)?;
+        Ok(values)
+    })
 }
 
 /// One publication after the other, each when the one before has come.

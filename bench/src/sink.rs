@@ -3,6 +3,7 @@
 
 use crate::{connection::Connection, load};
 use bytes::{Buf, Bytes, BytesMut};
+use std::{io, thread};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -14,6 +15,21 @@ use tramline_wire::{
         Records, decode_request, encode_response, fetch, peek_request_header, produce,
     },
 };
+
+/// Serves each connection by a thread, on a free port, until the process ends; gives the address.
+pub(crate) fn serve_each(
+    connection: impl Fn(std::net::TcpStream) -> io::Result<()> + Copy + Send + 'static,
+) -> anyhow::Result<String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away is the normal end.
+            thread::spawn(move || connection(stream));
+        }
+    });
+    Ok(address)
+}
 
 /// Serves until the process ends.
 pub(crate) async fn serve(listener: TcpListener) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use crate::{
     load::pause,
     report::{Fact, Row, alone, number, probe, progress, table, write_page},
     server::Server,
+    turns,
 };
 use load::{Load, WORKS, Work};
 use server::{SYSTEMS, System, start};
@@ -111,7 +112,7 @@ pub(crate) fn allow_many_files() -> anyhow::Result<()> {
 }
 
 fn wanted(settings: &Settings, name: &str) -> bool {
-    settings.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    turns::wanted(settings.only.as_deref(), name)
 }
 
 fn title(work: Work, size: &str, connections: usize) -> String {

@@ -7,7 +7,7 @@ use crate::{
     load::{self, Produce},
     peer::Peer,
     report::{self, Row},
-    sink,
+    sink, turns,
 };
 use anyhow::Context;
 use std::{
@@ -119,7 +119,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let probe = report::probe(&settings.dir)?;
     let works: Vec<_> = works(settings.time)
         .into_iter()
-        .filter(|(name, _)| settings.only.as_ref().is_none_or(|only| name.contains(only)))
+        .filter(|(name, _)| turns::wanted(settings.only.as_deref(), name))
         .collect();
     let facts = alone::run(&settings, probe.disk_mb_per_s()).await?;
     if works.is_empty() {

@@ -12,6 +12,7 @@ use crate::{
     load::instant,
     report::{self, Fact, progress},
     server::{Address, Server, sleep},
+    turns,
 };
 use anyhow::{Context, ensure};
 use client::Http;
@@ -51,7 +52,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     ];
     let mut facts = Vec::new();
     for (name, measure) in loads {
-        if settings.only.as_ref().is_none_or(|only| name.contains(only.as_str())) {
+        if turns::wanted(settings.only.as_deref(), name) {
             progress(name, 0, "Tramline");
             facts.extend(measure(settings)?);
         }

@@ -2,23 +2,16 @@
 //! ever. What the load generator reaches against it is the generator's own ceiling.
 
 use super::amqp::{self, Arguments};
+use crate::sink::serve_each;
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     thread,
 };
 
 /// Serves on a free port until the process ends; gives the address.
 pub(crate) fn serve(body_bytes: usize) -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?.to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // A client that goes away is the normal end.
-            thread::spawn(move || connection(stream, body_bytes));
-        }
-    });
-    Ok(address)
+    serve_each(move |stream| connection(stream, body_bytes))
 }
 
 /// What is answered to a method; `None` to one that needs no answer.

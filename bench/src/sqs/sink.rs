@@ -1,24 +1,16 @@
 //! A broker that does nothing: answers every request at once with what the load wants to read.
 //! What the load generator reaches against it is the generator's own ceiling.
 
+use crate::sink::serve_each;
 use serde_json::json;
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    thread,
+    net::TcpStream,
 };
 
 /// Serves on a free port until the process ends; gives the address.
 pub(super) fn serve(body_bytes: usize) -> anyhow::Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?.to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // A client that goes away is the normal end.
-            thread::spawn(move || connection(stream, body_bytes));
-        }
-    });
-    Ok(address)
+    serve_each(move |stream| connection(stream, body_bytes))
 }
 
 /// An answer with so many messages; empty of what no load reads.

@@ -6,6 +6,7 @@ use crate::{
     load::{self, Produce},
     peer::Peer,
     report::{self, Fact},
+    turns,
 };
 use std::{fs, path::Path, time::Duration};
 
@@ -16,7 +17,7 @@ const ROUNDS_MAX: usize = 3;
 /// Everything alone whose name is asked for.
 pub(super) async fn run(settings: &Settings, disk_mb_per_s: f64) -> anyhow::Result<Vec<Fact>> {
     let mut facts = Vec::new();
-    let wanted = |name: &str| settings.only.as_ref().is_none_or(|only| name.contains(only));
+    let wanted = |name: &str| turns::wanted(settings.only.as_deref(), name);
     if wanted("sustained 100 B") {
         facts.extend(sustained(settings).await?);
     }

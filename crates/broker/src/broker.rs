@@ -119,20 +119,24 @@ impl Broker {
             registry.register_collector(Box::new(GroupFigures::new(groups)));
         });
         broker.groups().retain_topics(|name| broker.is_stream(name)).await?;
-        tokio::spawn(upkeep::run(broker.clone()));
-        tokio::spawn(queue::run_timers(broker.clone()));
-        tokio::spawn(jobs::run(broker.clone()));
-        tokio::spawn(jobs::run_waiters(broker.clone()));
-        tokio::spawn(broker.clone().run_removals());
-        tokio::spawn(broker.clone().run_follow_ups());
-        tokio::spawn(compaction::run(broker.clone()));
-        tokio::spawn(broker.clone().run_transfers());
-        broker.resume_bindings();
-        tokio::spawn(run_bindings(broker.clone()));
-        broker.groups().renew_sessions();
-        tokio::spawn(broker.config_push().clone().run(broker.clone()));
+        broker.start_tasks();
         broker.resume_redrives().await?;
         Ok(broker)
+    }
+
+    fn start_tasks(&self) {
+        tokio::spawn(upkeep::run(self.clone()));
+        tokio::spawn(queue::run_timers(self.clone()));
+        tokio::spawn(jobs::run(self.clone()));
+        tokio::spawn(jobs::run_waiters(self.clone()));
+        tokio::spawn(self.clone().run_removals());
+        tokio::spawn(self.clone().run_follow_ups());
+        tokio::spawn(compaction::run(self.clone()));
+        tokio::spawn(self.clone().run_transfers());
+        self.resume_bindings();
+        tokio::spawn(run_bindings(self.clone()));
+        self.groups().renew_sessions();
+        tokio::spawn(self.config_push().clone().run(self.clone()));
     }
 
     /// The settings in force.
