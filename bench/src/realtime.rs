@@ -14,7 +14,6 @@ use crate::{
     sqs::allow_many_files,
     turns,
 };
-use anyhow::Context;
 use arrivals::{Receivers, open, subscribers};
 use client::Speaks;
 use server::{SYSTEMS, System, start};

@@ -284,11 +284,16 @@ pub(crate) fn fill(
     let window = 2000;
     let (mut sent, mut confirms) = (0_u64, Confirms::default());
     while confirms.count() < count {
-        let room = (window - (sent - confirms.count())).min(count - sent);
+        let before = confirms.count();
+        let room = (window - (sent - before)).min(count - sent);
         let room = usize::try_from(room)?.min(at_once);
         client.send(&many[..room * one.len()])?;
         sent += u64::try_from(room)?;
-        ensure!(client.read()? > 0, "no confirm in 30 s");
+        if sent - before >= window || sent == count {
+            ensure!(client.read()? > 0, "no confirm in 30 s");
+        } else {
+            client.try_read()?;
+        }
         confirms.take(&mut client)?;
     }
     Ok(())

@@ -99,6 +99,9 @@ impl Connection {
             self.poll_stopping(task);
             let mut moved = self.poll_read(task, now)?;
             moved |= self.client.poll_current(task);
+            if !moved {
+                self.client.commit_now();
+            }
             moved |= self.client.poll_confirms(task);
             moved |= self.poll_frames(task)?;
             if self.client.session.phase() == Phase::Open {

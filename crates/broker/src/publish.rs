@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 use tramline_record::{Batch, BatchBuilder, Compression};
-use tramline_store::Purpose;
+use tramline_store::{LogStore, Purpose};
 use tramline_types::{Message, Offset, Timestamp};
 
 /// One batch and where it goes.
@@ -41,6 +41,8 @@ pub struct Published {
 /// is undone when this is dropped.
 pub struct Publishing {
     outstanding: Arc<Outstanding>,
+    /// Is told that somebody waits, once somebody does.
+    store: Option<Arc<dyn LogStore>>,
     results: Vec<Result<Published, Error>>,
 }
 
@@ -72,6 +74,9 @@ impl Future for Publishing {
         if !self.is_ready() {
             self.outstanding.waker.register(cx.waker());
             if !self.is_ready() {
+                if let Some(store) = self.store.take() {
+                    store.commit_soon();
+                }
                 return Poll::Pending;
             }
         }
@@ -90,7 +95,7 @@ impl Broker {
             results.push(self.publish_one(item, &outstanding).await);
         }
         outstanding.done();
-        Publishing { outstanding, results }
+        Publishing { outstanding, store: Some(Arc::clone(self.store())), results }
     }
 
     async fn publish_one(
@@ -107,7 +112,8 @@ impl Broker {
         let reservation = self.store().reserve(Purpose::Publish, bytes, ops).wait().await?;
         outstanding.count.fetch_add(1, Ordering::Relaxed);
         let done = Arc::clone(outstanding);
-        let appended = partition.append(admitted, reservation, Box::new(move || done.done()));
+        let appended =
+            partition.append(admitted, reservation.behind(), Box::new(move || done.done()));
         match appended {
             Ok(appended) => {
                 self.metrics().published(bytes);
@@ -175,7 +181,8 @@ impl Broker {
                 }
             }
         }
-        let mut published = self.publish(items).await.await.into_iter();
+        let published = self.publish(items).await;
+        let mut published = self.until_durable(published).await.into_iter();
         let outcome = |(partition, refused): (u32, Option<Error>)| match refused {
             Some(refused) => (partition, Err(refused)),
             None => (partition, published.next().unwrap_or(Err(Error::Closed))),

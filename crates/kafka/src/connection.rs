@@ -146,6 +146,10 @@ impl Connection {
             }
             self.session.handle_time(now);
             let mut moved = self.poll_peer(task, now);
+            let has_more = moved && self.poll_peer(task, now);
+            if !has_more && self.answers.len() == 1 {
+                self.cx.broker().store().commit_now();
+            }
             moved |= self.poll_answers(task)?;
             moved |= self.poll_write(task, now)?;
             if self.is_done() {

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use std::ops::Range;
 use tramline_types::{LogId, Offset, Timestamp};
 
-/// Called once, on the committer's thread, when the commit is durable and readable: must not
+/// Called once, on the thread that commits, when the commit is durable and readable: must not
 /// block and must not take long.
 pub type Completion = Box<dyn FnOnce() + Send>;
 

@@ -58,8 +58,10 @@ use tramline_types::{LogId, Offset};
 pub struct DiskStore {
     inner: Arc<Inner>,
     recovery: Recovery,
-    /// Without threads: the parts that the test steps.
-    stepped: Option<(Mutex<Committer>, Mutex<Retirer>)>,
+    /// Worked by its thread, or by who submitted something.
+    committer: Arc<Mutex<Committer>>,
+    /// Without threads: what the test steps besides.
+    stepped: Option<Mutex<Retirer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -71,13 +73,13 @@ impl DiskStore {
 
     /// Without threads: commits one group; false when nothing was queued.
     pub fn step_commit(&self) -> bool {
-        self.stepped.as_ref().is_some_and(|(committer, _)| committer.lock().step())
+        self.stepped.is_some() && self.committer.lock().step()
     }
 
     /// Without threads: does what upkeep is due, or retires the oldest files in any case; true
     /// when anything was done.
     pub fn step_retire(&self, force: bool) -> bool {
-        let did = self.stepped.as_ref().is_some_and(|(_, retirer)| retirer.lock().step(force));
+        let did = self.stepped.as_ref().is_some_and(|retirer| retirer.lock().step(force));
         self.inner.refresh_space();
         did
     }
@@ -119,10 +121,20 @@ impl LogStore for DiskStore {
     }
 
     fn submit(&self, commit: Commit, reservation: Reservation) {
+        let is_urgent = reservation.is_urgent();
         let reserved = reservation.take();
-        if !self.inner.intake.push(Pending { commit, reserved }) {
+        if !self.inner.intake.push(Pending { commit, reserved }, is_urgent) {
             self.inner.space.release(reserved);
         }
+    }
+
+    fn commit_soon(&self) {
+        self.inner.intake.hurry();
+    }
+
+    fn commit_now(&self) -> bool {
+        let committer = self.stepped.is_none().then(|| self.committer.try_lock()).flatten();
+        committer.is_some_and(|mut committer| committer.step_now())
     }
 
     fn read(&self, log: LogId, from: Offset, bytes_max: usize) -> Reading {

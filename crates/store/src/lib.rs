@@ -36,6 +36,16 @@ pub trait LogStore: Send + Sync + 'static {
     /// readable. Consumes what was reserved for it.
     fn submit(&self, commit: Commit, reservation: Reservation);
 
+    /// Somebody waits for what was submitted with [`Reservation::behind`].
+    fn commit_soon(&self) {}
+
+    /// Commits on this thread what was submitted, where that takes no longer than to wait for the
+    /// back-end's own thread: for who is about to sleep until it is durable. Whether anything
+    /// became so. Runs completions: to be called with no lock held.
+    fn commit_now(&self) -> bool {
+        false
+    }
+
     /// Reads whole batches from the one that holds `from` (or the next existing one, where
     /// `from` lies in a gap), in offset order, up to `bytes_max` but always at least one.
     /// Empty at or above the durable end. Below the log's start: [`Error::BelowStart`].
@@ -120,18 +130,31 @@ pub trait Reserve: Send + Sync {
 #[must_use]
 pub struct Reservation {
     bytes: usize,
+    is_urgent: bool,
     from: Option<Weak<dyn Reserve>>,
 }
 
 impl Reservation {
     /// For back-ends: `bytes` set aside there.
     pub fn new(bytes: usize, from: Weak<dyn Reserve>) -> Self {
-        Self { bytes, from: Some(from) }
+        Self { bytes, is_urgent: true, from: Some(from) }
     }
 
     /// For back-ends without bounds.
     pub const fn unbounded() -> Self {
-        Self { bytes: 0, from: None }
+        Self { bytes: 0, is_urgent: true, from: None }
+    }
+
+    /// For what nobody waits for, or not yet: it is committed with what comes next, or when
+    /// somebody says [`LogStore::commit_soon`], or a few milliseconds later.
+    pub const fn behind(mut self) -> Self {
+        self.is_urgent = false;
+        self
+    }
+
+    /// For back-ends: whether the commit begins at once.
+    pub const fn is_urgent(&self) -> bool {
+        self.is_urgent
     }
 
     /// For back-ends, at `submit`: the space is now the commit's.

@@ -158,7 +158,7 @@ pub(super) fn get(client: &mut Client, number: u16, get: &basic::Get) -> Result<
                 // Nobody is there to get it any more.
                 let back = Outcome::Released { count: false, delay_ms: None };
                 let settles = delivery.map(|delivery| (delivery.token, back));
-                drop(queue.settle(settles.as_slice()));
+                queue.settle_behind(settles.as_slice());
                 return Ok(());
             }
             match delivery {

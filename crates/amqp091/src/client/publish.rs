@@ -356,6 +356,15 @@ impl Client {
         moved
     }
 
+    /// Makes publishes durable that somebody waits for, if that can be done at once.
+    pub(crate) fn commit_now(&self) {
+        let is_one = self.publishes.pending.len() == 1
+            && self.publishes.pending.front().is_some_and(|front| front.confirms.len() <= 1);
+        if is_one {
+            self.broker().store().commit_now();
+        }
+    }
+
     fn handle_results(&mut self, results: &[Result<(), EnqueueError>]) {
         let refused = results.iter().filter(|result| result.is_err()).count();
         if refused > 0 {

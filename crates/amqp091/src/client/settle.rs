@@ -90,7 +90,7 @@ impl Client {
     pub(crate) fn flush_settles(&mut self) {
         for (queue, settles) in &mut self.settles.by_queue {
             if !settles.is_empty() {
-                drop(queue.settle(settles));
+                queue.settle_behind(settles);
                 settles.clear();
             }
         }

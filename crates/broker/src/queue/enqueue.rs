@@ -115,7 +115,7 @@ impl Broker {
                 self.ensure_job_log().await;
                 let reserving = self.store().reserve(Purpose::Publish, plan.bytes(), plan.n_ops());
                 match reserving.wait().await {
-                    Ok(reservation) => plan.commit(reservation, &outstanding),
+                    Ok(reservation) => plan.commit(reservation.behind(), &outstanding),
                     Err(error) => plan.refuse(&EnqueueError::from(Error::from(error))),
                 }
             }
@@ -123,6 +123,6 @@ impl Broker {
         outstanding.done();
         self.dead_letter_refused(plan.take_refused());
         let (results, placed) = plan.into_results();
-        Enqueuing::new(outstanding, results, placed)
+        Enqueuing::new(outstanding, results, placed).behind(self.store())
     }
 }

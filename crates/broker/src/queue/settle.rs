@@ -21,6 +21,19 @@ impl Queue {
         Settling::new(waiter, lost)
     }
 
+    /// As [`Queue::settle`], durable a few milliseconds later at most: for protocols that do not
+    /// tell. Gives those whose lock was lost.
+    pub fn settle_behind(self: &Arc<Self>, settles: &[Settle]) -> Vec<LockToken> {
+        if self.has_follow_ups() {
+            return self.settle_with_follow_ups(settles).lost().to_vec();
+        }
+        let mut lost = Vec::new();
+        self.step(None, |engine, now| engine.handle_settle(settles, now, &mut lost));
+        self.counters.settled(settles.len() - lost.len());
+        self.counters.time_settled(settles.iter().map(|(token, _)| *token), &self.context);
+        lost
+    }
+
     /// Accepts deliveries, also those whose timed lock has ended if their messages were not
     /// delivered again: as [`Queue::settle`].
     pub fn accept_late(self: &Arc<Self>, tokens: &[LockToken]) -> Settling {

@@ -331,10 +331,12 @@ impl State {
                 tickets.extend(ticket);
             }
             self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
+            let is_awaited = !waiters.is_empty();
             let on_durable = Box::new(move || {
                 waiters.iter().for_each(|waiter: &Arc<Outstanding>| waiter.done());
                 drop(tickets);
             });
+            let reservation = if is_awaited { reservation } else { reservation.behind() };
             context.store.submit(Commit { ops, on_durable }, reservation);
         }
     }
@@ -392,7 +394,7 @@ impl Queue {
         for (partition, to) in after.trims {
             let reserving = self.context.store.reserve(Purpose::Upkeep, 0, 1);
             if let Reserving::Ready(reservation) = reserving {
-                partition.trim(to, reservation, Box::new(|| ()));
+                partition.trim(to, reservation.behind(), Box::new(|| ()));
             }
         }
         for at in after.timer.into_iter().chain(after.retry) {

@@ -237,7 +237,7 @@ async fn put(
             cx.broker.enqueue(items).await
         }
     };
-    let results = enqueuing.await;
+    let results = cx.broker.until_durable(enqueuing).await;
     let both = results.into_iter().zip(answers);
     both.map(|(result, answer)| result.map(|()| answer).map_err(Error::from)).collect()
 }

@@ -23,7 +23,7 @@ pub(crate) async fn delete(cx: &Context, caller: &Caller, request: Delete) -> Re
     let found = find_queue(cx, caller, request.queue_url)?;
     let shown = request.receipt_handle.clone().unwrap_or_default();
     let handle = parse(&found, request.receipt_handle)?;
-    let kept = accept(&found, &[handle.token]).await;
+    let kept = accept(cx, &found, &[handle.token]).await;
     if kept.is_empty() { Ok(()) } else { Err(expired(&shown)) }
 }
 
@@ -31,13 +31,13 @@ pub(crate) async fn delete(cx: &Context, caller: &Caller, request: Delete) -> Re
 /// last one does also when its time is over, as long as nobody else has received the message. In
 /// a FIFO queue it does not: the next of the group may be with somebody else. What is still there
 /// for that is given back, and is an error.
-async fn accept(found: &Found, tokens: &[LockToken]) -> Vec<LockToken> {
+async fn accept(cx: &Context, found: &Found, tokens: &[LockToken]) -> Vec<LockToken> {
     if found.profile.fifo.is_none() {
-        found.queue.accept_late(tokens).await;
+        cx.broker.until_durable(found.queue.accept_late(tokens)).await;
         return Vec::new();
     }
     let settles: Vec<_> = tokens.iter().map(|token| (*token, Outcome::Accepted)).collect();
-    let mut lost = found.queue.settle(&settles).await;
+    let mut lost = cx.broker.until_durable(found.queue.settle(&settles)).await;
     lost.retain(|token| !found.queue.is_done(token.place));
     lost
 }
@@ -92,7 +92,7 @@ pub(crate) async fn delete_batch(
         tokens.extend(token.as_ref().ok().copied());
         results.push((id, shown, token));
     }
-    let kept = accept(&found, &tokens).await;
+    let kept = accept(cx, &found, &tokens).await;
     let results = results.into_iter().map(|(id, shown, token)| {
         let result = match token {
             Ok(token) if kept.contains(&token) => Err(expired(&shown)),

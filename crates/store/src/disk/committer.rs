@@ -13,6 +13,7 @@ use super::spares::Prewrite;
 use super::wal::{FIRST_GROUP, Header, Link, WalFile};
 use crate::Completion;
 use crate::fs::{AlignedBuf, BLOCK};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
@@ -22,12 +23,38 @@ use std::time::Duration;
 const POINTER_BYTES: usize = 32;
 /// How long one wait for a prepared file takes; then it is said that there is none.
 const SPARE_PATIENCE: Duration = Duration::from_secs(1);
+/// What is committed by who submitted it: little, where syncs are about as short as it takes to
+/// wake a thread, and where few submit: many are served better by who does nothing else.
+const NOW_BYTES_MAX: usize = 16 * 1024;
+const NOW_SYNC_MAX: Duration = Duration::from_micros(500);
+const NOW_COMMITS_MAX: usize = 4;
+/// Averages move by this part of what is new.
+const RECENT_PART: u32 = 8;
 /// A group tells the ends of so many logs where there is room in its last block,
 const ENDS_MIN: usize = 32;
 /// of more where they take at most this part of it,
 const ENDS_PART: usize = 16;
 /// and in a file's first group at most this part of the file.
 const FIRST_ENDS_PART: u64 = 8;
+
+/// What groups were like of late, on average.
+#[derive(Default)]
+struct Recent {
+    sync: Duration,
+    /// Commits of a group, in so many parts.
+    commits: usize,
+}
+
+impl Recent {
+    fn add(&mut self, sync: Duration, commits: usize) {
+        self.sync = (self.sync * (RECENT_PART - 1) + sync) / RECENT_PART;
+        self.commits = self.commits - self.commits / RECENT_PART as usize + commits;
+    }
+
+    fn is_calm(&self) -> bool {
+        self.sync <= NOW_SYNC_MAX && self.commits <= NOW_COMMITS_MAX * RECENT_PART as usize
+    }
+}
 
 /// A group's last frame takes at least so much.
 pub(super) const ENDS_BYTES_MIN: usize = frame::ends_bytes(0);
@@ -43,6 +70,7 @@ pub(super) struct Committer {
     direct: Direct,
     beside: Arc<Beside>,
     ends: Ends,
+    recent: Recent,
     /// Makes a file at once where none is ready: without threads.
     stepped: bool,
 }
@@ -71,6 +99,7 @@ impl Committer {
             direct: Direct::default(),
             beside: Arc::new(Beside::default()),
             ends,
+            recent: Recent::default(),
             stepped,
         }
     }
@@ -113,7 +142,9 @@ impl Committer {
             return false;
         }
         if let (Some(clock), Some(before)) = (&self.inner.options.clock, before) {
-            self.inner.counters.sync(clock.monotonic().since(before));
+            let took = clock.monotonic().since(before);
+            self.inner.counters.sync(took);
+            self.recent.add(took, count);
         }
         self.link.end = (start + buf.len()) as u64;
         self.apply(&wal, start, buf);
@@ -123,6 +154,18 @@ impl Committer {
             completion();
         }
         true
+    }
+
+    /// Commits one group where that takes no longer than to have it done by another thread; false
+    /// when nothing became durable.
+    pub(super) fn step_now(&mut self) -> bool {
+        let bytes = self.inner.intake.bytes_up_to(NOW_BYTES_MAX);
+        let has_room = |current: &Current| current.room() > NOW_BYTES_MAX + ENDS_BYTES_MIN;
+        self.recent.is_calm()
+            && self.backlog.is_empty()
+            && bytes.is_some()
+            && self.current.as_ref().is_some_and(has_room)
+            && self.step()
     }
 
     /// How many of the queued commits go into the next group, and their length at most.
@@ -263,15 +306,19 @@ impl Committer {
         Arc::clone(&self.beside)
     }
 
-    /// Commits until the store is closed and nothing is left.
-    pub(super) fn run(mut self) {
-        while self.inner.intake.wait() || !self.backlog.is_empty() {
-            while self.step() {}
-            if self.inner.has_failed() {
-                break;
-            }
-        }
-        self.beside.close();
-        self.inner.upkeep.stop();
+    fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
     }
+}
+
+/// Commits until the store is closed and nothing is left.
+pub(super) fn run(committer: &Mutex<Committer>, inner: &Inner) {
+    while inner.intake.wait() || committer.lock().has_backlog() {
+        while committer.lock().step() {}
+        if inner.has_failed() {
+            break;
+        }
+    }
+    committer.lock().beside.close();
+    inner.upkeep.stop();
 }

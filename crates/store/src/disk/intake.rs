@@ -2,10 +2,12 @@
 //!
 //! Its lock is taken last and for a few instructions only.
 
+use super::frame::commit_bytes_max;
 use crate::{Commit, Op};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// A commit with what was set aside for it.
 pub(super) struct Pending {
@@ -19,16 +21,35 @@ pub(super) struct Intake {
     arrived: Condvar,
 }
 
+/// How long a commit that nobody waits for waits for others.
+const BEHIND: Duration = Duration::from_millis(2);
+/// So many of them do not wait, and none that has more bytes.
+const BEHIND_MAX: usize = 256;
+const BEHIND_BYTES_MAX: usize = 16 * 1024;
+
 #[derive(Default)]
 struct State {
     pending: VecDeque<Pending>,
+    /// Somebody waits for what is queued.
+    is_urgent: bool,
+    /// The committer looks for itself what is queued, within [`BEHIND`].
+    is_watched: bool,
     pairs: BTreeMap<Bytes, Bytes>,
     closed: bool,
 }
 
+impl State {
+    /// Whether the committer is to be woken: for the first who waits.
+    const fn hurry(&mut self, is_urgent: bool) -> bool {
+        let wakes = is_urgent && !self.is_urgent;
+        self.is_urgent |= is_urgent;
+        wakes
+    }
+}
+
 impl Intake {
-    /// Queues a commit, unless closed.
-    pub(super) fn push(&self, pending: Pending) -> bool {
+    /// Queues a commit, unless closed. One that is not urgent waits a moment for others.
+    pub(super) fn push(&self, pending: Pending, is_urgent: bool) -> bool {
         let mut state = self.state.lock();
         if state.closed {
             return false;
@@ -44,18 +65,32 @@ impl Intake {
                 _ => {}
             }
         }
-        let first = state.pending.is_empty();
+        let is_much = commit_bytes_max(&pending.commit) > BEHIND_BYTES_MAX;
         state.pending.push_back(pending);
+        let is_urgent = is_urgent || is_much || state.pending.len() >= BEHIND_MAX;
+        let wakes = state.hurry(is_urgent) || !std::mem::replace(&mut state.is_watched, true);
         drop(state);
-        if first {
+        if wakes {
             self.arrived.notify_one();
         }
         true
     }
 
+    /// Somebody waits for what is queued.
+    pub(super) fn hurry(&self) {
+        let mut state = self.state.lock();
+        let is_any = !state.pending.is_empty();
+        let wakes = state.hurry(is_any);
+        drop(state);
+        if wakes {
+            self.arrived.notify_one();
+        }
+    }
+
     /// Moves everything queued to the back of `backlog`.
     pub(super) fn take(&self, backlog: &mut VecDeque<Pending>) {
         let mut state = self.state.lock();
+        state.is_urgent = false;
         if backlog.is_empty() {
             std::mem::swap(&mut state.pending, backlog);
         } else {
@@ -63,16 +98,38 @@ impl Intake {
         }
     }
 
-    /// Waits until something is queued; false when closed and empty.
+    /// What the queued commits take at most, if they take no more than `bytes_max`; `None` too
+    /// when nothing is queued.
+    pub(super) fn bytes_up_to(&self, bytes_max: usize) -> Option<usize> {
+        let state = self.state.lock();
+        let mut bytes = 0;
+        for pending in &state.pending {
+            bytes += commit_bytes_max(&pending.commit);
+            if bytes > bytes_max {
+                return None;
+            }
+        }
+        (bytes > 0).then_some(bytes)
+    }
+
+    /// Waits until something is queued that somebody waits for, or that has waited long enough;
+    /// false when closed and empty.
     pub(super) fn wait(&self) -> bool {
         let mut state = self.state.lock();
-        while state.pending.is_empty() {
-            if state.closed {
-                return false;
+        loop {
+            if state.is_urgent || state.closed {
+                return !state.pending.is_empty();
             }
+            state.is_watched = true;
+            if !self.arrived.wait_for(&mut state, BEHIND).timed_out() {
+                continue;
+            }
+            if !state.pending.is_empty() {
+                return true;
+            }
+            state.is_watched = false;
             self.arrived.wait(&mut state);
         }
-        true
     }
 
     /// Takes nothing more.

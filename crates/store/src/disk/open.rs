@@ -2,7 +2,7 @@
 
 use super::apply::Replay;
 use super::cache::{Cache, Pool};
-use super::committer::{Committer, ENDS_BYTES_MIN};
+use super::committer::{Committer, ENDS_BYTES_MIN, run};
 use super::ends::Ends;
 use super::inner::{Durable, Inner, Paths, io_error};
 use super::intake::Intake;
@@ -44,7 +44,9 @@ impl DiskStore {
         let mut threads = Vec::new();
         let (beside, writer) = (committer.beside(), Arc::clone(&inner));
         threads.push(spawn("tramline-extent", move || beside.run(&writer))?);
-        threads.push(spawn("tramline-commit", move || committer.run())?);
+        let committer = Arc::new(Mutex::new(committer));
+        let (runs, of) = (Arc::clone(&committer), Arc::clone(&inner));
+        threads.push(spawn("tramline-commit", move || run(&runs, &of))?);
         let upkeep = Arc::clone(&inner);
         threads.push(spawn("tramline-upkeep", move || {
             upkeep.run_upkeep(Retirer::new(Arc::clone(&upkeep)))
@@ -53,7 +55,7 @@ impl DiskStore {
             threads.push(spawn("tramline-read", inner.readers.worker())?);
         }
         let threads = Mutex::new(threads);
-        Ok(Arc::new(Self { inner, recovery, stepped: None, threads }))
+        Ok(Arc::new(Self { inner, recovery, committer, stepped: None, threads }))
     }
 
     /// The same without threads: the caller steps. For seeded simulation.
@@ -65,8 +67,9 @@ impl DiskStore {
         let (inner, committer, recovery) = open(files, dir, options, false)?;
         let retirer = Retirer::new(Arc::clone(&inner));
         inner.refresh_space();
-        let stepped = Some((Mutex::new(committer), Mutex::new(retirer)));
-        Ok(Arc::new(Self { inner, recovery, stepped, threads: Mutex::default() }))
+        let committer = Arc::new(Mutex::new(committer));
+        let stepped = Some(Mutex::new(retirer));
+        Ok(Arc::new(Self { inner, recovery, committer, stepped, threads: Mutex::default() }))
     }
 }
 

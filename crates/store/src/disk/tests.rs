@@ -212,6 +212,36 @@ fn many_threads_commit_in_groups() {
 }
 
 #[test]
+fn who_waits_commits_by_himself_beside_the_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), DiskOptions::default());
+    commit(&store, [Op::Create(LOG, Offset::ZERO)]);
+    let here = std::thread::current().id();
+    let by_us = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (tx, done) = mpsc::channel();
+    let mut base = 0;
+    // The thread may be faster each time, but hardly always.
+    while by_us.load(Relaxed) < 20 {
+        let Reserving::Ready(reservation) = store.reserve(Purpose::Upkeep, 1000, 1) else {
+            panic!("refused")
+        };
+        let (by_us, tx) = (Arc::clone(&by_us), tx.clone());
+        let on_durable = Box::new(move || {
+            by_us.fetch_add(usize::from(std::thread::current().id() == here), Relaxed);
+            tx.send(base).unwrap();
+        });
+        let ops = [append(LOG, base, 1, batch(1, 10, 1))].into_iter().collect();
+        store.submit(Commit { ops, on_durable }, reservation);
+        store.commit_now();
+        assert_eq!(done.recv().unwrap(), base);
+        base += 1;
+    }
+    drop(store);
+    let store = open(dir.path(), DiskOptions::default());
+    assert_eq!(store.ends(LOG).unwrap().next, offset(base));
+}
+
+#[test]
 fn a_second_process_is_kept_out_and_a_newer_format_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), DiskOptions::default());

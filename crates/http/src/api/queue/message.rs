@@ -72,7 +72,8 @@ pub(crate) async fn enqueue(
         message,
         options,
     };
-    let results = cx.broker.enqueue(messages.into_iter().map(enqueue).collect()).await.await;
+    let enqueuing = cx.broker.enqueue(messages.into_iter().map(enqueue).collect()).await;
+    let results = cx.broker.until_durable(enqueuing).await;
     let mut status = StatusCode::OK;
     let mut answer = Enqueued { messages: Vec::new(), failed: 0, error: None };
     for result in results {
@@ -292,7 +293,7 @@ pub(crate) async fn settle(
             results[place] = SettleResult::Failed { error: Error::from(error).body() };
         }
     }
-    settling.await;
+    cx.broker.until_durable(settling).await;
     let failed = results.iter().filter(|s| matches!(s, SettleResult::Failed { .. })).count();
     Ok(Json(Settled { settles: results, failed }).into_response())
 }

@@ -176,6 +176,6 @@ pub(super) async fn settle(
     if !settling.lost().is_empty() {
         return Err(tramline_broker::Error::from(tramline_broker::QueueError::LockLost).into());
     }
-    settling.await;
+    cx.broker.until_durable(settling).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
