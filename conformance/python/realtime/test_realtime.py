@@ -244,7 +244,9 @@ def resident_kib(pid):
     return int(line.split()[1])
 
 
-def test_a_storm_of_readers_comes_back_and_recovers(own_broker, channel):
+def test_a_storm_of_readers_comes_back_and_recovers(start_broker, channel):
+    # Of the files that a process may have open, HTTP gets what others do not want.
+    own_broker = start_broker({of: {"connections_max": 100} for of in ("kafka", "amqp", "sqs")})
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8_192)), hard))
     configure(own_broker, channel, history_size=10)

@@ -71,7 +71,16 @@ impl Shares {
         let amqp = wanted.amqp.min(count(left / 4));
         let sqs = wanted.sqs.min(count(left / 8));
         let kafka = wanted.kafka.min(count(left) - http - amqp - sqs);
-        Self { segments: count(segments), connections: Connections { kafka, amqp, sqs, http } }
+        // What one does not want is the others'.
+        let mut rest = count(left) - http - amqp - sqs - kafka;
+        let mut more = |has: usize, wanted: usize| {
+            let more = (wanted - has).min(rest);
+            rest -= more;
+            has + more
+        };
+        let (amqp, sqs) = (more(amqp, wanted.amqp), more(sqs, wanted.sqs));
+        let connections = Connections { kafka, amqp, sqs, http: more(http, wanted.http) };
+        Self { segments: count(segments), connections }
     }
 }
 
@@ -112,6 +121,14 @@ mod tests {
             assert_eq!(u64::try_from(all).unwrap(), limit);
             assert!(http > 0 && sqs > 0 && amqp > http && kafka > amqp);
         }
+    }
+
+    #[test]
+    fn what_one_does_not_want_is_the_others() {
+        let few = Connections { http: 20_000, ..wanted(100) };
+        let Shares { segments, connections } = Shares::of(20_000, 16, few);
+        let store = segments + 16 + 8 + 24 + 32;
+        assert_eq!(connections, Connections { http: 20_000 - store - 300, ..wanted(100) });
     }
 
     #[test]
