@@ -156,7 +156,8 @@ impl Reader {
         let receiver = self.handle.receiver();
         match message {
             Message::Text(text) => {
-                let answer = request::handle(&self.cx, &self.handle, &text).await;
+                // In a box: what a request takes is not kept for every idle connection.
+                let answer = Box::pin(request::handle(&self.cx, &self.handle, &text)).await;
                 if let Some(answer) = answer {
                     receiver.tell(frame::text(answer.as_bytes()));
                 }
