@@ -80,7 +80,10 @@ impl Receivers {
         let at = instant();
         std::io::Write::write_all(publisher, request)?;
         let complete = tokio::time::timeout(ARRIVAL_MAX, self.arrivals.complete.notified());
-        complete.await.context("not everyone got a publication")?;
+        complete.await.with_context(|| {
+            let came = self.arrivals.count.load(Ordering::SeqCst);
+            format!("{came} of {} came", self.turn * self.count)
+        })?;
         Ok(at.elapsed().as_secs_f64() * 1e3)
     }
 }

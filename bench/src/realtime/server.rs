@@ -32,7 +32,15 @@ impl System {
 pub(super) fn start(system: System, binary: &Path, dir: &Path) -> anyhow::Result<Server> {
     fs::create_dir_all(dir)?;
     let (started, speaks) = match system {
-        System::Tramline => (tramline(binary, dir, "http"), Speaks::WebSocket),
+        System::Tramline => {
+            let mut started = tramline(binary, dir, "http");
+            // Of the files that a process may have open, channels get what there is.
+            let config = dir.join("tramline.toml");
+            let few = ["kafka", "amqp", "sqs"].map(|of| format!("[{of}]\nconnections_max = 100\n"));
+            fs::write(&config, few.concat())?;
+            started.command.arg("--config").arg(config);
+            (started, Speaks::WebSocket)
+        }
         System::Redis => {
             let port = free_port()?.to_string();
             let mut command = Command::new("redis-server");
