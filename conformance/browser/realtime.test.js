@@ -64,7 +64,9 @@ test('the line of the README shows what is published', { timeout }, async () => 
   const readme = fs.readFileSync(path.join(__dirname, '../../README.md'), 'utf8')
   const [, line] = /```js\n(.*?)```/s.exec(readme)
   const page = await land()
-  const shown = new Promise(resolve => page.on('console', message => resolve(message.text())))
+  const shown = new Promise(resolve => {
+    page.on('console', message => message.type() === 'log' && resolve(message.text()))
+  })
   await page.evaluate(line)
   const listens = async () => (await api(broker, 'GET', '/v1/receivers')).body.receivers.length > 0
   while (!(await listens()));
