@@ -30,7 +30,8 @@ pub struct Loaded {
 const OVERHEAD_BYTES: usize = 256;
 
 impl Loaded {
-    fn memory(&self) -> usize {
+    /// The memory that it takes.
+    pub fn memory(&self) -> usize {
         usize::try_from(self.bytes).unwrap_or(usize::MAX).saturating_add(OVERHEAD_BYTES)
     }
 }

@@ -13,6 +13,8 @@ use tramline_types::{Message, Offset, Timestamp, limits};
 const FRESH_BYTES: usize = 1024 * 1024;
 /// Read at once, for a message that returned and its neighbours.
 const AGAIN_BYTES: usize = 128 * 1024;
+/// What the messages of one read may take: producers may compress much into little.
+const OPENED_BYTES: usize = 8 * 1024 * 1024;
 /// Until a read that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -78,13 +80,18 @@ impl Queue {
         read: Result<Batches, Error>,
     ) -> Progress {
         // Opening them takes a while: not under the lock.
-        let read = read.map(|batches| decode(&batches));
+        let read = read.map(|batches| open(&batches, load.from));
         let mut state = self.state.lock();
         let Some(engine) = state.engine.as_mut().filter(|_| !self.is_gone()) else {
             return Progress::Done;
         };
         let (records, next) = match read {
-            Ok(opened) => opened,
+            Ok(Opened { records, next, unopened }) => {
+                if let Some((offset, error)) = unopened {
+                    tracing::error!(queue = %self.name, offset, error, "a batch is passed over");
+                }
+                (records, next)
+            }
             Err(Error::OffsetOutOfRange { .. }) => (Vec::new(), partition.log_start().get()),
             Err(Error::DataDamaged(detail)) => {
                 self.handle_damage(engine, Place { lane: load.lane, offset: load.from }, &detail);
@@ -144,7 +151,7 @@ impl Queue {
         let at = |offset| Place { lane: place.lane, offset };
         match read.map_err(Error::from) {
             Ok(batches) => {
-                let (records, _) = decode(&batches);
+                let records = open(&batches, place.offset).records;
                 Ok(records.into_iter().map(|(offset, loaded)| (at(offset), loaded)).collect())
             }
             Err(Error::OffsetOutOfRange { .. }) => Ok(Vec::new()),
@@ -153,9 +160,20 @@ impl Queue {
     }
 }
 
-/// The records of some batches by offset, and the offset after the last batch.
-fn decode(batches: &Batches) -> (Vec<(u64, Loaded)>, u64) {
-    let mut records = Vec::new();
+/// What some batches hold.
+#[derive(Default)]
+struct Opened {
+    records: Vec<(u64, Loaded)>,
+    /// Everything below is in `records`, or is no message.
+    next: u64,
+    /// A batch that is passed over, and why.
+    unopened: Option<(u64, String)>,
+}
+
+/// The records of some batches from an offset on, up to a bound of memory; one at least.
+fn open(batches: &Batches, from: u64) -> Opened {
+    let mut opened = Opened { next: batches.next.get(), ..Opened::default() };
+    let mut room = OPENED_BYTES;
     for piece in &batches.pieces {
         let mut piece = piece.clone();
         while let Ok(Some(batch)) = Batch::decode_first_trusted(&mut piece) {
@@ -165,14 +183,27 @@ fn decode(batches: &Batches) -> (Vec<(u64, Loaded)>, u64) {
             }
             // A producer may send what it likes inside a valid checksum: what cannot be opened
             // is no message.
-            let Ok(opened) = batch.open(limits::BATCH_BYTES_OPENED_MAX) else { continue };
-            for record in opened.map_while(Result::ok) {
-                let delta = u64::try_from(record.offset_delta).unwrap_or(0);
-                let message = Arc::new(Message::from(record));
-                let loaded = loaded(message, Timestamp::default());
-                records.push((base.get() + delta, loaded));
+            let found = match batch.open(limits::BATCH_BYTES_OPENED_MAX) {
+                Ok(found) => found,
+                Err(error) => {
+                    opened.unopened = Some((base.get(), error.to_string()));
+                    continue;
+                }
+            };
+            for record in found.map_while(Result::ok) {
+                let offset = base.get() + u64::try_from(record.offset_delta).unwrap_or(0);
+                if offset < from {
+                    continue;
+                }
+                if room == 0 {
+                    opened.next = offset;
+                    return opened;
+                }
+                let loaded = loaded(Arc::new(Message::from(record)), Timestamp::default());
+                room = room.saturating_sub(loaded.memory());
+                opened.records.push((offset, loaded));
             }
         }
     }
-    (records, batches.next.get())
+    opened
 }

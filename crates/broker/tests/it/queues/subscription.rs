@@ -569,3 +569,22 @@ async fn peeking_shows_messages_in_every_state_and_changes_nothing() {
     assert_eq!(seen, wanted);
     assert_eq!((queue.counts().ready, queue.counts().locked), (2, 1));
 }
+
+#[tokio::test]
+async fn a_batch_of_very_many_records_comes_in_parts_of_bounded_memory() {
+    const RECORDS: usize = 70_000;
+    let node = Node::start().await;
+    let topic = orders(&node, 1).await;
+    let queue = subscribe(&node, "jobs", earliest()).await;
+    let values: Vec<String> = (0..RECORDS).map(|n| format!("{n}")).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    publish(&node, &topic, 0, &values).await;
+    publish(&node, &topic, 0, &["last"]).await;
+    let got = get(&queue, RECORDS + 1, HELD).await;
+    let (last, rest) = got.split_last().unwrap();
+    assert!(rest.iter().map(text).eq(values.iter().copied()), "each once, in order");
+    assert_eq!(text(last), "last");
+    queue.settle(&[(got[RECORDS - 1].token, RELEASED), (got[3].token, RELEASED)]).await;
+    let again = texts(&get(&queue, 9, HELD).await);
+    assert_eq!(again, [values[3], values[RECORDS - 1]]);
+}
