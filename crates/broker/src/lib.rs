@@ -15,6 +15,7 @@ mod error;
 mod exchange;
 mod fetch;
 mod group;
+mod hosts;
 mod inspect;
 mod jobs;
 mod lag;
@@ -55,6 +56,7 @@ pub use group::{
     GroupPhase, Groups, Join, JoinError, Joined, JoinedMember, LeaderReturn, MemberDescription,
     MemberId, MemberRef, OffsetCommit, Sync, Synced,
 };
+pub use hosts::{Hosts, is_origin_of};
 pub use inspect::StorageDescription;
 pub use jobs::{
     Attempt, JobError, JobEvents, JobFilter, JobPage, JobState, JobStatus, Progress, Report, Worker,

@@ -22,7 +22,7 @@ use tokio::{
     sync::watch,
 };
 use tracing::debug;
-use tramline_broker::{Broker, Door, Excess, WriteLimit};
+use tramline_broker::{Broker, Door, Excess, Hosts, WriteLimit};
 use tramline_types::limits;
 
 /// The request line and the headers.
@@ -36,11 +36,11 @@ pub async fn serve(
     options: Options,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let is_loopback = listener.local_addr()?.ip().is_loopback();
+    let hosts = Hosts::new(listener.local_addr()?, &options.hosts_allowed);
     let door = Door::new(&broker, "http", options.connections_max, Excess::Waits);
     let metrics = Metrics::new(&broker, &door);
     let options = Arc::new(options);
-    let cx = Context { broker, options, metrics, shutdown: shutdown.clone(), is_loopback };
+    let cx = Context { broker, options, metrics, shutdown: shutdown.clone(), hosts };
     let service = TowerToHyperService::new(routes::router(cx.clone()));
     let connection = |stream, peer| {
         let (cx, service) = (cx.clone(), service.clone());

@@ -16,7 +16,7 @@ use tokio::{
     sync::watch,
 };
 use tracing::debug;
-use tramline_broker::{Broker, Door, Excess, WriteLimit};
+use tramline_broker::{Broker, Door, Excess, Hosts, WriteLimit};
 use tramline_types::limits;
 
 /// The request line and the headers.
@@ -30,13 +30,13 @@ pub async fn serve(
     options: Options,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let is_loopback = listener.local_addr()?.ip().is_loopback();
+    let hosts = Hosts::new(listener.local_addr()?, &options.hosts_allowed);
     let door = Door::new(&broker, "sqs", options.connections_max, Excess::Waits);
     let metrics = Metrics::new(&broker, &door);
     let memory = Arc::new(Memory::new(&options));
     let (options, profiles) = (Arc::new(options), Arc::new(Profiles::default()));
     let until = shutdown.clone();
-    let cx = Context { broker, options, memory, profiles, metrics, shutdown, is_loopback };
+    let cx = Context { broker, options, memory, profiles, metrics, shutdown, hosts };
     declared::create(&cx).await?;
     let router = Router::new().fallback(request::handle).with_state(cx.clone());
     let service = TowerToHyperService::new(router);

@@ -101,8 +101,7 @@ pub(crate) struct Context {
     profiles: Arc<profile::Profiles>,
     metrics: metrics::Metrics,
     shutdown: tokio::sync::watch::Receiver<bool>,
-    /// The listener is on a loopback address, so host names are checked.
-    is_loopback: bool,
+    hosts: tramline_broker::Hosts,
 }
 
 impl Context {
