@@ -286,7 +286,7 @@ fn page(probe: &str, rows: &[Row], rounds: usize) -> String {
          2.9 from Debian, JetStream work queue with the file store, which syncs every two \
          minutes. The load generator is native (raw frames made beforehand, the same for \
          Tramline and RabbitMQ) and shares the machine's cores with the broker; one row is by RabbitMQ's own, \
-         PerfTest 2.24, for at least 10 s a run. A row within \
+         PerfTest 2.22, for at least 10 s a run. A row within \
          20 % of what the generator reaches against a broker that does nothing is marked \
          *client-bound*.\n\nMachine: {probe}.\n\n{}",
         table(["RabbitMQ", "NATS"], rows)

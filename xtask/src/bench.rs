@@ -56,7 +56,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<()> {
                 "RabbitMQ and NATS are missing: \
                  `apt-get install --no-install-recommends rabbitmq-server nats-server`"
             );
-            bench.arg("--perf-test").arg(jars(project, "perf-test", "perf-test-2.24.0")?);
+            bench.arg("--perf-test").arg(jars(project, "perf-test", "perf-test-2.22.1")?);
         }
         "realtime" => {
             let programs = ["/usr/bin/redis-server", "/usr/sbin/nats-server"];
