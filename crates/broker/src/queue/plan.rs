@@ -5,6 +5,7 @@
 //! messages have the order of the call.
 
 mod beside;
+mod target;
 
 pub(super) use beside::Beside;
 
@@ -17,14 +18,14 @@ use super::{
 };
 use crate::{
     Error,
-    jobs::{Arriving as Followed, Tag, Tags},
+    jobs::{Tag, Tags},
 };
 use bytes::Bytes;
 use smallvec::SmallVec;
 use std::sync::Arc;
 use tramline_catalog::Overflow;
 use tramline_log::{Around, Bases, Ending, Partition, Together, append_together};
-use tramline_queue::{Arrival, Engine, Loaded, Place};
+use tramline_queue::{Arrival, Loaded, Place};
 use tramline_record::{Batch, BatchBuilder, Compression};
 use tramline_store::{Commit, Op, Reservation};
 use tramline_types::{Timestamp, limits};
@@ -519,61 +520,5 @@ impl Open {
             });
             state.arrived(followed);
         }
-    }
-}
-
-impl Queue {
-    fn lane_log(&self, level: u16) -> Result<Arc<Partition>, EnqueueError> {
-        let mut state = self.state.lock();
-        if self.is_gone() {
-            return Err(EnqueueError::Deleted);
-        }
-        state.lane_log(self, level)
-    }
-
-    /// Whether publishes are refused at a bound.
-    fn is_bounded(&self) -> bool {
-        let settings = self.settings();
-        settings.overflow != Overflow::DropHead
-            && (settings.length_max.is_some() || settings.bytes_max.is_some())
-    }
-
-    /// Whether so many more messages and bytes are within the bounds.
-    fn check_room(&self, n: u64, bytes: u64) -> Result<(), EnqueueError> {
-        let mut state = self.state.lock();
-        state.sync_ends();
-        let engine: &Engine = state.engine(self);
-        if engine.has_room(n, bytes) { Ok(()) } else { Err(EnqueueError::Overflow) }
-    }
-
-    /// Messages for a transient queue.
-    fn arrive(
-        self: &Arc<Self>,
-        (level, arrivals, tags): (u16, Vec<Arrival>, Tags),
-        now: Timestamp,
-        mut placed: impl FnMut(Place, Option<Place>),
-    ) {
-        let n = arrivals.len();
-        let mut arrivals: Vec<Arrival> =
-            arrivals.into_iter().map(|arrival| self.delayed(arrival, now)).collect();
-        tags.hold(&mut arrivals, &self.context.jobs);
-        let mut state = self.state.lock();
-        if self.is_gone() {
-            return;
-        }
-        self.counters.enqueued(n);
-        let mut followed: Followed = state.followed(self, (&tags, &arrivals), now);
-        let engine = state.engine(self);
-        engine.handle_enqueued((level, 0), arrivals, now, |place, first| {
-            followed.placed(place, first.is_some());
-            placed(place, first);
-        });
-        let ready = engine.ready();
-        state.arrived(followed);
-        state.submit(&self.context, now, None);
-        let after = self.after_step(&mut state);
-        drop(state);
-        self.finish_step(after);
-        self.wake(ready);
     }
 }
