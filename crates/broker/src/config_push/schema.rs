@@ -1,15 +1,17 @@
-//! Checks JSON values against the part of JSON Schema (draft 2020-12) that a configuration needs:
-//! `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `propertyNames`,
-//! `minProperties`, `maxProperties`, `items`, `prefixItems`, `contains`, `minItems`, `maxItems`,
-//! `uniqueItems`, `minLength`, `maxLength`, `minimum`, `maximum`, `exclusiveMinimum`,
-//! `exclusiveMaximum`, `multipleOf`, `allOf`, `anyOf`, `oneOf`, `not`, `if`/`then`/`else`, `$ref`
-//! within the schema. What only describes is passed over. A schema with anything else that could
-//! refuse a value is refused itself: nothing is silently left unchecked, and nothing is fetched.
+//! Checks JSON values against the part of JSON Schema (draft 2020-12) that a configuration needs;
+//! `docs/config-push.md` lists the keywords. A schema with anything else that could refuse a value
+//! is refused itself: nothing is silently left unchecked, and nothing is fetched.
 //!
 //! Depth and steps are bounded, so that no schema and no value can keep the broker busy.
 
+mod compile;
+mod pattern;
+
 use super::ConfigError;
+use compile::{resolve, type_names};
+use pattern::Pattern;
 use serde_json::{Map, Number, Value};
+use std::collections::{HashMap, hash_map::Entry};
 use tramline_types::limits::{CONFIG_SCHEMA_DEPTH_MAX, CONFIG_SCHEMA_STEPS_MAX};
 
 /// A schema that can be followed.
@@ -18,39 +20,10 @@ pub(crate) struct Schema {
     root: Value,
 }
 
-/// Keywords that hold one schema.
-const ONE: [&str; 8] =
-    ["additionalProperties", "propertyNames", "items", "contains", "not", "if", "then", "else"];
-/// Keywords that hold a list of schemas.
-const LISTS: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
-/// Keywords that hold schemas by name.
-const MAPS: [&str; 3] = ["properties", "$defs", "definitions"];
-/// Keywords with a number that is not negative.
-const COUNTS: [&str; 6] =
-    ["minProperties", "maxProperties", "minItems", "maxItems", "minLength", "maxLength"];
-const NUMBERS: [&str; 5] =
-    ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
-const DESCRIBING: [&str; 13] = [
-    "$schema",
-    "$id",
-    "$anchor",
-    "$comment",
-    "title",
-    "description",
-    "default",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "format",
-    "contentMediaType",
-];
-const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
-
 impl Schema {
     /// Takes a schema, if it can be followed.
     pub(crate) fn compile(root: Value) -> Result<Self, ConfigError> {
-        compile(&root, &root, "#", 0).map_err(ConfigError::InvalidSchema)?;
+        compile::check(&root).map_err(ConfigError::InvalidSchema)?;
         Ok(Self { root })
     }
 
@@ -58,88 +31,14 @@ impl Schema {
     pub(crate) fn check(&self, text: &[u8]) -> Result<(), String> {
         let value: Value =
             serde_json::from_slice(text).map_err(|error| format!("it is no JSON: {error}"))?;
-        let mut check = Check { root: &self.root, steps: 0, exhausted: None };
+        let mut check =
+            Check { root: &self.root, steps: 0, exhausted: None, patterns: HashMap::new() };
         let fits = check.fits(&self.root, &value, 0);
         match check.exhausted {
             Some(why) => Err(why.to_owned()),
             None => fits.map_err(|miss| miss.to_string()),
         }
     }
-}
-
-fn compile(root: &Value, schema: &Value, at: &str, depth: usize) -> Result<(), String> {
-    if depth > CONFIG_SCHEMA_DEPTH_MAX {
-        return Err(format!("`{at}` is nested more than {CONFIG_SCHEMA_DEPTH_MAX} deep"));
-    }
-    let fields = match schema {
-        Value::Bool(_) => return Ok(()),
-        Value::Object(fields) => fields,
-        _ => return Err(format!("`{at}` is neither an object nor a truth value")),
-    };
-    for (name, value) in fields {
-        let at = format!("{at}/{name}");
-        let wrong = |what: &str| Err(format!("`{at}` is not {what}"));
-        match name.as_str() {
-            name if DESCRIBING.contains(&name) => {}
-            name if ONE.contains(&name) => compile(root, value, &at, depth + 1)?,
-            name if LISTS.contains(&name) => match value {
-                Value::Array(all) if !all.is_empty() => {
-                    all.iter().try_for_each(|one| compile(root, one, &at, depth + 1))?;
-                }
-                _ => return wrong("a list of schemas"),
-            },
-            name if MAPS.contains(&name) => match value {
-                Value::Object(all) => {
-                    all.values().try_for_each(|one| compile(root, one, &at, depth + 1))?;
-                }
-                _ => return wrong("an object of schemas"),
-            },
-            name if COUNTS.contains(&name) && value.as_u64().is_none() => {
-                return wrong("a whole number from 0 on");
-            }
-            name if NUMBERS.contains(&name) && !value.is_number() => return wrong("a number"),
-            "multipleOf" if value.as_f64().is_none_or(|number| number <= 0.0) => {
-                return wrong("above 0");
-            }
-            name if COUNTS.contains(&name) || NUMBERS.contains(&name) => {}
-            "const" => {}
-            "enum" if value.is_array() => {}
-            "uniqueItems" if value.is_boolean() => {}
-            "required" if is_list_of_texts(value) => {}
-            "type" if type_names(value).is_some() => {}
-            "$ref" => {
-                let target = value.as_str().and_then(|reference| resolve(root, reference));
-                if target.is_none() {
-                    return wrong("a reference to a place within the schema, such as `#/$defs/a`");
-                }
-            }
-            "enum" => return wrong("a list"),
-            "uniqueItems" => return wrong("a truth value"),
-            "required" => return wrong("a list of names"),
-            "type" => return wrong("a type, or a list of types"),
-            _ => return Err(format!("`{at}`: this keyword is not supported")),
-        }
-    }
-    Ok(())
-}
-
-fn is_list_of_texts(value: &Value) -> bool {
-    value.as_array().is_some_and(|all| all.iter().all(Value::is_string))
-}
-
-/// The types that a `type` allows; `None`: it is wrong.
-fn type_names(value: &Value) -> Option<Vec<&str>> {
-    let names: Vec<&str> = match value {
-        Value::String(name) => vec![name],
-        Value::Array(names) => names.iter().map(Value::as_str).collect::<Option<_>>()?,
-        _ => return None,
-    };
-    names.iter().all(|name| TYPES.contains(name)).then_some(names)
-}
-
-fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
-    let target = root.pointer(reference.strip_prefix('#')?)?;
-    (target.is_object() || target.is_boolean()).then_some(target)
 }
 
 /// Where a value does not fit, and why.
@@ -175,13 +74,17 @@ struct Check<'a> {
     steps: usize,
     /// Why it was given up: no outcome counts then.
     exhausted: Option<&'static str>,
+    /// Those that were needed.
+    patterns: HashMap<&'a str, Pattern>,
 }
 
-impl Check<'_> {
-    fn fits(&mut self, schema: &Value, value: &Value, depth: usize) -> Result<(), Miss> {
+const TOO_LONG: &str = "the check takes too long";
+
+impl<'a> Check<'a> {
+    fn fits(&mut self, schema: &'a Value, value: &Value, depth: usize) -> Result<(), Miss> {
         self.steps += 1;
         if self.steps > CONFIG_SCHEMA_STEPS_MAX {
-            self.exhausted = Some("the check takes too long");
+            self.exhausted = Some(TOO_LONG);
         } else if depth > CONFIG_SCHEMA_DEPTH_MAX {
             self.exhausted = Some("the check goes too deep");
         }
@@ -194,7 +97,7 @@ impl Check<'_> {
             _ => return miss("nothing is allowed here"),
         };
         if let Some(target) = fields.get("$ref").and_then(Value::as_str) {
-            let target = resolve(self.root, target).unwrap_or(&Value::Bool(false));
+            let target = resolve(self.root, target).unwrap_or(const { &Value::Bool(false) });
             self.fits(target, value, depth + 1)?;
         }
         self.fits_itself(fields, value)?;
@@ -204,11 +107,34 @@ impl Check<'_> {
             Value::Array(of) => self.fits_array(fields, of, depth),
             Value::String(text) => {
                 let length = text.chars().count();
-                within_counts(fields, ["minLength", "maxLength"], length, "characters")
+                within_counts(fields, ["minLength", "maxLength"], length, "characters")?;
+                match fields.get("pattern").and_then(Value::as_str) {
+                    Some(pattern) if !self.matches(pattern, text) => {
+                        miss(format!("it does not match `{pattern}`"))
+                    }
+                    _ => Ok(()),
+                }
             }
             Value::Number(number) => fits_number(fields, number),
             Value::Null | Value::Bool(_) => Ok(()),
         }
+    }
+
+    /// Whether a pattern is found in a text. Each byte takes as many steps as the pattern weighs.
+    fn matches(&mut self, pattern: &'a str, text: &str) -> bool {
+        let known = match self.patterns.entry(pattern) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => match Pattern::compile(pattern) {
+                Ok(pattern) => place.insert(pattern),
+                Err(_) => return false,
+            },
+        };
+        self.steps = self.steps.saturating_add(known.weight().saturating_mul(text.len()));
+        if self.steps > CONFIG_SCHEMA_STEPS_MAX {
+            self.exhausted = Some(TOO_LONG);
+            return false;
+        }
+        known.is_in(text)
     }
 
     fn fits_itself(&mut self, fields: &Map<String, Value>, value: &Value) -> Result<(), Miss> {
@@ -248,7 +174,7 @@ impl Check<'_> {
 
     fn fits_combined(
         &mut self,
-        fields: &Map<String, Value>,
+        fields: &'a Map<String, Value>,
         value: &Value,
         depth: usize,
     ) -> Result<(), Miss> {
@@ -262,7 +188,7 @@ impl Check<'_> {
             return miss("it fits none of `anyOf`");
         }
         if let Some(one) = list("oneOf") {
-            let fit = |schema: &&Value| self.fits(schema, value, depth + 1).is_ok();
+            let fit = |schema: &&'a Value| self.fits(schema, value, depth + 1).is_ok();
             let fitting = one.iter().filter(fit).count();
             if fitting != 1 {
                 return miss(format!("it fits {fitting} of `oneOf`, not one"));
@@ -285,7 +211,7 @@ impl Check<'_> {
 
     fn fits_object(
         &mut self,
-        fields: &Map<String, Value>,
+        fields: &'a Map<String, Value>,
         of: &Map<String, Value>,
         depth: usize,
     ) -> Result<(), Miss> {
@@ -296,21 +222,37 @@ impl Check<'_> {
                 return miss(format!("it lacks `{name}`"));
             }
         }
+        let dependent = fields.get("dependentRequired").and_then(Value::as_object);
+        for (name, needed) in dependent.into_iter().flatten().filter(|it| of.contains_key(it.0)) {
+            let needed = needed.as_array().into_iter().flatten().filter_map(Value::as_str);
+            if let Some(lacking) = needed.into_iter().find(|needed| !of.contains_key(*needed)) {
+                return miss(format!("it has `{name}` and lacks `{lacking}`"));
+            }
+        }
         let known = fields.get("properties").and_then(Value::as_object);
+        let by_pattern = fields.get("patternProperties").and_then(Value::as_object);
         for (name, value) in of {
             if let Some(names) = fields.get("propertyNames") {
                 let name = Value::from(name.as_str());
                 self.fits(names, &name, depth + 1).map_err(|miss| miss.within("(name)"))?;
             }
-            let schema = known.and_then(|known| known.get(name));
-            match (schema, fields.get("additionalProperties")) {
-                (None, Some(Value::Bool(false))) => {
-                    return miss(format!("`{name}` is not allowed"));
-                }
-                (Some(schema), _) | (None, Some(schema)) => {
+            let mut is_known = false;
+            if let Some(schema) = known.and_then(|known| known.get(name)) {
+                is_known = true;
+                self.fits(schema, value, depth + 1).map_err(|miss| miss.within(name))?;
+            }
+            for (pattern, schema) in by_pattern.into_iter().flatten() {
+                if self.matches(pattern, name) {
+                    is_known = true;
                     self.fits(schema, value, depth + 1).map_err(|miss| miss.within(name))?;
                 }
-                (None, None) => {}
+            }
+            match fields.get("additionalProperties").filter(|_| !is_known) {
+                Some(Value::Bool(false)) => return miss(format!("`{name}` is not allowed")),
+                Some(schema) => {
+                    self.fits(schema, value, depth + 1).map_err(|miss| miss.within(name))?;
+                }
+                None => {}
             }
         }
         Ok(())
@@ -318,7 +260,7 @@ impl Check<'_> {
 
     fn fits_array(
         &mut self,
-        fields: &Map<String, Value>,
+        fields: &'a Map<String, Value>,
         of: &[Value],
         depth: usize,
     ) -> Result<(), Miss> {
@@ -330,16 +272,22 @@ impl Check<'_> {
                 self.fits(schema, value, depth + 1).map_err(|miss| miss.within(at))?;
             }
         }
-        if let Some(wanted) = fields.get("contains")
-            && !of.iter().any(|value| self.fits(wanted, value, depth + 1).is_ok())
-        {
-            return miss("no item fits `contains`");
+        if let Some(wanted) = fields.get("contains") {
+            let fit = |value: &&Value| self.fits(wanted, value, depth + 1).is_ok();
+            let count = u64::try_from(of.iter().filter(fit).count()).unwrap_or(u64::MAX);
+            let limit = |name: &str| fields.get(name).and_then(Value::as_u64);
+            if count < limit("minContains").unwrap_or(1) {
+                return miss(format!("{count} items fit `contains`, too few"));
+            }
+            if limit("maxContains").is_some_and(|most| count > most) {
+                return miss(format!("{count} items fit `contains`, too many"));
+            }
         }
         if fields.get("uniqueItems") == Some(&Value::Bool(true)) {
             for (at, value) in of.iter().enumerate() {
                 self.steps += at;
                 if self.steps > CONFIG_SCHEMA_STEPS_MAX {
-                    self.exhausted = Some("the check takes too long");
+                    self.exhausted = Some(TOO_LONG);
                     return miss("");
                 }
                 if of[..at].iter().any(|before| self.same(before, value)) {

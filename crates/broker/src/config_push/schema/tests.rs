@@ -65,6 +65,29 @@ fn values_fit_or_miss_as_the_keywords_say() {
             vec![json!({}), json!({"x": "a"}), json!({"a": 1, "b": 1, "c": 1})],
         ),
         (
+            json!({"pattern": "^[a-z]\\d{1,3}(-x)?$"}),
+            vec![json!("a1"), json!("z123-x"), json!(5)],
+            vec![json!("A1"), json!("a1234"), json!("a1\n"), json!("a\u{664}")],
+        ),
+        (json!({"pattern": "b+"}), vec![json!("abbc")], vec![json!("ac")]),
+        (
+            json!({"properties": {"x": true}, "patternProperties": {"^n_": {"type": "number"}},
+                "additionalProperties": false}),
+            vec![json!({"x": "a", "n_a": 1})],
+            vec![json!({"n_a": "1"}), json!({"m_a": 1})],
+        ),
+        (
+            json!({"dependentRequired": {"user": ["password", "host"]}}),
+            vec![json!({}), json!({"user": 1, "password": 2, "host": 3}), json!(7)],
+            vec![json!({"user": 1, "host": 2})],
+        ),
+        (
+            json!({"contains": {"const": 1}, "minContains": 2, "maxContains": 3}),
+            vec![json!([1, 1]), json!([0, 1, 1, 1])],
+            vec![json!([1]), json!([1, 1, 1, 1])],
+        ),
+        (json!({"contains": {"const": 1}, "minContains": 0}), vec![json!([])], vec![]),
+        (
             json!({"propertyNames": {"maxLength": 2}}),
             vec![json!({"ab": 1})],
             vec![json!({"abc": 1})],
@@ -112,9 +135,21 @@ fn a_miss_names_its_place() {
 #[test]
 fn a_schema_with_what_would_stay_unchecked_is_refused() {
     for schema in [
-        json!({"pattern": "^a"}),
-        json!({"properties": {"a": {"patternProperties": {}}}}),
+        json!({"properties": {"a": {"unevaluatedItems": false}}}),
+        json!({"dependentSchemas": {"a": true}}),
+        json!({"$id": "https://example.com/", "$defs": {"a": {"$id": "b"}}}),
         json!({"$ref": "https://example.com/schema"}),
+        json!({"$ref": "other.json#/$defs/a"}),
+        json!({"$ref": "#anchor", "$defs": {"a": {"$anchor": "anchor"}}}),
+        json!({"$ref": "#/default", "default": {"unevaluatedItems": false}}),
+        json!({"pattern": 1}),
+        json!({"pattern": "("}),
+        json!({"pattern": "(?=a)b"}),
+        json!({"pattern": "(a)\\1"}),
+        json!({"pattern": "\\p{Letter}"}),
+        json!({"pattern": "(a{1000}){1000}"}),
+        json!({"patternProperties": {"[": true}}),
+        json!({"dependentRequired": {"a": "b"}}),
         json!({"$ref": "#/none"}),
         json!({"$dynamicRef": "#a"}),
         json!({"unevaluatedProperties": false}),
@@ -147,6 +182,10 @@ fn neither_a_schema_nor_a_value_keeps_the_check_busy() {
     }
     let why = check(twice, deep).unwrap_err();
     assert!(why == "the check takes too long" || why == "the check goes too deep", "{why}");
+    let long = "a".repeat(900_000);
+    let why = check(json!({"pattern": "^(a|aa)*(b{20}c{20}){20}$"}), json!(long)).unwrap_err();
+    assert_eq!(why, "the check takes too long");
+    assert_eq!(check(json!({"pattern": "^a*$"}), json!(long)), Ok(()));
     let many: Vec<usize> = (0..5_000).collect();
     let why = check(json!({"uniqueItems": true}), json!(many)).unwrap_err();
     assert_eq!(why, "the check takes too long");
