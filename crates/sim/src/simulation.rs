@@ -13,15 +13,18 @@ mod early;
 mod machine;
 mod ordered;
 mod producer;
+mod pushed;
 mod queues;
 mod subscriptions;
 mod topics;
+mod tracked;
 
 use crate::{Event, Options, Recorder, Report, check};
 use client::{Client, World};
 use machine::Machine;
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
+use tramline_broker::JobState;
 use tramline_store::fs::sim::{Random, SyncKind};
 use tramline_testkit::FakeClock;
 
@@ -75,6 +78,10 @@ pub struct Finished {
     /// Records of the topic with `durability=memory` that were read before they were durable,
     /// and those that crashes took.
     pub early: (usize, usize),
+    /// Jobs whose end was seen, by how they ended.
+    pub jobs: BTreeMap<JobState, usize>,
+    /// Revisions of configuration that were answered.
+    pub revisions: usize,
 }
 
 impl Finished {
@@ -101,6 +108,7 @@ const READERS: usize = 2;
 const KEY_WRITERS: u64 = 2;
 /// Publishers into queues, and as many workers; the same of subscriptions.
 const QUEUE_CLIENTS: usize = 2;
+const CONFIGURATION_WRITERS: u64 = 2;
 
 /// Runs one simulation.
 ///
@@ -152,6 +160,10 @@ impl Driver {
         self.spawn(subscriptions.empty_shared());
         let early = self.client("early-audit");
         self.spawn(async move { early.check_early().await });
+        let jobs = self.client("job-audit");
+        self.spawn(jobs.check_jobs());
+        let configuration = self.client("configuration-audit");
+        self.spawn(configuration.check_configuration());
         self.finish_clients().await;
         self.machine.stop().await;
 
@@ -173,6 +185,8 @@ impl Driver {
             ordered: orders.len(),
             compacted: self.world.compacted.lock().removed(),
             early: self.world.early.lock().counts(),
+            jobs: self.world.tracked.lock().ends(),
+            revisions: self.world.pushed.lock().len(),
         }
     }
 
@@ -210,6 +224,18 @@ impl Driver {
         }
         let early = self.client("early");
         self.spawn(early.use_early());
+        let boss = self.client("boss");
+        self.spawn(boss.make_jobs());
+        for i in 0..QUEUE_CLIENTS {
+            let worker = self.client(&format!("job-worker-{i}"));
+            self.spawn(worker.work_on_jobs());
+        }
+        for i in 0..CONFIGURATION_WRITERS {
+            let writer = self.client(&format!("configuration-writer-{i}"));
+            self.spawn(writer.push_configuration((i, CONFIGURATION_WRITERS)));
+        }
+        let follower = self.client("follower");
+        self.spawn(follower.follow_configuration());
     }
 
     fn client(&mut self, name: &str) -> Client {

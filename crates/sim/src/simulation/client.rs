@@ -1,7 +1,10 @@
 //! What all clients share: the way to the broker that runs at the moment, the history, and the
 //! topics that they know of.
 
-use super::{compacted::Compacted, early::Early, ordered::Orders, topics::Topics};
+use super::{
+    compacted::Compacted, early::Early, ordered::Orders, pushed::Pushed, topics::Topics,
+    tracked::Tracked,
+};
 use crate::{Recorder, Step};
 use parking_lot::Mutex;
 use std::{
@@ -29,6 +32,8 @@ pub(super) struct World {
     pub(super) early: Mutex<Early>,
     /// What is acknowledged in the topic that has subscriptions.
     pub(super) shared: Mutex<BTreeSet<String>>,
+    pub(super) tracked: Mutex<Tracked>,
+    pub(super) pushed: Mutex<Pushed>,
     problems: Mutex<Vec<String>>,
     stopped: AtomicBool,
 }
@@ -43,6 +48,8 @@ impl World {
             compacted: Mutex::default(),
             early: Mutex::default(),
             shared: Mutex::default(),
+            tracked: Mutex::default(),
+            pushed: Mutex::default(),
             problems: Mutex::default(),
             stopped: AtomicBool::new(false),
         }
@@ -60,6 +67,11 @@ impl World {
     /// Notes what should not have happened.
     pub(super) fn problem(&self, text: String) {
         self.problems.lock().push(text);
+    }
+
+    /// Notes it where there is one.
+    pub(super) fn problems_from(&self, problem: Option<String>) {
+        self.problems.lock().extend(problem);
     }
 
     pub(super) fn take_problems(&self) -> Vec<String> {

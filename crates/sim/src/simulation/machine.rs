@@ -3,7 +3,7 @@
 use super::{Backing, Settings, client::World, pump};
 use crate::Step;
 use std::{path::Path, sync::Arc};
-use tramline_broker::{Broker, CompactionOptions, Options};
+use tramline_broker::{Broker, CompactionOptions, ConfigPushOptions, Options};
 use tramline_store::{
     DiskOptions, DiskStore, LogStore, MemoryStore,
     fs::sim::{Random, SimFiles, Times},
@@ -145,6 +145,12 @@ impl Machine {
                 map_bytes_max: 1024,
                 ..CompactionOptions::default()
             },
+            config_push: ConfigPushOptions {
+                history: 2,
+                dead_bytes_free: 4 * 1024,
+                ..ConfigPushOptions::default()
+            },
+            job_log_bytes_min: 8 * 1024,
             ..Options::default()
         };
         let starting = tokio::spawn(Broker::start(store, Arc::new(self.clock.clone()), options));

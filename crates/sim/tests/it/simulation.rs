@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU64, Ordering},
 };
+use tramline_broker::JobState;
 use tramline_sim::simulation::{Backing, Finished, Settings, run};
 use tramline_store::fs::sim::SyncKind;
 
@@ -119,6 +120,11 @@ fn expect_good(seeds: Range<u64>, settings: fn(u64) -> Settings) {
     assert!(compacted > count, "only {compacted} records were compacted");
     assert!(sum(|f| f.early.0) > 0, "nothing was read before it was durable");
     assert!(sum(|f| f.early.1) > 0, "no crash took anything that was acknowledged early");
+    assert!(sum(|f| f.revisions) > 5 * count, "little configuration was pushed");
+    for state in JobState::ALL.into_iter().filter(|state| state.is_final()) {
+        let ended: usize = good.iter().filter_map(|f| f.jobs.get(&state)).sum();
+        assert!(ended as u64 > count / 4, "only {ended} jobs ended as {state:?}");
+    }
     assert!(sum(|f| f.crashes as usize) > 2 * count, "the machine rarely crashed");
 }
 
