@@ -106,10 +106,10 @@ class View {
       before?.remove()
       this.#known.delete(job.id)
     } else {
-      const row = rowOf(job)
+      const row = before ?? rowOf(job)
+      if (before !== undefined) refresh(before, job)
+      else this.#rows.prepend(row)
       this.#known.set(job.id, row)
-      if (before === undefined) this.#rows.prepend(row)
-      else before.replaceWith(row)
     }
     while (this.#rows.childElementCount > ROWS_MAX) {
       const last = this.#rows.lastElementChild as HTMLElement
@@ -126,16 +126,25 @@ class View {
 }
 
 function rowOf(job: Job): HTMLElement {
+  const link = element('a', { href: `/jobs/${pathOf(job.id)}` }, job.id)
+  const name = element('td', { 'data-label': 'Job' }, link)
+  return element('tr', { 'data-id': job.id }, name, ...cellsOf(job))
+}
+
+/** Shows a job as it is; its link stays, and with it whoever has the focus there. */
+function refresh(row: HTMLElement, job: Job): void {
+  while (row.childElementCount > 1) row.lastElementChild?.remove()
+  row.append(...cellsOf(job))
+}
+
+function cellsOf(job: Job): HTMLElement[] {
   const since = job.finished_at ?? job.started_at ?? job.enqueued_at
   const time = element('time', { datetime: new Date(since).toISOString() }, clock(since))
   const state = element('span', { class: `badge ${job.state}` }, sentence(job))
-  return element(
-    'tr',
-    { 'data-id': job.id },
-    element('td', { 'data-label': 'Job' }, element('a', { href: `/jobs/${pathOf(job.id)}` }, job.id)),
+  return [
     element('td', { 'data-label': 'Queue' }, job.queue),
     element('td', { 'data-label': 'State' }, state),
     element('td', { 'data-label': 'Attempts' }, String(job.attempts)),
     element('td', { 'data-label': 'Since' }, time),
-  )
+  ]
 }

@@ -11,6 +11,8 @@ export function showJob(page: HTMLElement, id: string, token: string | null): vo
   const relatives = element('section', { 'aria-label': 'Related jobs' })
   const cancel = element('button', { type: 'button' }, 'Cancel')
   const refused = element('p', { role: 'alert' })
+  const outcomes = new Kept(outcome)
+  const relations = new Relatives(relatives, token)
   cancel.hidden = true
   cancel.addEventListener('click', () => {
     ask(`/v1/jobs/${pathOf(id)}/cancel`, { method: 'POST' }).catch((error: Error) => {
@@ -22,8 +24,8 @@ export function showJob(page: HTMLElement, id: string, token: string | null): vo
     document.title = `${job.state} · job ${id}`
     facts.replaceChildren(...factsOf(job))
     attempts.replaceChildren(...timeLine(job))
-    outcome.replaceChildren(...outcomeOf(job))
-    relatives.replaceChildren(...relativesOf(job, token))
+    outcomes.show([job.error, job.result], () => outcomeOf(job))
+    relations.show(job)
     // Who has a token may look, and no more.
     cancel.hidden = job.is_final || token !== null
   })
@@ -39,6 +41,23 @@ export function showJob(page: HTMLElement, id: string, token: string | null): vo
     element('h2', {}, 'Time line'),
     element('table', { class: 'times' }, element('thead', {}, head), attempts),
   )
+}
+
+/** A section that is made again only when what it shows is something else: focus stays. */
+class Kept {
+  #section: HTMLElement
+  #shown = ''
+
+  constructor(section: HTMLElement) {
+    this.#section = section
+  }
+
+  show(what: unknown, make: () => HTMLElement[]): void {
+    const text = JSON.stringify(what)
+    if (text === this.#shown) return
+    this.#shown = text
+    this.#section.replaceChildren(...make())
+  }
 }
 
 function header(text: string): HTMLElement {
@@ -97,29 +116,44 @@ function outcomeOf(job: Job): HTMLElement[] {
   return shown
 }
 
-function relativesOf(job: Job, token: string | null): HTMLElement[] {
-  const shown: HTMLElement[] = []
-  const link = (id: string) => element('a', { href: `/jobs/${pathOf(id)}` }, id)
-  // A token is for one job: the others are not shown by it.
-  if (job.parent !== null && token === null) {
-    shown.push(element('p', {}, 'Follows ', link(job.parent)))
+/** The parent and the children of a job. */
+class Relatives {
+  #kept: Kept
+  #token: string | null
+  #heading = element('h2')
+  #bar = element('progress', { 'aria-label': 'Jobs that follow' })
+
+  constructor(section: HTMLElement, token: string | null) {
+    this.#kept = new Kept(section)
+    this.#token = token
   }
-  if (job.children !== null) {
-    const { ids, total, done, failed } = job.children
+
+  show(job: Job): void {
+    this.#kept.show([job.parent, job.children?.ids], () => this.#make(job))
+    if (job.children === null) return
+    const { total, done, failed } = job.children
     const failures = failed > 0 ? `, ${failed} failed` : ''
-    const bar = element('progress', {
-      max: String(total),
-      value: String(done + failed),
-      'aria-label': 'Jobs that follow',
-    })
-    shown.push(element('h2', {}, `What follows: ${done} of ${total} done${failures}`), bar)
-    if (token === null) {
-      const items = ids.map(id => {
+    this.#heading.textContent = `What follows: ${done} of ${total} done${failures}`
+    this.#bar.max = total
+    this.#bar.value = done + failed
+  }
+
+  #make(job: Job): HTMLElement[] {
+    const made: HTMLElement[] = []
+    const link = (id: string) => element('a', { href: `/jobs/${pathOf(id)}` }, id)
+    // A token is for one job: the others are not shown by it.
+    if (job.parent !== null && this.#token === null) {
+      made.push(element('p', {}, 'Follows ', link(job.parent)))
+    }
+    if (job.children === null) return made
+    made.push(this.#heading, this.#bar)
+    if (this.#token === null) {
+      const items = job.children.ids.map(id => {
         const status = element('job-status' as 'div', { job: id })
         return element('li', {}, link(id), status)
       })
-      shown.push(element('ul', {}, ...items))
+      made.push(element('ul', {}, ...items))
     }
+    return made
   }
-  return shown
 }
