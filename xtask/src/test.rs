@@ -230,6 +230,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "realtime-node", kind: Kind::Node(node::REALTIME) },
     Suite { name: "kcat", kind: Kind::Python(python::KCAT) },
     Suite { name: "http", kind: Kind::Python(python::HTTP) },
+    Suite { name: "promtool", kind: Kind::Python(python::PROMTOOL) },
     Suite { name: "readme", kind: Kind::Python(python::README) },
     Suite { name: "network", kind: Kind::Python(python::NETWORK) },
 ];

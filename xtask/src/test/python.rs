@@ -71,6 +71,10 @@ pub(super) const MOTO_OWN: Run = Run {
 pub(super) const HTTP: Run =
     Run { needs: Some(("curl", "--version", "curl")), ..Run::new("http", "http", "http") };
 
+/// The alert rules, by Prometheus's own checker.
+pub(super) const PROMTOOL: Run =
+    Run { unpacks: Some(("promtool", "prometheus")), ..Run::new("http", "promtool", "promtool") };
+
 /// A Python with the newest confluent-kafka, or why there is none.
 pub(super) fn newest_environment(cx: &Context) -> Result<Result<PathBuf, String>> {
     environment(cx.project.root(), "newest")
@@ -90,6 +94,8 @@ pub(super) struct Run {
     report: &'static str,
     /// A program, its version flag and Debian's package that has it.
     needs: Option<(&'static str, &'static str, &'static str)>,
+    /// A program and Debian's package that it is taken out of: installed, that would be a server.
+    unpacks: Option<(&'static str, &'static str)>,
     /// What has the tests, where they are not in `conformance/python`.
     source: Option<Source>,
 }
@@ -103,7 +109,7 @@ struct Source {
 
 impl Run {
     const fn new(requirements: &'static str, tests: &'static str, report: &'static str) -> Self {
-        Self { requirements, tests, report, needs: None, source: None }
+        Self { requirements, tests, report, needs: None, unpacks: None, source: None }
     }
 }
 
@@ -111,6 +117,11 @@ impl Run {
 pub(super) fn set_up(cx: &Context, run: &Run) -> Result<SetUp> {
     if let Some((program, flag, package)) = run.needs
         && let Some(reason) = system::need(program, flag, package)
+    {
+        return Ok(SetUp::Missing(reason));
+    }
+    if let Some((program, package)) = run.unpacks
+        && let Err(reason) = system::unpacked(cx.project.root(), program, package)?
     {
         return Ok(SetUp::Missing(reason));
     }
@@ -149,6 +160,10 @@ pub(super) fn run(cx: &Context, run: &Run) -> Result<Tally> {
             true => command.arg(format!("--ignore={}", tests.join(excluded).display())),
             false => command.arg(format!("--deselect={excluded}")),
         };
+    }
+    if let Some((program, package)) = run.unpacks {
+        let path = system::unpacked(root, program, package)?.map_err(anyhow::Error::msg)?;
+        command.env(format!("TRAMLINE_{}", program.to_uppercase()), path);
     }
     command.env("TRAMLINE_BINARY", &cx.broker);
     command.env("PYTHONDONTWRITEBYTECODE", "1");

@@ -1,9 +1,10 @@
 //! What this machine has: the tools that the suites need beside cargo.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::process;
 
@@ -38,6 +39,42 @@ pub(super) fn need(program: &str, version_flag: &str, package: &str) -> Option<S
     let installed = apt_get(&["update", "-q"])
         .and_then(|()| apt_get(&["install", "-q", "-y", "--no-install-recommends", package]));
     installed.err().map(|error| format!("`{program}` cannot be installed: {error:#}"))
+}
+
+/// A program, out of Debian's package where it is not installed: that is unpacked under
+/// `.test-env/` and changes nothing else. `Err` is the reason why there is none.
+pub(super) fn unpacked(
+    root: &Path,
+    program: &str,
+    package: &str,
+) -> Result<Result<PathBuf, String>> {
+    if has(program, "--version") {
+        return Ok(Ok(PathBuf::from(program)));
+    }
+    let directory = root.join(format!(".test-env/{package}"));
+    let path = directory.join("usr/bin").join(program);
+    if path.exists() {
+        return Ok(Ok(path));
+    }
+    if !has("apt-get", "--version") || !has("dpkg-deb", "--version") {
+        return Ok(Err(format!("`{program}` is missing: install Prometheus")));
+    }
+    let download = directory.join("download");
+    std::fs::create_dir_all(&download)?;
+    if is_root() {
+        // Without fresh lists an older version is asked for, which may be gone.
+        let _ = apt_get(&["update", "-q"]);
+    }
+    let mut get = Command::new("apt-get");
+    get.current_dir(&download).args(["download", "-q", package]);
+    if let Err(error) = process::run(&mut get, LIMIT) {
+        return Ok(Err(format!("`{program}` cannot be had here: {error:#}")));
+    }
+    let archive = std::fs::read_dir(&download)?.next().context("nothing was downloaded")??;
+    let mut unpack = Command::new("dpkg-deb");
+    process::run(unpack.arg("-x").arg(archive.path()).arg(&directory), LIMIT)?;
+    std::fs::remove_dir_all(&download)?;
+    Ok(Ok(path))
 }
 
 fn apt_get(args: &[&str]) -> Result<()> {
