@@ -1,11 +1,16 @@
 """Configuration push with httpx and requests: two HTTP clients that know nothing of it."""
 
 import json
+import pathlib
+import subprocess
 import threading
+import time
 
 import httpx
 import pytest
 import requests
+
+from broker import BINARY
 
 SECONDS = 60
 
@@ -177,3 +182,76 @@ def test_what_was_answered_is_there_after_kill_9(own_broker):
             assert int(got.text) in (n, n + 1), (of, n, got.text)
             assert int(got.headers["etag"].strip('"')) >= revision
         answered.clear()
+
+
+@pytest.fixture
+def watch(own_broker, tmp_path):
+    """Runs `tramline config-push watch` beside the test, in a directory of its own."""
+    started = []
+
+    def run(*arguments):
+        command = [BINARY, "config-push", "watch", *arguments, f"--server=http://{own_broker.http}"]
+        with open(tmp_path / "watch.log", "ab") as log:
+            started.append(
+                subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait(SECONDS)
+
+
+def until(seen, wanted):
+    deadline = time.monotonic() + SECONDS
+    while seen() != wanted:
+        assert time.monotonic() < deadline, (seen(), wanted)
+        time.sleep(0.02)
+
+
+def test_watch_runs_a_command_for_each_value_and_confirms_what_succeeded(own_broker, watch, tmp_path):
+    url = f"http://{own_broker.http}/v1"
+
+    def put(value):
+        put = requests.put(f"{url}/config/app/limit", data=value, timeout=SECONDS)
+        return put.json()["revision"]
+
+    def adopted():
+        view = requests.get(f"{url}/config-adoption/app/limit", timeout=SECONDS).json()
+        return view["by_revision"]
+
+    first = put("10")
+    script = 'echo "$TRAMLINE_EVENT $TRAMLINE_KEY $TRAMLINE_REVISION" >> told; cat > value; ! grep -q bad value'
+    watch("app/", "--client", "web-1", "--exec", script)
+    until(adopted, {str(first): 1})
+    assert (tmp_path / "value").read_text() == "10"
+    bad = put("bad")
+    until(lambda: (tmp_path / "value").read_text(), "bad")
+    put_again = put("20")
+    until(adopted, {str(put_again): 1})
+    told = (tmp_path / "told").read_text().splitlines()
+    assert told == [f"put app/limit {of}" for of in (first, bad, put_again)]
+    assert f"the command failed for app/limit at revision {bad}" in pathlib.Path(tmp_path / "watch.log").read_text()
+    requests.delete(f"{url}/config/app/limit", timeout=SECONDS)
+    until(lambda: (tmp_path / "told").read_text().splitlines()[-1].split()[0], "delete")
+
+
+def test_watch_goes_on_after_kill_9_with_what_it_missed(start_broker, tmp_path):
+    broker = start_broker({})
+    url = f"http://{broker.http}/v1/config/app"
+    requests.put(f"{url}/a", data="1", timeout=SECONDS)
+    requests.put(f"{url}/b", data="1", timeout=SECONDS)
+    command = [BINARY, "config-push", "watch", "app/", "--client", "web-1", "--count", "4"]
+    with subprocess.Popen(
+        [*command, f"--server=http://{broker.http}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        told = [process.stdout.readline() for _ in range(2)]
+        broker.kill()
+        broker.start()
+        requests.put(f"{url}/b", data="2", timeout=SECONDS)
+        requests.delete(f"{url}/a", timeout=SECONDS)
+        told += [process.stdout.readline() for _ in range(2)]
+        assert process.wait(SECONDS) == 0
+    words = [line.split()[:2] for line in told]
+    assert words == [["put", "app/a"], ["put", "app/b"], ["put", "app/b"], ["delete", "app/a"]]

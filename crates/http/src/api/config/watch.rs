@@ -5,23 +5,20 @@
 //! has been away for too long, or knows another data directory: what it has means nothing.
 
 use super::{Told, scope};
-use crate::{Context, error::Error, extract::Params};
-use axum::{
-    body::Body,
-    extract::State,
-    http::{HeaderMap, HeaderName, header},
-    response::{IntoResponse, Response},
+use crate::{
+    Context,
+    error::Error,
+    extract::Params,
+    sse::{self, LAST_EVENT_ID, RETRY_MILLIS},
 };
+use axum::{extract::State, http::HeaderMap, response::Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 use serde::Deserialize;
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tramline_broker::{ConfigEvent, ConfigEvents, ConfigWatch, WatchStart};
 use tramline_types::limits::CONNECTION_BYTES_FREE;
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// What a follower waits before it comes back.
-const RETRY: &str = "retry: 1000\n\n";
 /// Events below this are put together into one write; larger ones are shared with all followers.
 const SMALL_BYTES: usize = 16 * 1024;
 /// While the answers of others take all the room there is.
@@ -49,14 +46,13 @@ pub(crate) async fn handle(
         (None, None) => WatchStart::Snapshot,
     };
     let watch = config.watch(scope(&query.scope)?, query.client.map(Arc::from), start)?;
-    let follower =
-        Follower { cx, watch, out: VecDeque::from([Bytes::from_static(RETRY.as_bytes())]) };
+    let retry = Bytes::from(format!("retry: {RETRY_MILLIS}\n\n"));
+    let follower = Follower { cx, watch, out: VecDeque::from([retry]) };
     let events = stream::unfold(follower, |mut follower| async move {
         let bytes = follower.next_bytes().await?;
-        Some((Ok::<_, Infallible>(bytes), follower))
+        Some((bytes, follower))
     });
-    let content_type = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")];
-    Ok((content_type, Body::from_stream(events)).into_response())
+    Ok(sse::answer(events))
 }
 
 /// `42`, or `42@epoch`.

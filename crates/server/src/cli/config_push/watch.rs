@@ -28,15 +28,15 @@ pub(super) fn run(arguments: &ConfigWatch) -> anyhow::Result<()> {
         arguments,
         client: &client,
         last_id: None,
+        connected: false,
         synced: false,
         handled: 0,
         failed: BTreeSet::new(),
     };
-    let mut connected = false;
     while !watch.is_done() {
         match watch.follow() {
-            Ok(()) => connected = true,
-            Err(error) if !connected || error.is::<Refused>() || error.is::<Stop>() => {
+            Ok(()) => {}
+            Err(error) if !watch.connected || error.is::<Refused>() || error.is::<Stop>() => {
                 return Err(error);
             }
             Err(_) => {}
@@ -54,6 +54,8 @@ struct Watch<'a> {
     arguments: &'a ConfigWatch,
     client: &'a Client,
     last_id: Option<String>,
+    /// The broker was there once.
+    connected: bool,
     /// The values that were there at the start have come.
     synced: bool,
     handled: u64,
@@ -72,6 +74,7 @@ impl Watch<'_> {
             path.push_str(&format!("&client={}", escape(client)));
         }
         let body = self.client.events(&path, self.last_id.as_deref())?;
+        self.connected = true;
         let mut stream = BufReader::with_capacity(64 * 1024, body.into_reader());
         while !self.is_done() {
             // A broken stream is an interruption like its end.
