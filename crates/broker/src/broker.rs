@@ -92,7 +92,7 @@ impl Broker {
             exchanges: Exchanges::load(&*store)?,
             bus: Arc::new(Bus::load(&*store, Arc::clone(&clock), Arc::clone(&budgets.answers))),
             connections: Arc::default(),
-            queues: Queues::start(&store, &clock, &log_ids, leader_epoch, &topics)?,
+            queues: Queues::start((&store, &clock), &log_ids, (leader_epoch, &options), &topics)?,
             log_ids,
             producer_ids: Counter::producer_ids(&*store),
             metrics: Metrics::new(),

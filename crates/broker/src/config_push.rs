@@ -63,6 +63,8 @@ pub struct ConfigPushOptions {
     pub bytes_max: usize,
     /// How long a deletion is remembered: who has been away for longer starts over.
     pub deleted_retention: Duration,
+    /// So much of the log that means nothing is always let be.
+    pub dead_bytes_free: usize,
 }
 
 impl Default for ConfigPushOptions {
@@ -72,6 +74,7 @@ impl Default for ConfigPushOptions {
             value_bytes_max: limits::CONFIG_VALUE_BYTES_MAX,
             bytes_max: limits::CONFIG_BYTES_MAX,
             deleted_retention: Duration::from_secs(7 * 24 * 3600),
+            dead_bytes_free: 1024 * 1024,
         }
     }
 }

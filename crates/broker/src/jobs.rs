@@ -70,13 +70,13 @@ pub(crate) struct Jobs {
 /// What a step in a queue is to commit beside its own changes, and whom it is to tell.
 struct Noted {
     log: LogId,
-    delta: Bytes,
+    deltas: Vec<Bytes>,
 }
 
 impl Jobs {
     /// Takes up what was logged.
-    pub(crate) fn load(store: &Arc<dyn LogStore>) -> Result<Self, Error> {
-        let (logs, found) = log::Logs::load(store)?;
+    pub(crate) fn load(store: &Arc<dyn LogStore>, log_bytes_min: usize) -> Result<Self, Error> {
+        let (logs, found) = log::Logs::load(store, log_bytes_min)?;
         let mut tracker = Tracker::new();
         tracker.log = logs.current();
         let mut recovered: HashMap<u64, Vec<Job>> = HashMap::new();
@@ -150,8 +150,8 @@ impl Jobs {
         drop(engine.take_changes());
         self.tickets.add(ticket, applied.told);
         self.waiters.push(applied.waiters);
-        let delta = Some(applied.delta).filter(|delta| !delta.is_empty());
-        delta.zip(log).map(|(delta, log)| Noted { log, delta: Bytes::from(delta) })
+        let deltas: Vec<Bytes> = applied.deltas.into_iter().map(Bytes::from).collect();
+        log.filter(|_| !deltas.is_empty()).map(|log| Noted { log, deltas })
     }
 
     /// A queue was taken up after a restart: what became of its jobs. Whether there are any.

@@ -31,6 +31,8 @@ pub struct Options {
     pub memory: MemoryOptions,
     /// Configuration push.
     pub config_push: ConfigPushOptions,
+    /// So much of jobs is logged before what is alive is logged again in a fresh log.
+    pub job_log_bytes_min: usize,
 }
 
 /// Settings of compaction.
@@ -92,6 +94,7 @@ impl Default for Options {
             groups: GroupOptions::default(),
             memory: MemoryOptions::default(),
             config_push: ConfigPushOptions::default(),
+            job_log_bytes_min: 4 * 1024 * 1024,
         }
     }
 }

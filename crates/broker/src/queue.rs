@@ -34,6 +34,7 @@ mod unit;
 mod view;
 
 pub(crate) use context::Queues;
+pub(crate) use follow_up::HOLDER;
 pub(crate) use timer::run as run_timers;
 
 pub use consumer::{Consumer, ConsumerOptions, Receive, Wake};

@@ -298,6 +298,7 @@ impl ConfigPush {
             value_bytes_max: self.value_max.as_usize().min(limits::CONFIG_REVISION_BYTES_MAX),
             bytes_max: self.values_max.as_usize(),
             deleted_retention: self.deleted_retention.0,
+            ..ConfigPushOptions::default()
         }
     }
 }

@@ -120,6 +120,8 @@ pub const AMQP_CLOSE_MAX: Duration = Duration::from_secs(5);
 pub const SQS_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The largest body of a message in a queue: with its headers it must fit into one WAL file.
 pub const QUEUE_MESSAGE_BYTES_MAX: usize = 14 * 1024 * 1024;
+/// Queues that get a message when one of another queue is done.
+pub const QUEUE_FOLLOWERS_MAX: usize = 16;
 /// Queues of one node.
 pub const QUEUES_MAX: usize = 1_000_000;
 /// What a consumer says of a message that it rejects.

@@ -98,7 +98,7 @@ pub(super) fn commit(client: &mut Client, number: u16) -> Result<Step, Refusal> 
     let unit = Unit { publishes, settles: settles.clone(), result: None };
     client.publishes.set_entering(bytes);
     Ok(Step::Wait(Box::pin(async move {
-        let committed = match broker.commit_unit(unit).await {
+        let committed = match broker.commit_unit_and_follow(unit).await {
             Ok(enqueuing) => Ok(enqueuing.await),
             Err(error) => Err(error),
         };

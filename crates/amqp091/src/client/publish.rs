@@ -3,7 +3,7 @@
 
 use super::{Client, Completion, Wait};
 use crate::{
-    channel::Mode,
+    channel::{Channel, Mode},
     error::Refusal,
     from_wire::{Content, Keys, Published, keys, published, value},
     reply_to,
@@ -36,8 +36,24 @@ struct Confirm {
     channel: u16,
     opening: u64,
     number: u64,
-    /// Its place among the messages; none where no queue took it, which is confirmed as well.
-    item: Option<usize>,
+    takes: Takes,
+}
+
+/// Who takes a publish.
+#[derive(Clone, Copy)]
+enum Takes {
+    /// No queue: that is confirmed as well.
+    Nobody,
+    /// Queues: its place among the messages.
+    Queues(usize),
+    /// A job: its place among the reports.
+    Job(usize),
+}
+
+/// What a message to `$jobs.{id}.progress` says of a job.
+struct Report {
+    name: String,
+    body: Bytes,
 }
 
 /// A publish whose content is all there.
@@ -76,6 +92,8 @@ fn rewrite(properties: &Properties<'_>, table: &mut Table, address: Option<Strin
 /// Publishes that are in their queues and not durable yet.
 struct Pending {
     enqueuing: Option<Enqueuing>,
+    /// Which reports were taken.
+    reported: Vec<bool>,
     confirms: Vec<Confirm>,
     bytes: usize,
 }
@@ -84,6 +102,7 @@ struct Pending {
 #[derive(Default)]
 pub(crate) struct Publishes {
     items: Vec<Enqueue>,
+    reports: Vec<Report>,
     confirms: Vec<Confirm>,
     bytes: usize,
     /// What is on its way into its queues, or into a transaction's unit.
@@ -96,7 +115,7 @@ pub(crate) struct Publishes {
 impl Publishes {
     /// Whether publishes wait to be put into their queues.
     pub(crate) const fn is_unflushed(&self) -> bool {
-        !self.items.is_empty() || !self.confirms.is_empty()
+        !self.items.is_empty() || !self.confirms.is_empty() || !self.reports.is_empty()
     }
 
     /// Whether every publish is durable.
@@ -126,19 +145,27 @@ impl Publishes {
         }
         let (items, confirms) =
             (std::mem::take(&mut self.items), std::mem::take(&mut self.confirms));
+        let reports = std::mem::take(&mut self.reports);
         let bytes = std::mem::take(&mut self.bytes);
         self.pending_bytes += bytes;
-        if items.is_empty() {
-            self.pending.push_back(Pending { enqueuing: None, confirms, bytes });
+        if items.is_empty() && reports.is_empty() {
+            let (enqueuing, reported) = (None, Vec::new());
+            self.pending.push_back(Pending { enqueuing, reported, confirms, bytes });
             return None;
         }
         let broker = broker.clone();
         self.entering = bytes;
         Some(Box::pin(async move {
             let enqueuing = Some(broker.enqueue(items).await);
+            let mut reported = Vec::new();
+            for Report { name, body } in reports {
+                let taken = broker.publish_job_report(&name, body).await;
+                reported.push(taken.inspect_err(|error| tracing::debug!(name, %error)).is_ok());
+            }
             let completion: Completion = Box::new(move |client| {
                 client.publishes.entering = 0;
-                client.publishes.pending.push_back(Pending { enqueuing, confirms, bytes });
+                let pending = Pending { enqueuing, reported, confirms, bytes };
+                client.publishes.pending.push_back(pending);
                 Ok(())
             });
             completion
@@ -226,6 +253,9 @@ impl Client {
         if let Some(rewritten) = rewritten {
             complete.raw = rewritten;
         }
+        if let Some(name) = self.job_reported(&complete) {
+            return self.keep_report(number, Report { name, body: complete.body });
+        }
         let (targets, replied) = self.route(&complete)?;
         if targets.is_empty() && complete.mandatory && !replied {
             self.give_back(number, &complete);
@@ -276,12 +306,12 @@ impl Client {
                 transaction.publishes.extend(enqueue);
                 return Ok(());
             }
-            Mode::Confirm(next) => {
-                let item = enqueue.is_some().then_some(self.publishes.items.len());
-                let confirm =
-                    Confirm { channel: number, opening: channel.opening, number: *next, item };
-                *next += 1;
-                self.publishes.confirms.push(confirm);
+            Mode::Confirm(_) => {
+                let takes = match enqueue {
+                    Some(_) => Takes::Queues(self.publishes.items.len()),
+                    None => Takes::Nobody,
+                };
+                self.publishes.confirms.extend(confirm_of(number, channel, takes));
             }
             Mode::Plain => {}
         }
@@ -289,6 +319,24 @@ impl Client {
             self.publishes.items.push(enqueue);
             self.publishes.bytes += size;
         }
+        Ok(())
+    }
+
+    /// The name by which a message to the default exchange reports of a job that is known.
+    fn job_reported(&self, complete: &Complete) -> Option<String> {
+        let is_report = complete.exchange.is_empty() && complete.key.starts_with(b"$jobs");
+        let name = str::from_utf8(&complete.key).ok().filter(|_| is_report)?;
+        self.cx.broker.takes_job_reports(name).then(|| name.to_owned())
+    }
+
+    /// A report waits for the end of this read; it is no part of a transaction.
+    fn keep_report(&mut self, number: u16, report: Report) -> Result<(), Refusal> {
+        let channel = self.channels.get_mut(usize::from(number)).and_then(Option::as_deref_mut);
+        let channel = channel.ok_or_else(super::not_open)?;
+        let takes = Takes::Job(self.publishes.reports.len());
+        self.publishes.confirms.extend(confirm_of(number, channel, takes));
+        self.publishes.bytes += report.body.len() + size_of::<Report>();
+        self.publishes.reports.push(report);
         Ok(())
     }
 
@@ -350,7 +398,7 @@ impl Client {
             let Some(done) = self.publishes.pending.pop_front() else { break };
             self.publishes.pending_bytes -= done.bytes;
             self.handle_results(&results);
-            self.confirm(&done.confirms, &results);
+            self.confirm(&done.confirms, (&results, &done.reported));
             moved = true;
         }
         moved
@@ -404,8 +452,16 @@ impl Client {
     }
 
     /// Confirms, as few frames as say it: everything up to a number was confirmed before it.
-    fn confirm(&mut self, confirms: &[Confirm], results: &[Result<(), EnqueueError>]) {
-        let taken = |confirm: &Confirm| confirm.item.is_none_or(|item| results[item].is_ok());
+    fn confirm(
+        &mut self,
+        confirms: &[Confirm],
+        (results, reported): (&[Result<(), EnqueueError>], &[bool]),
+    ) {
+        let taken = |confirm: &Confirm| match confirm.takes {
+            Takes::Nobody => true,
+            Takes::Queues(item) => results[item].is_ok(),
+            Takes::Job(report) => reported[report],
+        };
         let together = |a: &Confirm, b: &Confirm| {
             (a.channel, a.opening, taken(a)) == (b.channel, b.opening, taken(b))
         };
@@ -419,6 +475,15 @@ impl Client {
             settle.encode_into(self.outbox.writer(), last.channel);
         }
     }
+}
+
+/// A publish is to be confirmed, where its channel has that.
+const fn confirm_of(number: u16, channel: &mut Channel, takes: Takes) -> Option<Confirm> {
+    let opening = channel.opening;
+    let Mode::Confirm(next) = &mut channel.mode else { return None };
+    let confirm = Confirm { channel: number, opening, number: *next, takes };
+    *next += 1;
+    Some(confirm)
 }
 
 /// Tables up to this size are looked through.

@@ -12,8 +12,6 @@ use std::time::Duration;
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked for deletions to forget: every key is looked at.
 pub(super) const FORGET_INTERVAL: Duration = Duration::from_secs(60);
-/// So much that means nothing is always let be.
-const DEAD_BYTES_FREE: usize = 1024 * 1024;
 /// Read and written again at once.
 const STEP_BYTES: usize = 1024 * 1024;
 /// Steps of one look, so that changes get their turn.
@@ -23,7 +21,7 @@ const FORGET_MAX: usize = 256;
 
 impl ConfigPush {
     pub(super) async fn clean_or_say_why_not(&self) {
-        if let Err(error) = self.clean(DEAD_BYTES_FREE).await {
+        if let Err(error) = self.clean().await {
             tracing::warn!(%error, "the log of pushed configuration is not cleaned");
         }
     }
@@ -37,15 +35,15 @@ impl ConfigPush {
         while self.shared.owner.lock().state.forget(before, start, FORGET_MAX) {}
     }
 
-    /// Cleans the log where more than `dead_bytes_free` of it and more than half means nothing.
-    pub(super) async fn clean(&self, dead_bytes_free: usize) -> Result<(), Error> {
+    /// Cleans the log where more of it means nothing than may, and more than half.
+    async fn clean(&self) -> Result<(), Error> {
         for _ in 0..STEPS_MAX {
             let (log, live) = {
                 let owner = self.shared.owner.lock();
                 (owner.state.log_bytes(), owner.state.live_bytes())
             };
             let dead = log.saturating_sub(live);
-            if dead <= dead_bytes_free.max(live) || !self.clean_step().await? {
+            if dead <= self.shared.options.dead_bytes_free.max(live) || !self.clean_step().await? {
                 break;
             }
         }

@@ -3,15 +3,16 @@
 use super::{
     Home, JobEvents, JobFilter, JobPage, JobState, JobStatus, Jobs, Report, after::WHENEVER,
     hook::Following, job::Job, report::Progress, ticket::Ticket, tracker::Applied,
+    upkeep::PIECE_BYTES_MAX,
 };
-use crate::{Broker, Error, Queue, QueueError};
+use crate::{Broker, Content, Error, NewPublication, Queue, QueueError};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use smallvec::smallvec;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tramline_queue::{Outcome, Place, Removal};
-use tramline_store::{Commit, Op, Reservation};
-use tramline_types::{QueueName, Timestamp, limits};
+use tramline_store::{Commit, Op, Purpose, Reservation};
+use tramline_types::{ChannelName, LogId, QueueName, Timestamp, limits};
 
 /// Why something cannot be done with a job.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +83,14 @@ impl Broker {
 
     /// What these jobs are, those that are not known left out.
     pub fn job_states(&self, ids: &[Arc<str>]) -> Vec<JobState> {
-        let tracker = self.jobs().tracker.lock();
-        ids.iter().filter_map(|id| tracker.get(id)).map(|job| job.state).collect()
+        let jobs = self.jobs();
+        let tracker = jobs.tracker.lock();
+        let state = |job: &Job| match jobs.tickets.is_open(job.ticket) {
+            // What is not durable may not have been its end.
+            true if job.state.is_final() => JobState::Processing,
+            _ => job.state,
+        };
+        ids.iter().filter_map(|id| tracker.get(id)).map(state).collect()
     }
 
     /// How many jobs are in which state.
@@ -134,27 +141,33 @@ impl Broker {
         let status = self.known(id)?;
         match report {
             Report::Progress(progress) => {
-                check_progress(&status, &progress)?;
+                progress.check().map_err(JobError::Invalid)?;
+                let states = &[JobState::Processing];
+                let allowed = Allowed { states, attempt: progress.attempt };
+                allowed.check(id, status.state, status.attempts)?;
+                self.admit_report(&status, progress.size()).await?;
                 self.extend_lock(&status);
                 let progress = progress.stamped(self.clock().now());
-                self.say(&status, |job| job.handle_progress(progress)).await?;
+                self.say(&status, allowed, |job| job.handle_progress(progress)).await?;
             }
             Report::Result { result, accept } => {
                 if result.len() > limits::JOB_RESULT_BYTES_MAX {
                     let limit = limits::JOB_RESULT_BYTES_MAX;
                     return Err(JobError::Invalid(format!("a result has up to {limit} bytes")));
                 }
-                check_state(&status, &[JobState::Processing, JobState::Done])?;
-                self.say(&status, |job| job.handle_result(result)).await?;
-                if accept && status.state == JobState::Processing {
+                let states = &[JobState::Processing, JobState::Done];
+                let allowed = Allowed { states, attempt: None };
+                self.admit_report(&status, result.len()).await?;
+                let state = self.say(&status, allowed, |job| job.handle_result(result)).await?;
+                if accept && state == JobState::Processing {
                     self.settle_job(&status, Outcome::Accepted).await?;
                 }
             }
             Report::Failure { mut error, retry, delay_ms } => {
-                check_state(&status, &[JobState::Processing])?;
                 shorten(&mut error);
                 let reason = Some(error.clone());
-                self.say(&status, |job| job.error = Some(error.into())).await?;
+                let allowed = Allowed { states: &[JobState::Processing], attempt: None };
+                self.say(&status, allowed, |job| job.error = Some(error.into())).await?;
                 let outcome = match retry {
                     true => Outcome::Released { count: true, delay_ms },
                     false => Outcome::Rejected { dead_letter: true, reason },
@@ -188,25 +201,46 @@ impl Broker {
         Ok(())
     }
 
-    /// Changes what is known of a job; durable on return.
-    async fn say(&self, status: &JobStatus, say: impl FnOnce(&mut Job)) -> Result<(), JobError> {
+    /// Waits for room in the store; a full disk refuses reports as it refuses messages.
+    async fn admit_report(&self, status: &JobStatus, more: usize) -> Result<(), JobError> {
+        let bytes = status.logged_bytes() + more;
+        let room = self.store().reserve(Purpose::Publish, bytes, 1).wait().await;
+        room.map(drop).map_err(|error| Error::from(error).into())
+    }
+
+    /// Changes what is known of a job; durable on return. The state that it was said in.
+    async fn say(
+        &self,
+        status: &JobStatus,
+        allowed: Allowed<'_>,
+        say: impl FnOnce(&mut Job),
+    ) -> Result<JobState, JobError> {
         let jobs = self.jobs();
-        let bytes = 2 * limits::JOB_RESULT_BYTES_MAX;
-        let reservation = self.reserve_for_jobs(bytes).await?;
-        let number = {
-            let ticket = jobs.ticket();
-            let number = ticket.number;
-            let mut tracker = jobs.tracker.lock();
-            let applied = tracker.report(&status.id, number, say);
-            let Some(applied) = applied else {
-                return Err(JobError::Unknown(status.id.to_string()));
-            };
-            // Under the lock: the next change of this job comes after it.
-            jobs.submit(self, applied, (ticket, tracker.log), reservation);
-            number
+        let Some(queue) = self.home_of(status) else {
+            return Err(JobError::WrongState { id: status.id.to_string(), state: status.state });
         };
+        let mut said = Err(JobError::Unknown(status.id.to_string()));
+        queue.between_steps(|| {
+            let mut tracker = jobs.tracker.lock();
+            if !tracker.make_room(0) {
+                let text = "what is known of jobs takes all the memory that it may".to_owned();
+                said = Err(Error::LimitExceeded(text).into());
+                return None;
+            }
+            let job = tracker.get(&status.id).filter(|job| job.home.id == status.queue_id)?;
+            let state = job.state;
+            if let Err(error) = allowed.check(&status.id, state, job.attempt()) {
+                said = Err(error);
+                return None;
+            }
+            let ticket = jobs.ticket();
+            said = Ok((state, ticket.number));
+            let applied = tracker.report(&status.id, ticket.number, say)?;
+            jobs.take_in(applied, (ticket, tracker.log))
+        });
+        let (state, number) = said?;
         jobs.tickets.closed(number).await;
-        Ok(())
+        Ok(state)
     }
 
     /// Cancels a job. One that waits is taken out; of one that is worked on the worker is told,
@@ -223,7 +257,8 @@ impl Broker {
             return Err(JobError::Unknown(id.to_owned()));
         };
         if queue.remove(status.place).await? == Removal::Locked {
-            self.say(&status, |job| job.cancel_requested = true).await?;
+            let allowed = Allowed { states: &WAITING, attempt: None };
+            self.say(&status, allowed, |job| job.cancel_requested = true).await?;
         }
         self.job(id).await.ok_or_else(|| JobError::Unknown(id.to_owned()))
     }
@@ -244,14 +279,14 @@ impl Broker {
         job: &JobStatus,
         error: String,
     ) -> Result<(), JobError> {
-        self.say(job, |job| job.error = Some(error.into())).await
+        let allowed = Allowed { states: &WAITING, attempt: None };
+        self.say(job, allowed, |job| job.error = Some(error.into())).await.map(drop)
     }
 
     /// A token by which anybody may watch a job for so long.
     pub fn job_token(&self, id: &str, lasts: Duration) -> (String, Timestamp) {
-        let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
         let now = self.clock().now().as_millis();
-        let expires = Timestamp::from_millis(now.saturating_add(lasts));
+        let expires = Timestamp::from_millis(now.saturating_add(millis(lasts)));
         (self.jobs().key.sign(id, expires), expires)
     }
 
@@ -276,13 +311,40 @@ impl Broker {
         }))
     }
 
+    /// Whether messages under this name are reports of a job that is known: `$jobs.{id}.progress`,
+    /// or `$jobs/{id}/progress`.
+    pub fn takes_job_reports(&self, name: &str) -> bool {
+        let jobs = self.jobs();
+        job_of_channel(name).is_some_and(|id| jobs.tracker.lock().get(id).is_some())
+    }
+
+    /// Takes such a message: as one on the job's channel. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRecord`] where the report is refused.
+    pub async fn publish_job_report(&self, name: &str, body: Bytes) -> Result<(), Error> {
+        let id = job_of_channel(name).unwrap_or_default();
+        let Ok(channel) = ChannelName::parse(&format!("$jobs/{id}/progress")) else {
+            // No channel can have its name, so nobody listens.
+            let Some(report) = self.report_by_message(name, &body) else { return Ok(()) };
+            return report.await.map_err(|error| Error::InvalidRecord(error.to_string()));
+        };
+        let (key, content, retain) = (None, Content::Json, false);
+        let publication = NewPublication { channel, key, content, data: body, retain };
+        self.publish_on_channel(publication).await.map(drop)
+    }
+
     async fn end_jobs_of(&self, home: &Home) -> Result<(), Error> {
         let jobs = self.jobs();
-        let reservation = self.reserve_for_jobs(limits::BATCH_BYTES_MAX / 2).await?;
-        let ticket = jobs.ticket();
-        let mut tracker = jobs.tracker.lock();
-        let applied = tracker.queue_gone(home, self.queues_map().now(), ticket.number);
-        jobs.submit(self, applied, (ticket, tracker.log), reservation);
+        let mut numbers = jobs.tracker.lock().alive_in(home).into_iter().peekable();
+        while numbers.peek().is_some() {
+            let reservation = self.reserve_for_jobs(PIECE_BYTES_MAX).await?;
+            let ticket = jobs.ticket();
+            let mut tracker = jobs.tracker.lock();
+            let step = (self.queues_map().now(), ticket.number);
+            let applied = tracker.queue_gone(&mut numbers, step);
+            jobs.submit(self, applied, (ticket, tracker.log), reservation);
+        }
         Ok(())
     }
 }
@@ -294,31 +356,37 @@ pub(crate) fn job_of_channel(name: &str) -> Option<&str> {
     strip("/").or_else(|| strip(".")).filter(|id| !id.is_empty())
 }
 
-fn check_state(job: &JobStatus, allowed: &[JobState]) -> Result<(), JobError> {
-    if allowed.contains(&job.state) {
-        return Ok(());
-    }
-    Err(JobError::WrongState { id: job.id.to_string(), state: job.state })
+/// The states that are not final.
+const WAITING: [JobState; 4] =
+    [JobState::Scheduled, JobState::Queued, JobState::Processing, JobState::Failed];
+
+/// When a word about a job is taken.
+#[derive(Clone, Copy)]
+struct Allowed<'a> {
+    states: &'a [JobState],
+    attempt: Option<u32>,
 }
 
-fn check_progress(job: &JobStatus, progress: &Progress) -> Result<(), JobError> {
-    progress.check().map_err(JobError::Invalid)?;
-    check_state(job, &[JobState::Processing])?;
-    match progress.attempt {
-        Some(reported) if reported != job.attempts => {
-            let (id, attempt) = (job.id.to_string(), job.attempts);
-            Err(JobError::AttemptOver { id, reported, attempt })
+impl Allowed<'_> {
+    fn check(self, id: &str, state: JobState, attempt: u32) -> Result<(), JobError> {
+        if !self.states.contains(&state) {
+            return Err(JobError::WrongState { id: id.to_owned(), state });
         }
-        _ => Ok(()),
+        match self.attempt {
+            Some(reported) if reported != attempt => {
+                Err(JobError::AttemptOver { id: id.to_owned(), reported, attempt })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 fn shorten(text: &mut String) {
-    let end = (0..=limits::JOB_TEXT_BYTES_MAX.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
-    text.truncate(end);
+    text.truncate(text.floor_char_boundary(limits::JOB_TEXT_BYTES_MAX));
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Jobs {
@@ -328,19 +396,30 @@ impl Jobs {
         Some(JobStatus::of(tracker.jobs.get(&number)?, number))
     }
 
-    /// Commits what a word about a job came to. Called under the tracker's lock.
+    /// What is to be committed of a word about a job. Called under the tracker's lock.
+    fn take_in(
+        &self,
+        applied: Applied,
+        (ticket, log): (Ticket, Option<LogId>),
+    ) -> Option<(LogId, Bytes, Ticket)> {
+        self.tickets.add(ticket.number, applied.told);
+        self.waiters.push(applied.waiters);
+        let delta = Bytes::from(applied.deltas.concat());
+        let log = log.filter(|_| !delta.is_empty())?;
+        self.logs.lock().wrote(delta.len());
+        Some((log, delta, ticket))
+    }
+
+    /// Commits the end of a queue's jobs. Called under the tracker's lock.
     fn submit(
         &self,
         broker: &Broker,
         applied: Applied,
-        (ticket, log): (Ticket, Option<tramline_types::LogId>),
+        held: (Ticket, Option<LogId>),
         reservation: Reservation,
     ) {
-        self.tickets.add(ticket.number, applied.told);
-        self.waiters.push(applied.waiters);
-        let Some(log) = log.filter(|_| !applied.delta.is_empty()) else { return drop(ticket) };
-        self.logs.lock().wrote(applied.delta.len());
-        let ops = smallvec![Op::Delta(log, Bytes::from(applied.delta))];
+        let Some((log, delta, ticket)) = self.take_in(applied, held) else { return };
+        let ops = smallvec![Op::Delta(log, delta)];
         let on_durable = Box::new(move || drop(ticket));
         broker.store().submit(Commit { ops, on_durable }, reservation);
     }
@@ -357,7 +436,13 @@ impl Following {
 impl Queue {
     fn extend_at(self: &Arc<Self>, place: Place, lock: Duration) {
         self.on_engine(|engine, now| {
-            if let Some(token) = engine.token_of(place, now) {
+            let until = engine.look_at_each(&[place]).first().copied().flatten();
+            let until = until.and_then(|look| look.until);
+            // A worker that has asked for more keeps it.
+            let is_later = until.is_some_and(|until| {
+                until.as_millis().saturating_sub(now.as_millis()) < millis(lock)
+            });
+            if let Some(token) = engine.token_of(place, now).filter(|_| is_later) {
                 engine.handle_extend(token, lock, now);
             }
         });

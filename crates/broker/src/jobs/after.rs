@@ -35,7 +35,14 @@ impl Waiters {
 impl Jobs {
     /// Whether a message has to wait for these.
     pub(super) fn has_to_wait(&self, after: &[Arc<str>]) -> bool {
-        !after.is_empty() && self.tracker.lock().awaited(after) != Ok(true)
+        if after.is_empty() {
+            return false;
+        }
+        let tracker = self.tracker.lock();
+        // What is done and not durable is done again where it is lost: it is not over.
+        let is_open =
+            |id: &Arc<str>| tracker.get(id).is_some_and(|it| self.tickets.is_open(it.ticket));
+        tracker.awaited(after) != Ok(true) || after.iter().any(is_open)
     }
 }
 

@@ -146,9 +146,9 @@ impl Jobs {
         following: &mut Following,
         engine: &mut Engine,
         (now, ticket): (Timestamp, &Ticket),
-    ) -> Option<(LogId, bytes::Bytes)> {
+    ) -> Option<(LogId, Vec<bytes::Bytes>)> {
         let noted = self.note(following, engine, (now, ticket.number))?;
-        self.logs.lock().wrote(noted.delta.len());
-        Some((noted.log, noted.delta))
+        self.logs.lock().wrote(noted.deltas.iter().map(bytes::Bytes::len).sum());
+        Some((noted.log, noted.deltas))
     }
 }

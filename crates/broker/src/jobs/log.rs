@@ -14,8 +14,6 @@ use tramline_store::{LogStore, Op};
 use tramline_types::LogId;
 
 const KEY: &[u8] = b"jobs/logs";
-/// No new log before so much was written.
-const LOG_BYTES_MIN: usize = 4 * 1024 * 1024;
 
 /// The logs of jobs.
 #[derive(Default)]
@@ -25,11 +23,16 @@ pub(super) struct Logs {
     written: usize,
     /// What of that was there when it began: all that was alive.
     alive: usize,
+    /// No new log before so much was written.
+    bytes_min: usize,
 }
 
 impl Logs {
     /// Reads what there is.
-    pub(super) fn load(store: &Arc<dyn LogStore>) -> Result<(Self, HashMap<Arc<str>, Job>), Error> {
+    pub(super) fn load(
+        store: &Arc<dyn LogStore>,
+        bytes_min: usize,
+    ) -> Result<(Self, HashMap<Arc<str>, Job>), Error> {
         let listed = store.get(KEY).map(|value| serde_json::from_slice::<Vec<u64>>(&value));
         let listed = match listed {
             None => Vec::new(),
@@ -39,7 +42,7 @@ impl Logs {
                 Vec::new()
             }
         };
-        let (mut logs, mut jobs) = (Self::default(), HashMap::new());
+        let (mut logs, mut jobs) = (Self { bytes_min, ..Self::default() }, HashMap::new());
         for log in listed.into_iter().map(LogId) {
             let recovered = store.take_state(log)?;
             if !record::read(&recovered.deltas, &mut jobs) {
@@ -63,7 +66,7 @@ impl Logs {
 
     /// Whether everything is to be logged again in a fresh one.
     pub(super) fn is_full(&self) -> bool {
-        self.logs.is_empty() || self.written > LOG_BYTES_MIN.max(2 * self.alive)
+        self.logs.is_empty() || self.written > self.bytes_min.max(2 * self.alive)
     }
 
     /// Goes on with a fresh log. What to commit for it.

@@ -7,12 +7,15 @@
 //! kind 1   a job that is not final and of which nothing was reported: no more than that
 //! kind 2   ... | queue name | result ttl | state u8 | attempts | finished | cancel u8 | reason u8
 //!          | attempts list | progress | result | error
+//! kind 3   the end of a job: as kind 2, without the jobs to be done first, progress, result and
+//!          error, which are as they were said before
 //! attempts n, n x (number | started | ended | worker)
 //! text     length | bytes
 //! ```
 //! Numbers are varints; `id`, `parent`, names, `progress` (JSON), `result` and `error` are texts,
 //! empty where there is none; times are milliseconds since 1970, 0 where there is none. The last
-//! record of an id counts. Damaged bytes give fewer records, never a panic.
+//! record of an id counts; what was said of a job that is not over stays over a record of kind 1.
+//! Damaged bytes give fewer records, never a panic.
 
 use super::job::{Attempt, Home, Job, JobState, Worker};
 use bytes::Bytes;
@@ -22,6 +25,7 @@ use tramline_types::{ConnectionId, Timestamp};
 
 const LIVE: u8 = 1;
 const FULL: u8 = 2;
+const END: u8 = 3;
 
 /// A job as it is.
 pub(super) fn put(out: &mut Vec<u8>, job: &Job) {
@@ -41,6 +45,20 @@ pub(super) fn put_live(out: &mut Vec<u8>, job: &Job) {
 /// All of a job.
 pub(super) fn put_full(out: &mut Vec<u8>, job: &Job) {
     put_head(out, FULL, job);
+    put_fate(out, job);
+    let progress = job.progress.as_ref().and_then(|progress| serde_json::to_vec(progress).ok());
+    put_text(out, &progress.unwrap_or_default());
+    put_text(out, job.result.as_deref().unwrap_or_default());
+    put_text(out, job.error.as_deref().unwrap_or_default().as_bytes());
+}
+
+/// The end of a job, of which everything that was said is logged.
+pub(super) fn put_end(out: &mut Vec<u8>, job: &Job) {
+    put_head(out, END, job);
+    put_fate(out, job);
+}
+
+fn put_fate(out: &mut Vec<u8>, job: &Job) {
     put_text(out, job.home.name.as_bytes());
     put_varint(out, job.home.result_ttl_ms);
     out.push(job.state.code());
@@ -59,10 +77,6 @@ pub(super) fn put_full(out: &mut Vec<u8>, job: &Job) {
             Worker::Named(name) => put_text(out, format!("={name}").as_bytes()),
         }
     }
-    let progress = job.progress.as_ref().and_then(|progress| serde_json::to_vec(progress).ok());
-    put_text(out, &progress.unwrap_or_default());
-    put_text(out, job.result.as_deref().unwrap_or_default());
-    put_text(out, job.error.as_deref().unwrap_or_default().as_bytes());
 }
 
 fn put_head(out: &mut Vec<u8>, kind: u8, job: &Job) {
@@ -75,8 +89,9 @@ fn put_head(out: &mut Vec<u8>, kind: u8, job: &Job) {
     put_varint(out, u64::from(job.attempts_before));
     put_varint(out, u64::from(job.bytes));
     put_text(out, job.parent.as_deref().unwrap_or_default().as_bytes());
-    put_varint(out, u64::try_from(job.after.len()).unwrap_or(0));
-    job.after.iter().for_each(|id| put_text(out, id.as_bytes()));
+    let after = if kind == END { &[][..] } else { &job.after };
+    put_varint(out, u64::try_from(after.len()).unwrap_or(0));
+    after.iter().for_each(|id| put_text(out, id.as_bytes()));
 }
 
 /// Reads the records of some deltas, in order; `false` when some could not be read.
@@ -85,17 +100,27 @@ pub(super) fn read<D: AsRef<[u8]>>(deltas: &[D], jobs: &mut HashMap<Arc<str>, Jo
     for delta in deltas {
         let mut rest = delta.as_ref();
         while !rest.is_empty() {
-            let Some(job) = take(&mut rest) else {
+            let Some((kind, mut job)) = take(&mut rest) else {
                 sound = false;
                 break;
             };
+            // What is said is told before it is known how the job goes on.
+            let said = jobs.remove(&job.id).filter(|said| kind != FULL && !said.state.is_final());
+            if let Some(said) = said {
+                (job.progress, job.result) = (said.progress, said.result);
+                job.error = said.error.filter(|_| job.state != JobState::Done);
+                job.cancel_requested |= said.cancel_requested;
+                if kind == END {
+                    job.after = said.after;
+                }
+            }
             jobs.insert(Arc::clone(&job.id), job);
         }
     }
     sound
 }
 
-fn take(rest: &mut &[u8]) -> Option<Job> {
+fn take(rest: &mut &[u8]) -> Option<(u8, Job)> {
     let kind = byte(rest)?;
     let id = text(rest)?;
     let (queue, lane, offset) = (varint(rest)?, varint(rest)?, varint(rest)?);
@@ -132,8 +157,8 @@ fn take(rest: &mut &[u8]) -> Option<Job> {
         version: 0,
     };
     match kind {
-        LIVE => return Some(job),
-        FULL => {}
+        LIVE => return Some((kind, job)),
+        FULL | END => {}
         _ => return None,
     }
     job.home = Arc::new(home(text(rest)?.to_owned(), varint(rest)?));
@@ -145,11 +170,13 @@ fn take(rest: &mut &[u8]) -> Option<Job> {
     for _ in 0..varint(rest)? {
         job.history.push(take_attempt(rest)?);
     }
-    job.progress = serde_json::from_slice(bytes_of(rest)?).ok();
-    job.result = Some(bytes_of(rest)?).filter(|it| !it.is_empty()).map(Bytes::copy_from_slice);
-    job.error = Some(text(rest)?).filter(|error| !error.is_empty()).map(Box::from);
+    if kind == FULL {
+        job.progress = serde_json::from_slice(bytes_of(rest)?).ok();
+        job.result = Some(bytes_of(rest)?).filter(|it| !it.is_empty()).map(Bytes::copy_from_slice);
+        job.error = Some(text(rest)?).filter(|error| !error.is_empty()).map(Box::from);
+    }
     // A final state without its time cannot be: it would be kept for ever.
-    (job.state.is_final() == job.finished_at.is_some()).then_some(job)
+    (job.state.is_final() == job.finished_at.is_some()).then_some((kind, job))
 }
 
 fn take_attempt(rest: &mut &[u8]) -> Option<Attempt> {

@@ -47,6 +47,9 @@ impl Progress {
         if texts.into_iter().flatten().any(|text| text.len() > limits::JOB_TEXT_BYTES_MAX) {
             return Err(format!("texts have up to {} bytes", limits::JOB_TEXT_BYTES_MAX));
         }
+        if self.worker.as_ref().is_some_and(|worker| worker.len() > limits::JOB_ID_BYTES_MAX) {
+            return Err(format!("a worker's name has up to {} bytes", limits::JOB_ID_BYTES_MAX));
+        }
         Ok(())
     }
 

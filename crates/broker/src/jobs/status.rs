@@ -8,7 +8,7 @@ use super::{
 use bytes::Bytes;
 use std::sync::Arc;
 use tramline_queue::{DeadReason, Place};
-use tramline_types::Timestamp;
+use tramline_types::{Timestamp, limits};
 
 /// What became of a job, and what came of it.
 #[derive(Clone, Debug)]
@@ -81,6 +81,18 @@ impl JobStatus {
             version: job.version,
             ticket: job.ticket,
         }
+    }
+}
+
+impl JobStatus {
+    /// What it is logged as, at most, with another progress.
+    pub(super) fn logged_bytes(&self) -> usize {
+        let texts = self.result.as_ref().map_or(0, Bytes::len)
+            + self.error.as_ref().map_or(0, String::len)
+            + self.after.iter().map(|id| id.len() + 2).sum::<usize>();
+        let attempts = (self.history.len() + 1) * (64 + limits::JOB_ID_BYTES_MAX);
+        // Names and ids, and what JSON makes of a progress.
+        2048 + texts + attempts + 6 * self.progress.as_ref().map_or(0, Progress::size)
     }
 }
 

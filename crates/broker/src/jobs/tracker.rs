@@ -10,6 +10,7 @@ use super::{
     report::Progress,
     status::{JobFilter, JobPage, JobStatus},
 };
+use crate::queue::HOLDER;
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,8 +22,8 @@ use tramline_types::{LogId, Timestamp, limits};
 
 /// Events of one job that a watcher may be behind.
 const WATCH_EVENTS: usize = 64;
-/// One commit takes so much of jobs that are logged again.
-const RELOG_BYTES: usize = 1024 * 1024;
+/// A piece of what is logged takes no more records from here on.
+const PIECE_BYTES: usize = 24 * 1024;
 /// Events of all jobs that a watcher may be behind.
 const WATCH_ALL_EVENTS: usize = 1024;
 
@@ -51,14 +52,28 @@ pub(crate) struct Step<'a> {
 /// What came of it.
 #[derive(Default)]
 pub(crate) struct Applied {
-    /// To be logged in the same commit.
-    pub(crate) delta: Vec<u8>,
+    /// To be logged in the same commit, in pieces that any commit has room for.
+    pub(crate) deltas: Vec<Vec<u8>>,
     /// To be told when that is durable.
     pub(crate) told: Vec<Telling>,
     /// Messages that are to be taken out: their jobs are cancelled.
     pub(crate) removals: Vec<(Place, u32)>,
     /// Jobs of which some that they wait for are over.
     pub(crate) waiters: Vec<Arc<str>>,
+}
+
+impl Applied {
+    /// Where the next record goes.
+    fn piece(&mut self) -> &mut Vec<u8> {
+        if self.deltas.last().is_none_or(|piece| piece.len() >= PIECE_BYTES) {
+            self.deltas.push(Vec::new());
+        }
+        self.deltas.last_mut().expect("there is one")
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.deltas.iter().map(Vec::len).sum()
+    }
 }
 
 /// A status and who is to have it.
@@ -76,6 +91,8 @@ pub(crate) struct Tracker {
     waiting: HashMap<Arc<str>, Vec<Arc<str>>>,
     next: u64,
     bytes: usize,
+    /// How many are in which state, by its code.
+    by_state: [u64; JobState::ALL.len()],
     jobs_max: usize,
     bytes_max: usize,
     watchers: HashMap<u64, broadcast::Sender<Arc<JobStatus>>>,
@@ -99,6 +116,7 @@ impl Tracker {
             waiting: HashMap::new(),
             next: 0,
             bytes: 0,
+            by_state: [0; JobState::ALL.len()],
             jobs_max: limits::JOBS_MAX,
             bytes_max: limits::JOBS_BYTES_MAX,
             watchers: HashMap::new(),
@@ -145,6 +163,7 @@ impl Tracker {
     fn apply_one(&mut self, home: &Arc<Home>, change: Change, (now, ticket): (Timestamp, u64)) {
         match change {
             Change::Delivered { place, deliveries, connection, settled } => {
+                let connection = connection.filter(|connection| *connection != HOLDER);
                 self.at(home, place, ticket, |job| {
                     job.handle_delivered(deliveries, connection, now);
                 });
@@ -187,20 +206,23 @@ impl Tracker {
     /// Changes a job, and whatever goes with that.
     fn change(&mut self, number: u64, ticket: u64, step: impl FnOnce(&mut Job)) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
-        let (size, was_final) = (job.size(), job.state.is_final());
+        let (size, before) = (job.size(), job.state);
         step(job);
+        self.by_state[usize::from(before.code())] -= 1;
+        self.by_state[usize::from(job.state.code())] += 1;
         self.n_transitions += 1;
         (job.ticket, job.version) = (ticket, self.n_transitions);
         self.bytes = (self.bytes + job.size()).saturating_sub(size);
-        if job.state.is_final() && !was_final {
+        if job.state.is_final() && !before.is_final() {
             self.by_place.remove(&(job.home.id, job.place));
             if let Some(expires) = job.expires_at() {
                 self.finals.insert((expires, number));
             }
             let waiters = self.waiting.remove(&job.id);
             self.applied.waiters.extend(waiters.unwrap_or_default());
+            unwait(&mut self.waiting, job);
             if !job.home.transient {
-                record::put_full(&mut self.applied.delta, job);
+                record::put_end(self.applied.piece(), job);
             }
         }
         self.tell(number);
@@ -258,7 +280,7 @@ impl Tracker {
         self.n_transitions += 1;
         (job.ticket, job.version) = (ticket, self.n_transitions);
         if !home.transient {
-            record::put_live(&mut self.applied.delta, &job);
+            record::put_live(self.applied.piece(), &job);
         }
         let number = self.put(job);
         self.link(number);
@@ -326,11 +348,17 @@ impl Tracker {
 
     /// A job for a message; `None` when there is no room.
     fn new_job(&mut self, home: &Arc<Home>, arrived: &Arrived) -> Option<Job> {
-        while self.jobs.len() >= self.jobs_max || self.bytes >= self.bytes_max {
-            let (_, oldest) = self.finals.first().copied()?;
+        self.make_room(1).then(|| Job::new(home, arrived))
+    }
+
+    /// Forgets the oldest final jobs until there is room for so many more, and for what is said
+    /// of those that there are; `false` when that is not enough.
+    pub(super) fn make_room(&mut self, n_more: usize) -> bool {
+        while self.jobs.len() + n_more > self.jobs_max || self.bytes >= self.bytes_max {
+            let Some((_, oldest)) = self.finals.first().copied() else { return false };
             self.forget(oldest);
         }
-        Some(Job::new(home, arrived))
+        true
     }
 
     /// Takes a job in, as the newest one.
@@ -347,6 +375,7 @@ impl Tracker {
                 self.by_place.insert((job.home.id, job.place), number);
             }
         }
+        self.by_state[usize::from(job.state.code())] += 1;
         // Who watches it goes on with it.
         self.jobs.insert(number, job);
         number
@@ -356,6 +385,8 @@ impl Tracker {
     fn take_out(&mut self, number: u64) -> Option<Job> {
         let job = self.jobs.remove(&number)?;
         self.bytes = self.bytes.saturating_sub(job.size());
+        self.by_state[usize::from(job.state.code())] -= 1;
+        unwait(&mut self.waiting, &job);
         self.by_id.remove(&job.id);
         self.by_place.remove(&(job.home.id, job.place));
         if let Some(expires) = job.expires_at() {
@@ -405,18 +436,32 @@ impl Tracker {
         self.change(number, ticket, say);
         let job = self.jobs.get(&number)?;
         if !job.home.transient {
-            record::put_full(&mut self.applied.delta, job);
+            record::put_full(self.applied.piece(), job);
         }
         Some(std::mem::take(&mut self.applied))
     }
 
-    /// A deleted queue's jobs end with it.
-    pub(crate) fn queue_gone(&mut self, home: &Home, now: Timestamp, ticket: u64) -> Applied {
+    /// The jobs of a queue that are not over, by their numbers.
+    pub(crate) fn alive_in(&self, home: &Home) -> Vec<u64> {
         let of_queue = self.by_place.iter().filter(|((queue, _), _)| *queue == home.id);
         let mut numbers: Vec<u64> = of_queue.map(|(_, number)| *number).collect();
         numbers.sort_unstable();
-        for number in numbers {
-            self.change(number, ticket, |job| job.handle_final(JobState::Cancelled, now));
+        numbers
+    }
+
+    /// A deleted queue's jobs end with it: as many as a piece of the log takes.
+    pub(crate) fn queue_gone(
+        &mut self,
+        numbers: &mut impl Iterator<Item = u64>,
+        (now, ticket): (Timestamp, u64),
+    ) -> Applied {
+        while self.applied.bytes() < PIECE_BYTES
+            && let Some(number) = numbers.next()
+        {
+            let is_alive = self.jobs.get(&number).is_some_and(|job| !job.state.is_final());
+            if is_alive {
+                self.change(number, ticket, |job| job.handle_final(JobState::Cancelled, now));
+            }
         }
         std::mem::take(&mut self.applied)
     }
@@ -426,25 +471,29 @@ impl Tracker {
         self.by_id.get(id).copied()
     }
 
-    /// Jobs from this number on as they are to be logged again, some at a time, and the number
-    /// to go on at; `None` at the end. Those that `waits` says so of are named, and left out.
+    /// Jobs from this number on as they are to be logged again: as many as have room, and the
+    /// number to go on at; `None` at the end. Those that `waits` says so of, and one that has no
+    /// room alone, are named and left out.
     pub(super) fn relog(
         &self,
         from: u64,
+        room: usize,
         waits: impl Fn(&Job) -> bool,
     ) -> (Vec<u8>, Vec<u64>, Option<u64>) {
         let (mut out, mut later) = (Vec::new(), Vec::new());
-        for (number, job) in self.jobs.range(from..) {
-            if out.len() >= RELOG_BYTES {
-                return (out, later, Some(*number));
-            }
-            if job.home.transient {
-                continue;
-            }
+        for (number, job) in self.jobs.range(from..).filter(|(_, job)| !job.home.transient) {
             if waits(job) {
                 later.push(*number);
-            } else {
-                record::put(&mut out, job);
+                continue;
+            }
+            let before = out.len();
+            record::put(&mut out, job);
+            if out.len() > room {
+                out.truncate(before);
+                if before > 0 {
+                    return (out, later, Some(*number));
+                }
+                later.push(*number);
             }
         }
         (out, later, None)
@@ -477,11 +526,19 @@ impl Tracker {
 
     /// How many are in which state.
     pub(crate) fn counts(&self) -> BTreeMap<JobState, u64> {
-        let mut counts = BTreeMap::new();
-        for job in self.jobs.values() {
-            *counts.entry(job.state).or_default() += 1;
+        JobState::ALL.map(|state| (state, self.by_state[usize::from(state.code())])).into()
+    }
+}
+
+/// A job waits for no other any more.
+fn unwait(waiting: &mut HashMap<Arc<str>, Vec<Arc<str>>>, job: &Job) {
+    for before in &job.after {
+        if let Some(waiters) = waiting.get_mut(before) {
+            waiters.retain(|waiter| *waiter != job.id);
+            if waiters.is_empty() {
+                waiting.remove(before);
+            }
         }
-        counts
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is done for jobs from time to time: forgetting those that were kept for long enough, and
 //! keeping their log short.
 
-use super::Jobs;
+use super::{Jobs, job::Job};
 use crate::{Broker, Error};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -13,10 +13,8 @@ use tramline_store::{Commit, Op, Purpose, Reservation};
 use tramline_types::{LogId, Offset};
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A piece of what is logged again, with room for the one job that may be above it.
-const PIECE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The record of a job beside its texts.
-const RECORD_BYTES: usize = 16 * 1024;
+/// A piece of what is logged again, and of the end of a queue's jobs: any commit has room for it.
+pub(super) const PIECE_BYTES_MAX: usize = 48 * 1024;
 
 /// Runs until the broker closes.
 pub(crate) async fn run(broker: Broker) {
@@ -57,7 +55,8 @@ impl Broker {
         while let Some(at) = from {
             let reservation = self.reserve_for_jobs(PIECE_BYTES_MAX).await?;
             let tracker = jobs.tracker.lock();
-            let (piece, waiting, next) = tracker.relog(at, |job| jobs.tickets.is_open(job.ticket));
+            let waits = |job: &Job| jobs.tickets.is_open(job.ticket);
+            let (piece, waiting, next) = tracker.relog(at, PIECE_BYTES_MAX, waits);
             // Under the lock: later changes of these jobs come after it.
             jobs.log_again(&**self.store(), piece, reservation);
             drop(tracker);
@@ -101,19 +100,28 @@ impl Broker {
 
     async fn log_one_again(&self, number: u64) -> Result<(), Error> {
         let jobs = self.jobs();
-        let ticket = jobs.tracker.lock().jobs.get(&number).map(|job| job.ticket);
-        if let Some(ticket) = ticket {
+        loop {
+            let found = {
+                let tracker = jobs.tracker.lock();
+                let ticket = tracker.jobs.get(&number).map(|job| job.ticket);
+                ticket.map(|ticket| (ticket, tracker.relog_one(number).len()))
+            };
+            let Some((ticket, bytes)) = found else { return Ok(()) };
             jobs.tickets.closed(ticket).await;
+            let reservation = self.reserve_for_jobs(bytes).await?;
+            let tracker = jobs.tracker.lock();
+            // What has changed meanwhile must not be logged before the commit that it is part of.
+            let is_open = |job: &Job| jobs.tickets.is_open(job.ticket);
+            let piece = tracker.relog_one(number);
+            if piece.len() <= bytes && !tracker.jobs.get(&number).is_some_and(is_open) {
+                jobs.log_again(&**self.store(), piece, reservation);
+                return Ok(());
+            }
         }
-        let reservation = self.reserve_for_jobs(PIECE_BYTES_MAX).await?;
-        let tracker = jobs.tracker.lock();
-        let piece = tracker.relog_one(number);
-        jobs.log_again(&**self.store(), piece, reservation);
-        Ok(())
     }
 
     pub(super) async fn reserve_for_jobs(&self, bytes: usize) -> Result<Reservation, Error> {
-        Ok(self.store().reserve(Purpose::Upkeep, bytes + RECORD_BYTES, 1).wait().await?)
+        Ok(self.store().reserve(Purpose::Upkeep, bytes, 1).wait().await?)
     }
 
     pub(crate) fn jobs(&self) -> &Arc<Jobs> {

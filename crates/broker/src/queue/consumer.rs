@@ -197,7 +197,7 @@ impl Queue {
             let ready = engine.ready();
             let share = consumer.map_or(ready, |id| self.consumers.lock().share(id, ready));
             let share = usize::try_from(share).unwrap_or(usize::MAX);
-            let wish = Take { n_max: wanted.min(share), ..take };
+            let wish = Take { n_max: wanted.min(share), lock: self.lock_of(take.lock), ..take };
             let before = out.len();
             let taking = engine.handle_receive(&wish, now, &mut out);
             self.counters.delivered(&out[before..], take.lock);
@@ -231,6 +231,9 @@ impl Queue {
                 self.load_ahead(ahead);
             }
             self.counters.time(&out[before..], take.lock, now);
+            if wish.lock != take.lock {
+                self.settle_held(&out[before..]);
+            }
             match load.map(|load| self.load(load)) {
                 Some(Progress::Done) => continue,
                 // The end of a load wakes who is hungry.

@@ -3,7 +3,7 @@
 use super::{
     DeleteOnly, Queue, follow_up::FollowUps, results::Results, timer::Timers, view::Views,
 };
-use crate::{Error, jobs::Jobs, topic::Topics};
+use crate::{Error, Options, jobs::Jobs, topic::Topics};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,10 +30,9 @@ pub(crate) struct Queues {
 
 impl Queues {
     pub(crate) fn start(
-        store: &Arc<dyn LogStore>,
-        clock: &Arc<dyn Clock>,
+        (store, clock): (&Arc<dyn LogStore>, &Arc<dyn Clock>),
         log_ids: &Arc<Counter>,
-        leader_epoch: i32,
+        (leader_epoch, options): (i32, &Options),
         topics: &RwLock<Topics>,
     ) -> Result<Self, Error> {
         let context = Context {
@@ -48,7 +47,7 @@ impl Queues {
             transfers: Work::default(),
             removals: Work::default(),
             results: Mutex::new(Results::load(&**store)),
-            jobs: Arc::new(Jobs::load(store)?),
+            jobs: Arc::new(Jobs::load(store, options.job_log_bytes_min)?),
             follow_ups: FollowUps::default(),
             runtime: tokio::runtime::Handle::current(),
         };

@@ -50,7 +50,7 @@ impl State {
         &mut self,
         context: &Context,
         step: (Timestamp, &Ticket),
-    ) -> Option<(LogId, Bytes)> {
+    ) -> Option<(LogId, Vec<Bytes>)> {
         let (Some(following), Some(engine)) = (&mut self.following, &mut self.engine) else {
             return None;
         };
@@ -117,6 +117,20 @@ impl Queue {
         let mut state = self.state.lock();
         state.sync_ends();
         state.engine.as_deref()?.ahead_of(place)
+    }
+
+    /// What is said about one of its jobs, between two steps of the engine: it is committed behind
+    /// the one and before the other.
+    pub(crate) fn between_steps(
+        self: &Arc<Self>,
+        say: impl FnOnce() -> Option<(LogId, Bytes, Ticket)>,
+    ) {
+        let mut state = self.state.lock();
+        let Some(said) = say() else { return };
+        state.also(&self.context, said);
+        let after = self.after_step(&mut state);
+        drop(state);
+        self.finish_step(after);
     }
 
     /// One step of the engine.

@@ -397,6 +397,12 @@ pub(super) fn checked(settings: QueueSettings) -> Result<QueueSettings, Error> {
     if settings.deliveries_max == Some(0) {
         return refuse("deliveries_max", "a message is delivered once at least");
     }
+    if settings.on_done.len() > limits::QUEUE_FOLLOWERS_MAX {
+        return refuse("on_done", "a message is followed in 16 queues at most");
+    }
+    if settings.on_done.iter().any(|name| QueueName::parse(name).is_err()) {
+        return refuse("on_done", "that is no list of queues' names");
+    }
     Ok(settings)
 }
 

@@ -257,7 +257,7 @@ impl State {
                 std::iter::from_fn(|| engine.take_delta(now)).map(|delta| Op::Delta(log, delta)),
             );
         }
-        ops.extend(noted.map(|(log, delta)| Op::Delta(log, delta)));
+        ops.extend(each(noted).map(|(log, delta)| Op::Delta(log, delta)));
         ops
     }
 
@@ -277,7 +277,7 @@ impl State {
             return;
         };
         let own = std::iter::from_fn(|| engine.take_delta(now)).map(|delta| (log, delta));
-        for (log, delta) in own.chain(noted) {
+        for (log, delta) in own.chain(each(noted)) {
             self.unsent_bytes += delta.len();
             self.unsent.push_back(Unsent { log, delta, waiter: None, ticket: None });
         }
@@ -305,6 +305,14 @@ impl State {
         if !self.unsent.is_empty() {
             self.send(context);
         }
+    }
+
+    /// Commits what is said beside the engine's own changes, behind those before it.
+    pub(super) fn also(&mut self, context: &Context, said: (LogId, Bytes, Ticket)) {
+        let (log, delta, ticket) = said;
+        self.unsent_bytes += delta.len();
+        self.unsent.push_back(Unsent { log, delta, waiter: None, ticket: Some(ticket) });
+        self.send(context);
     }
 
     fn send(&mut self, context: &Context) {
@@ -365,6 +373,10 @@ impl State {
         }
         trims
     }
+}
+
+fn each(noted: Option<(LogId, Vec<Bytes>)>) -> impl Iterator<Item = (LogId, Bytes)> {
+    noted.into_iter().flat_map(|(log, deltas)| deltas.into_iter().map(move |delta| (log, delta)))
 }
 
 impl Queue {

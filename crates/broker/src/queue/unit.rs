@@ -30,6 +30,8 @@ pub struct Unit {
 
 /// What settling is logged as, at most, per delivery.
 const SETTLE_BYTES: usize = 64;
+/// Of a job more, as a rule.
+const SETTLE_JOB_BYTES: usize = 256;
 
 impl Broker {
     /// Settles and publishes as one: all of it or nothing. In when this returns; what it
@@ -64,8 +66,9 @@ impl Broker {
             return Err(error);
         }
         self.ensure_job_log().await;
+        let settle_bytes = if context.jobs.is_used() { SETTLE_JOB_BYTES } else { SETTLE_BYTES };
         let pair_bytes = pair.as_ref().map_or(0, |(key, value)| key.len() + value.len());
-        let bytes = plan.bytes() + n_settles * SETTLE_BYTES + result_bytes + pair_bytes;
+        let bytes = plan.bytes() + n_settles * settle_bytes + result_bytes + pair_bytes;
         if bytes > limits::BATCH_BYTES_MAX {
             let text = format!("a unit of {bytes} bytes is above {}", limits::BATCH_BYTES_MAX);
             return Err(QueueError::LimitExceeded(text).into());

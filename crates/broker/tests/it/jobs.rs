@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tramline_broker::{
     DeadReason, DeleteOnly, Enqueue, EnqueueOptions, JobError, JobFilter, JobState, JobStatus,
-    Lock, Options, Outcome, Progress, Queue, QueueSettings, Report,
+    Lock, Options, Outcome, Progress, Queue, QueueSettings, Report, Unit, Worker,
 };
 use tramline_types::{ExchangeName, Header};
 
@@ -362,4 +362,89 @@ async fn a_job_waits_for_others_over_restarts_and_ends_with_one_that_fails() {
     let got = get(&work, 1, HELD).await;
     work.settle(&[(got[0].token, Outcome::Accepted)]).await;
     until(&node, "later", JobState::Queued).await;
+}
+
+#[tokio::test]
+async fn what_its_own_delivery_settles_is_followed() {
+    let node = Node::start().await;
+    let after = declare(&node, "after", tracked()).await;
+    let follow = QueueSettings { on_done: vec!["after".to_owned()], ..tracked() };
+    for settings in [follow.clone(), QueueSettings { track: true, ..transient() }] {
+        let settings = QueueSettings { on_done: follow.on_done.clone(), ..settings };
+        let queue = queue(&node, settings).await;
+        put(&node, &queue, &["a", "b"]).await;
+        assert_eq!(get(&queue, 9, Lock::None).await.len(), 2);
+        for id in ["a", "b"] {
+            let done = until(&node, id, JobState::Done).await;
+            assert!(matches!(done.history[0].worker, Worker::Unnamed), "{:?}", done.history);
+        }
+        assert_eq!(queue.counts().locked, 0);
+        let followers = get(&after, 9, HELD).await;
+        assert_eq!(followers.len(), 2);
+        let settles: Vec<_> = followers.iter().map(|it| (it.token, Outcome::Accepted)).collect();
+        after.settle(&settles).await;
+        node.broker.delete_queue(&queue, DeleteOnly::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_unit_brings_what_follows_those_that_it_accepts_or_nothing() {
+    let node = Node::start().await;
+    let after = declare(&node, "after", tracked()).await;
+    let settings = QueueSettings { on_done: vec!["after".to_owned()], ..tracked() };
+    let queue = queue(&node, settings).await;
+    put(&node, &queue, &["a", "b"]).await;
+    let got = get(&queue, 2, HELD).await;
+    let unit = |settles| Unit { settles: vec![(Arc::clone(&queue), settles)], ..Unit::default() };
+    let settles = vec![(got[0].token, Outcome::Accepted), (got[1].token, RELEASED)];
+    let results = node.broker.commit_unit_and_follow(unit(settles.clone())).await.unwrap().await;
+    assert_eq!(results, [Ok(())]);
+    assert_eq!(get(&after, 9, HELD).await.len(), 1);
+    assert_eq!(status(&node, "a").await.state, JobState::Done);
+    assert!(node.broker.commit_unit_and_follow(unit(settles)).await.is_err());
+    assert_eq!(get(&after, 9, HELD).await.len(), 0);
+}
+
+#[tokio::test]
+async fn followers_that_are_too_much_for_one_commit_have_several() {
+    let node = Node::start().await;
+    let names: Vec<String> = (0..3).map(|n| format!("after-{n}")).collect();
+    let mut targets = Vec::new();
+    for name in &names {
+        targets.push(declare(&node, name, tracked()).await);
+    }
+    let settings = QueueSettings { on_done: names, ..tracked() };
+    let queue = queue(&node, settings).await;
+    let large = |id: &str, bytes: usize| {
+        let mut item = job(&queue, id, persistent());
+        item.message.value = Some(Bytes::from(vec![b'x'; bytes]));
+        item
+    };
+    for (id, bytes) in [("a", 3 << 20), ("b", 4 << 20), ("impossible", 6 << 20)] {
+        node.broker.enqueue(vec![large(id, bytes)]).await.await;
+    }
+    let mut got = Vec::new();
+    while got.len() < 3 {
+        got.extend(get(&queue, 3, HELD).await);
+    }
+    let settles: Vec<_> = got.iter().map(|it| (it.token, Outcome::Accepted)).collect();
+    assert!(queue.settle(&settles).await.is_empty());
+    for target in &targets {
+        assert_eq!(target.counts().ready, 2);
+    }
+    until(&node, "b", JobState::Done).await;
+    let rejected = until(&node, "impossible", JobState::DeadLettered).await;
+    assert_eq!(rejected.reason, Some(DeadReason::Rejected));
+}
+
+#[tokio::test]
+async fn progress_shortens_no_lock() {
+    let node = Node::start().await;
+    let queue = queue(&node, tracked()).await;
+    put(&node, &queue, &["a"]).await;
+    get(&queue, 1, Lock::Timed(Duration::from_secs(3600))).await;
+    node.broker.report_job("a", progress(1.0)).await.unwrap();
+    node.clock.advance(Duration::from_secs(3000));
+    assert!(get(&queue, 1, HELD).await.is_empty());
+    assert_eq!(status(&node, "a").await.state, JobState::Processing);
 }

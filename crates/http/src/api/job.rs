@@ -214,6 +214,8 @@ pub(crate) async fn token(
 pub(crate) struct Track {
     track: bool,
     result_ttl_ms: Option<u64>,
+    /// The queues that get a message when one of this queue is done.
+    on_done: Option<Vec<String>>,
 }
 
 /// POST `/v1/queues/{queue}/track`: from here on every message that comes is a job, or is not.
@@ -226,6 +228,9 @@ pub(crate) async fn track(
     let change = |settings: &mut tramline_broker::QueueSettings| {
         settings.track = request.track;
         settings.result_ttl_ms = request.result_ttl_ms.or(settings.result_ttl_ms);
+        if let Some(on_done) = request.on_done {
+            settings.on_done = on_done;
+        }
     };
     cx.broker.alter_queue(&queue, change).await?;
     Ok(Json(Tracked { queue: name, track: request.track }))

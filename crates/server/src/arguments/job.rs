@@ -77,6 +77,7 @@ Examples:
 Examples:
   tramline job track work
   tramline job track work --result-ttl-ms 3600000
+  tramline job track uploads --on-done thumbnails,captions
   tramline job track work --off")]
     Track {
         /// The queue
@@ -84,6 +85,10 @@ Examples:
         /// How long the end of a job is kept
         #[arg(long)]
         result_ttl_ms: Option<u64>,
+        /// The queues that get a message when one of this queue is done, with commas between
+        /// them; none where it is empty
+        #[arg(long, value_delimiter = ',')]
+        on_done: Option<Vec<String>>,
         /// Stop it
         #[arg(long)]
         off: bool,

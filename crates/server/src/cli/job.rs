@@ -51,8 +51,11 @@ pub(crate) fn run(command: JobCommand) -> anyhow::Result<()> {
                 format!("{server}{}\ngood until {expires}\n", cell(&answer["page"]))
             })
         }
-        JobCommand::Track { queue, result_ttl_ms, off, asking } => {
-            let body = json!({ "track": !off, "result_ttl_ms": result_ttl_ms });
+        JobCommand::Track { queue, result_ttl_ms, on_done, off, asking } => {
+            let mut body = json!({ "track": !off, "result_ttl_ms": result_ttl_ms });
+            if let Some(queues) = on_done {
+                body["on_done"] = queues.into_iter().filter(|queue| !queue.is_empty()).collect();
+            }
             let path = format!("/v1/queues/{}/track", escape(&queue));
             let answer = ask(&asking)?.json(Method::POST, &path, Some(&body))?;
             show(asking.output, &answer, |_| {

@@ -211,7 +211,7 @@ impl Client {
             };
             for delivery in self.receive_jobs(&session, queue, (3, lock)).await {
                 if lock != Lock::None {
-                    self.work_on(&session, queue, &delivery).await;
+                    self.work_on_job(&session, queue, &delivery).await;
                 }
             }
         }
@@ -242,7 +242,7 @@ impl Client {
         deliveries
     }
 
-    async fn work_on(&mut self, session: &Session, queue: &Arc<Queue>, delivery: &Delivery) {
+    async fn work_on_job(&mut self, session: &Session, queue: &Arc<Queue>, delivery: &Delivery) {
         let id = job_of(delivery);
         let broker = &session.broker;
         if self.random.one_in(4) {

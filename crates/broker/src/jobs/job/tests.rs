@@ -55,14 +55,14 @@ fn a_job_goes_through_its_attempts_to_its_end() {
     assert_eq!((job.state, job.until, job.attempt()), (JobState::Failed, until, 2));
     change(&mut tracker, &queue, 9, &[Change::Due(place(5)), delivered(5, 3)]);
     let done = change(&mut tracker, &queue, 10, &[Change::Done { lane: 0, from: 4, to: 9 }]);
-    assert!(!done.delta.is_empty(), "the end is logged");
+    assert!(!done.deltas.is_empty(), "the end is logged");
     let job = tracker.get("a").unwrap();
     assert_eq!((job.state, job.attempt(), job.finished_at), (JobState::Done, 3, Some(at(10))));
     let times: Vec<_> = job.history.iter().map(|it| (it.number, it.started, it.ended)).collect();
     let expected = [(1, at(1), Some(at(2))), (2, at(3), Some(at(4))), (3, at(9), Some(at(10)))];
     assert_eq!(times, expected);
     let late = change(&mut tracker, &queue, 11, &[Change::Removed(place(5))]);
-    assert!(late.delta.is_empty());
+    assert!(late.deltas.is_empty());
     assert_eq!(tracker.get("a").unwrap().state, JobState::Done, "an end is an end");
 }
 

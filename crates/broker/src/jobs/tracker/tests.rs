@@ -1,5 +1,5 @@
 use super::*;
-use crate::jobs::job::tests::{arrive, at, change, delivered, home, place};
+use crate::jobs::job::tests::{arrive, arrived, at, change, delivered, home, place};
 
 #[test]
 fn final_states_are_kept_for_their_time() {
@@ -104,4 +104,69 @@ fn watchers_see_every_change_in_order() {
         (JobState::Queued, 0),
     ];
     assert_eq!(seen, expected, "also of the run after the end");
+}
+
+#[test]
+fn who_waits_for_what_never_comes_takes_no_memory_when_it_ends() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    for offset in 0..3 {
+        let after = vec![Arc::from("never"), Arc::from(format!("never {offset}"))];
+        let arrived = vec![Arrived { after, ..arrived(&offset.to_string(), offset) }];
+        tracker.apply(Step { home: &queue, arrived, changes: Vec::new(), now: at(0), ticket: 1 });
+    }
+    assert_eq!(tracker.waiting.len(), 4);
+    for offset in 0..3 {
+        change(&mut tracker, &queue, 1, &[Change::Removed(place(offset))]);
+    }
+    assert!(tracker.waiting.is_empty(), "{:?}", tracker.waiting);
+}
+
+#[test]
+fn what_is_said_takes_no_more_than_there_is_room_for() {
+    let (mut tracker, queue) = (Tracker::bounded(100, 5_000), home(1, "q"));
+    for offset in 0..4 {
+        arrive(&mut tracker, &queue, &offset.to_string(), offset);
+    }
+    change(&mut tracker, &queue, 1, &[Change::Removed(place(0))]);
+    tracker.report("1", 2, |job| job.handle_result(Bytes::from(vec![b'1'; 5_000]))).unwrap();
+    assert!(!tracker.make_room(0), "what is not over is not forgotten");
+    assert!(tracker.get("0").is_none() && tracker.get("1").is_some());
+}
+
+#[test]
+fn jobs_are_counted_by_state() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    for offset in 0..6 {
+        arrive(&mut tracker, &queue, &offset.to_string(), offset);
+    }
+    change(&mut tracker, &queue, 1, &[delivered(0, 1), delivered(1, 1)]);
+    change(&mut tracker, &queue, 2, &[Change::Done { lane: 0, from: 0, to: 1 }]);
+    arrive(&mut tracker, &queue, "5", 6);
+    let counts = |tracker: &Tracker| {
+        let counted = |state| tracker.jobs.values().filter(|job| job.state == state).count() as u64;
+        let counts = tracker.counts();
+        JobState::ALL.into_iter().for_each(|state| assert_eq!(counts[&state], counted(state)));
+        (counts[&JobState::Queued], counts[&JobState::Processing], counts[&JobState::Done])
+    };
+    assert_eq!(counts(&tracker), (4, 1, 1));
+    tracker.expire(at(1000));
+    assert_eq!(counts(&tracker), (4, 1, 0));
+}
+
+#[test]
+fn many_ends_at_once_are_logged_in_pieces() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    for offset in 0..2_000 {
+        arrive(&mut tracker, &queue, &offset.to_string(), offset);
+    }
+    let removed: Vec<_> = (0..1_000).map(|offset| Change::Removed(place(offset))).collect();
+    let purged = change(&mut tracker, &queue, 1, &removed);
+    let mut numbers = tracker.alive_in(&queue).into_iter().peekable();
+    let mut pieces = purged.deltas;
+    while numbers.peek().is_some() {
+        pieces.extend(tracker.queue_gone(&mut numbers, (at(2), 3)).deltas);
+    }
+    assert!(pieces.len() >= 4, "{}", pieces.len());
+    assert!(pieces.iter().all(|piece| piece.len() < 2 * PIECE_BYTES));
+    assert_eq!(tracker.counts()[&JobState::Cancelled], 2_000);
 }
