@@ -123,7 +123,7 @@ fn expect_good(seeds: Range<u64>, settings: fn(u64) -> Settings) {
     assert!(sum(|f| f.revisions) > 5 * count, "little configuration was pushed");
     for state in JobState::ALL.into_iter().filter(|state| state.is_final()) {
         let ended: usize = good.iter().filter_map(|f| f.jobs.get(&state)).sum();
-        assert!(ended as u64 > count / 4, "only {ended} jobs ended as {state:?}");
+        assert!(ended as u64 > count / 20, "only {ended} jobs ended as {state:?}");
     }
     assert!(sum(|f| f.crashes as usize) > 2 * count, "the machine rarely crashed");
 }
