@@ -15,6 +15,8 @@ const FRESH_BYTES: usize = 1024 * 1024;
 const AGAIN_BYTES: usize = 128 * 1024;
 /// What the messages of one read may take: producers may compress much into little.
 const OPENED_BYTES: usize = 8 * 1024 * 1024;
+/// A damaged range of so many offsets is none of messages that may be repaired.
+const LOST_MIN: u64 = 1 << 24;
 /// Until a read that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -93,10 +95,18 @@ impl Queue {
                 (records, next)
             }
             Err(Error::OffsetOutOfRange { .. }) => (Vec::new(), partition.log_start().get()),
-            Err(Error::DataDamaged(detail)) => {
-                self.handle_damage(engine, Place { lane: load.lane, offset: load.from }, &detail);
-                (Vec::new(), load.from + 1)
-            }
+            Err(Error::DataDamaged(detail)) => match self.lost_to(partition, load) {
+                Some(to) => {
+                    let (from, detail) = (load.from, detail.as_str());
+                    tracing::error!(queue = %self.name, from, to, detail, "lost: passed over");
+                    (Vec::new(), to)
+                }
+                None => {
+                    let place = Place { lane: load.lane, offset: load.from };
+                    self.handle_damage(engine, place, &detail);
+                    (Vec::new(), load.from + 1)
+                }
+            },
             Err(error) => {
                 // It may be readable the next time: nothing is given up.
                 if !std::mem::replace(&mut state.failing, true) {
@@ -118,6 +128,17 @@ impl Queue {
         state.loading = false;
         state.failing = false;
         Progress::Done
+    }
+
+    /// Where a range ends that is too long to be messages: where commits are missing, the store
+    /// leaves out more offsets than they can have had.
+    fn lost_to(&self, partition: &Partition, load: Load) -> Option<u64> {
+        let damage = self.context.store.damage().into_iter();
+        let of_log = damage.filter(|damage| damage.log == Some(partition.log()) && !load.again);
+        let ranges = of_log.filter_map(|damage| damage.offsets);
+        let mut around = ranges.map(|(first, last)| (first.get(), last.get() + 1));
+        let (_, to) = around.find(|(first, to)| (*first..*to).contains(&load.from))?;
+        (to - load.from > LOST_MIN).then_some(to)
     }
 
     /// What is damaged must not stop what is not, and is kept: it may be repaired.

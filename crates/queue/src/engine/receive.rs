@@ -409,6 +409,11 @@ impl State {
     fn skip(&mut self, lane: &mut Lane, to: u64) {
         let from = lane.cursor;
         lane.finish(from, to);
+        if let Some(before) = from.checked_sub(1) {
+            // The cursor goes over what is delayed without a word: a restart must not take this,
+            // which may be long, for something that is done ahead of it.
+            self.log(Record::Passed(Run::one(lane.level, before)));
+        }
         self.log(Record::Done(Run { lane: lane.level, from, to }));
     }
 

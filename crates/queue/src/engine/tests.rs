@@ -549,6 +549,27 @@ fn a_wait_that_was_ended_does_not_begin_again_with_a_restart() {
 }
 
 #[test]
+fn what_a_damaged_log_lacks_by_the_billions_is_passed_over_at_once() {
+    const END: u64 = 1 << 43;
+    let mut engine = Engine::new(roomy(), 1);
+    let late = Arrival { deliver_at: Some(at(500)), ..plain(None) };
+    engine.handle_enqueued((0, 0), [plain(None), late], at(0), |_, _| ());
+    engine.set_end(0, END);
+    assert_eq!(take(&mut engine, 1, Lock::None, 0).len(), 1);
+    let (mut got, mut loads) = (Vec::new(), 0);
+    let wish = Take { n_max: 9, bytes_max: 9, lock: HELD, run: None };
+    while let Taking::Load(load) = engine.handle_receive(&wish, at(1), &mut got) {
+        loads += 1;
+        assert!(loads < 3 && !load.again, "{load:?}");
+        engine.handle_loaded(load, Vec::new(), END);
+    }
+    let again = restarted(&mut engine, END, 1);
+    for engine in [&engine, &again] {
+        assert_eq!((engine.ready(), engine.counts().delayed, engine.floor(0)), (0, 1, 1));
+    }
+}
+
+#[test]
 fn a_repeated_message_is_taken_once() {
     let rules = Rules { deduplication_ms: Some(10), ..Rules::default() };
     let mut engine = Engine::new(rules, 1);
