@@ -156,6 +156,13 @@ impl Context {
         }
     }
 
+    /// Where tokens begin in their epoch: by the time of the start. One on a full disk cannot store
+    /// its epoch, and the next start has it again.
+    pub(super) fn sequences_skipped(&self) -> u64 {
+        let millis = u64::try_from(self.origin.0.as_millis()).unwrap_or(0);
+        (millis & 0x7fff_ffff) << 9
+    }
+
     /// Above that of every earlier start.
     pub(super) fn epoch(&self) -> u64 {
         u64::try_from(self.leader_epoch).unwrap_or(0) + 1

@@ -119,7 +119,9 @@ impl State {
     /// The engine, made if need be.
     pub(super) fn engine(&mut self, queue: &Queue) -> &mut Engine {
         self.engine.get_or_insert_with(|| {
-            Box::new(Engine::new(rules(&queue.settings()), queue.context.epoch()))
+            let mut engine = Engine::new(rules(&queue.settings()), queue.context.epoch());
+            engine.skip_sequences(queue.context.sequences_skipped());
+            Box::new(engine)
         })
     }
 

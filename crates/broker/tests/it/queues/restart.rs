@@ -37,6 +37,25 @@ async fn what_was_not_settled_is_delivered_again_marked() {
 }
 
 #[tokio::test]
+async fn tokens_are_not_given_twice_by_starts_on_a_full_disk() {
+    let node = Node::start().await;
+    let jobs = queue(&node, QueueSettings::default()).await;
+    put(&node, &jobs, &["a"]).await;
+    node.broker.close().await;
+    let (mut store, mut tokens) = (node.store, Vec::new());
+    for _ in 0..3 {
+        store = Arc::new(store.reopen().start());
+        store.set_full(true);
+        node.clock.advance(Duration::from_millis(1));
+        let clock = Arc::new(node.clock.clone());
+        let broker = Broker::start(store.clone(), clock, Options::default()).await.unwrap();
+        let got = get(&broker.queue(&name("jobs")).unwrap(), 1, HELD).await;
+        assert!(!tokens.contains(&got[0].token), "{tokens:?}");
+        tokens.push(got[0].token);
+    }
+}
+
+#[tokio::test]
 async fn settings_and_names_are_kept_and_transient_queues_are_not() {
     let node = Node::start().await;
     let settings = QueueSettings { message_ttl_ms: Some(7), ..QueueSettings::default() };
