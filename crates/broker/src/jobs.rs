@@ -84,7 +84,7 @@ impl Jobs {
         found.sort_unstable_by(|a, b| (a.enqueued_at, &a.id).cmp(&(b.enqueued_at, &b.id)));
         for job in found {
             if job.state.is_final() {
-                tracker.put(job);
+                tracker.put(Box::new(job));
             } else {
                 recovered.entry(job.home.id).or_default().push(job);
             }
@@ -169,7 +169,7 @@ impl Jobs {
             };
             job.home = Arc::clone(home);
             take_up(&mut job, &look);
-            tracker.put(job);
+            tracker.put(Box::new(job));
             any = true;
         }
         any

@@ -14,6 +14,7 @@ use crate::queue::HOLDER;
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{BuildHasherDefault, Hasher},
     sync::Arc,
 };
 use tokio::sync::broadcast;
@@ -83,9 +84,10 @@ pub(crate) struct Telling {
 }
 
 pub(crate) struct Tracker {
-    pub(super) jobs: BTreeMap<u64, Job>,
+    /// In boxes: the oldest ones go all the time, and those beside them are not to be moved.
+    pub(super) jobs: BTreeMap<u64, Box<Job>>,
     by_id: HashMap<Arc<str>, u64>,
-    by_place: HashMap<(u64, Place), u64>,
+    by_place: HashMap<(u64, Place), u64, BuildHasherDefault<PlaceHasher>>,
     finals: BTreeSet<(Timestamp, u64)>,
     /// Who waits for a job, by its id.
     waiting: HashMap<Arc<str>, Vec<Arc<str>>>,
@@ -111,7 +113,7 @@ impl Tracker {
         Self {
             jobs: BTreeMap::new(),
             by_id: HashMap::new(),
-            by_place: HashMap::new(),
+            by_place: HashMap::default(),
             finals: BTreeSet::new(),
             waiting: HashMap::new(),
             next: 0,
@@ -134,7 +136,7 @@ impl Tracker {
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&Job> {
-        self.jobs.get(self.by_id.get(id)?)
+        self.jobs.get(self.by_id.get(id)?).map(|job| &**job)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -218,9 +220,11 @@ impl Tracker {
             if let Some(expires) = job.expires_at() {
                 self.finals.insert((expires, number));
             }
-            let waiters = self.waiting.remove(&job.id);
-            self.applied.waiters.extend(waiters.unwrap_or_default());
-            unwait(&mut self.waiting, job);
+            if !self.waiting.is_empty() {
+                let waiters = self.waiting.remove(&job.id);
+                self.applied.waiters.extend(waiters.unwrap_or_default());
+                unwait(&mut self.waiting, job);
+            }
             if !job.home.transient {
                 record::put_end(self.applied.piece(), job);
             }
@@ -262,14 +266,15 @@ impl Tracker {
     }
 
     fn arrive(&mut self, home: &Arc<Home>, mut arrived: Arrived, ticket: u64) {
-        if let Some(job) = self.get(&arrived.id)
+        let mut number = self.by_id.get(&arrived.id).copied();
+        if let Some(job) = number.and_then(|number| self.jobs.get(&number))
             && !job.state.is_final()
             && job.home.id != home.id
         {
             // One message in several queues: the first has the id alone.
             arrived.id = Arc::from(format!("{}@{}", arrived.id, home.name));
+            number = self.by_id.get(&arrived.id).copied();
         }
-        let number = self.by_id.get(&arrived.id).copied();
         let known = number.and_then(|number| self.take_out(number));
         let Some(mut job) = known.or_else(|| self.new_job(home, &arrived)) else {
             self.n_refused += 1;
@@ -282,9 +287,14 @@ impl Tracker {
         if !home.transient {
             record::put_live(self.applied.piece(), &job);
         }
+        let (is_child, waits) = (job.parent.is_some(), !job.after.is_empty());
         let number = self.put(job);
-        self.link(number);
-        self.wait(number);
+        if is_child {
+            self.link(number);
+        }
+        if waits {
+            self.wait(number);
+        }
         self.tell(number);
     }
 
@@ -347,8 +357,8 @@ impl Tracker {
     }
 
     /// A job for a message; `None` when there is no room.
-    fn new_job(&mut self, home: &Arc<Home>, arrived: &Arrived) -> Option<Job> {
-        self.make_room(1).then(|| Job::new(home, arrived))
+    fn new_job(&mut self, home: &Arc<Home>, arrived: &Arrived) -> Option<Box<Job>> {
+        self.make_room(1).then(|| Box::new(Job::new(home, arrived)))
     }
 
     /// Forgets the oldest final jobs until there is room for so many more, and for what is said
@@ -362,7 +372,7 @@ impl Tracker {
     }
 
     /// Takes a job in, as the newest one.
-    pub(super) fn put(&mut self, job: Job) -> u64 {
+    pub(super) fn put(&mut self, job: Box<Job>) -> u64 {
         let number = self.next;
         self.next += 1;
         self.bytes += job.size();
@@ -382,7 +392,7 @@ impl Tracker {
     }
 
     /// Takes a job out; who watches it stays, for its next number.
-    fn take_out(&mut self, number: u64) -> Option<Job> {
+    fn take_out(&mut self, number: u64) -> Option<Box<Job>> {
         let job = self.jobs.remove(&number)?;
         self.bytes = self.bytes.saturating_sub(job.size());
         self.by_state[usize::from(job.state.code())] -= 1;
@@ -527,6 +537,30 @@ impl Tracker {
     /// How many are in which state.
     pub(crate) fn counts(&self) -> BTreeMap<JobState, u64> {
         JobState::ALL.map(|state| (state, self.by_state[usize::from(state.code())])).into()
+    }
+}
+
+/// Of a queue's id and a place: numbers that nobody chooses.
+#[derive(Default)]
+struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // SplitMix64's: every bit of a number reaches the top ones and the bottom ones.
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
     }
 }
 

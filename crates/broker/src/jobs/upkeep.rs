@@ -113,7 +113,7 @@ impl Broker {
             // What has changed meanwhile must not be logged before the commit that it is part of.
             let is_open = |job: &Job| jobs.tickets.is_open(job.ticket);
             let piece = tracker.relog_one(number);
-            if piece.len() <= bytes && !tracker.jobs.get(&number).is_some_and(is_open) {
+            if piece.len() <= bytes && !tracker.jobs.get(&number).is_some_and(|job| is_open(job)) {
                 jobs.log_again(&**self.store(), piece, reservation);
                 return Ok(());
             }
