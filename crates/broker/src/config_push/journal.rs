@@ -101,13 +101,23 @@ impl Journal {
                 }
                 // What can be read is served; the store has said what is missing.
                 Err(Error::DataDamaged(detail)) => {
-                    tracing::error!(offset = from, detail, "configuration is damaged there");
-                    from += 1;
+                    let next = self.behind_damage(log.log(), from);
+                    tracing::error!(from, next, detail, "configuration is damaged there");
+                    from = next;
                 }
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Where a range ends that cannot be read. One of a log whose end is not known any more may
+    /// have more offsets than anybody can try.
+    fn behind_damage(&self, log: LogId, at: u64) -> u64 {
+        let damage = self.store.damage();
+        let ranges = damage.iter().filter(|it| it.log == Some(log)).filter_map(|it| it.offsets);
+        let of_at = ranges.filter(|(first, last)| (first.get()..=last.get()).contains(&at));
+        of_at.map(|(_, last)| last.get()).max().unwrap_or(at).saturating_add(1)
     }
 
     /// Reads records from an offset on: at least one batch.
