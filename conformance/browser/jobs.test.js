@@ -266,8 +266,8 @@ test('a change of state is told to screen readers once, and everything has a nam
   assert.equal(await page.getByRole('heading', { level: 1 }).textContent(), 'spoken')
   const list = await open(chrome, `http://${broker.http}/jobs`)
   await list.getByRole('search').waitFor()
-  assert.equal(await list.getByLabel('Queue').count(), 1)
-  assert.equal(await list.getByLabel('State').count(), 1)
+  assert.equal(await list.getByRole('textbox', { name: 'Queue' }).count(), 1)
+  assert.equal(await list.getByRole('combobox', { name: 'State' }).count(), 1)
   for (const context of [page.context(), list.context()]) await context.close()
 })
 
