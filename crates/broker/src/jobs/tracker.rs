@@ -4,6 +4,9 @@
 //! Invariant: a job that is not final is in `by_place` under its place, a final one is not, and
 //! `finals` has exactly one entry for each final one.
 
+mod place;
+
+use self::place::PlaceHasher;
 use super::{
     job::{Home, Job, JobState, Worker},
     record,
@@ -14,7 +17,7 @@ use crate::queue::HOLDER;
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     sync::Arc,
 };
 use tokio::sync::broadcast;
@@ -537,30 +540,6 @@ impl Tracker {
     /// How many are in which state.
     pub(crate) fn counts(&self) -> BTreeMap<JobState, u64> {
         JobState::ALL.map(|state| (state, self.by_state[usize::from(state.code())])).into()
-    }
-}
-
-/// Of a queue's id and a place: numbers that nobody chooses.
-#[derive(Default)]
-struct PlaceHasher(u64);
-
-impl Hasher for PlaceHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u16(&mut self, number: u16) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // SplitMix64's: every bit of a number reaches the top ones and the bottom ones.
-        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 32);
     }
 }
 
