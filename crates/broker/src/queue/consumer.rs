@@ -183,8 +183,9 @@ impl Queue {
     ) -> Result<Vec<Delivery>, Error> {
         let mut out = Vec::new();
         loop {
-            let now = self.context.now();
             let mut state = self.state.lock();
+            // Under the lock: no step is at an earlier time than one before it.
+            let now = self.context.now();
             if self.is_gone() {
                 return Err(QueueError::Deleted(self.name.to_string()).into());
             }

@@ -118,8 +118,8 @@ impl Queue {
         waiter: Option<&Arc<Outstanding>>,
         step: impl FnOnce(&mut Engine, Timestamp) -> T,
     ) -> T {
-        let now = self.context.now();
         let mut state = self.state.lock();
+        let now = self.context.now();
         state.sync_ends();
         let engine = state.engine(self);
         let before = engine.ready();

@@ -393,7 +393,11 @@ impl Queue {
         // A head that may be dead has to be looked at: at once, where it is not in memory.
         let now = || self.context.now();
         let head = (!state.loading).then(|| engine.poll_head()).flatten();
+        // What could have been done by now is done: the rest waits for the disk, and is looked at
+        // again in a moment.
+        let soon = || Timestamp::from_millis(now().as_millis() + 1);
         let due = if head.is_some() { Some(now()) } else { engine.poll_timeout() };
+        let due = due.map(|due| if head.is_none() && due <= now() { soon() } else { due });
         let timer = due.filter(|due| state.timer_at.is_none_or(|at| *due < at));
         if timer.is_some() {
             state.timer_at = timer;

@@ -91,8 +91,8 @@ impl Queue {
         }
         self.schedule_expiry();
         loop {
-            let now = self.context.now();
             let mut state = self.state.lock();
+            let now = self.context.now();
             if self.is_gone() {
                 return;
             }

@@ -189,8 +189,7 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link, Ends), Error> {
     report.orphans = inner.check_files(&last_segments)?;
     let has_new_damage = *inner.damage.lock() != manifest.damage;
     if is_uneven {
-        let stored = manifest_file::store(inner, &manifest);
-        stored.map_err(refused)?;
+        make_even(inner, &manifest)?;
     }
     if has_new_damage {
         // The next start may not see any more what it was told from.
@@ -200,6 +199,19 @@ fn recover(inner: &Inner) -> Result<(Recovery, wal::Link, Ends), Error> {
     sync_segments(inner, &last_segments)?;
     let link = resume(inner, resumption)?;
     Ok((report, link, ends))
+}
+
+/// Writes both copies of the manifest again. On a full disk the one that was read does alone: its
+/// content was synced before it got its name, and [`sync_names`] made that durable.
+fn make_even(inner: &Inner, manifest: &Manifest) -> Result<(), Error> {
+    match manifest_file::store(inner, manifest) {
+        Ok(()) => Ok(()),
+        Err(Stop::Later(error)) => {
+            tracing::warn!(error = %error, "one copy of the manifest is behind until the next");
+            Ok(())
+        }
+        Err(stop) => Err(refused(stop)),
+    }
 }
 
 /// Stores what is known to be lost, with all else as it was found.

@@ -318,6 +318,35 @@ fn a_store_starts_on_a_full_disk() {
 }
 
 #[test]
+fn a_store_starts_on_a_full_disk_with_one_copy_of_its_manifest() {
+    for name in ["MANIFEST.a", "MANIFEST.b"] {
+        let files = SimFiles::new(11);
+        let (options, failures) = options();
+        let mut growing = Growing::new();
+        let store = open(&files, &options).unwrap();
+        fill_up(&files, &store, &mut growing);
+        while store.step_commit() {}
+        drop(store);
+        let path = files.paths().into_iter().find(|path| path.ends_with(name)).unwrap();
+        files.lose(&path).unwrap();
+        files.set_free_bytes(Some(0));
+        let store = open(&files, &options).unwrap();
+        growing.check(&store);
+        upkeep_works(&store, &mut growing);
+        drop(store);
+        let files = files.power_cut();
+        let store = open(&files, &options).unwrap();
+        growing.check(&store);
+        files.set_free_bytes(Some(100 * WAL_FILE));
+        step_upkeep(&store);
+        growing.append(&store, 10_000).unwrap();
+        while store.step_commit() {}
+        growing.check(&store);
+        assert_eq!(*failures.lock(), [""; 0]);
+    }
+}
+
+#[test]
 fn what_is_trimmed_gives_its_space_back() {
     let files = SimFiles::new(7);
     let (options, failures) = options();

@@ -100,3 +100,39 @@ async fn a_delayed_message_comes_in_its_time_and_place() {
         node.broker.delete_queue(&queue, DeleteOnly::default()).await.unwrap();
     }
 }
+
+#[test]
+fn what_ends_before_it_is_durable_holds_nobody_up() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    // On a thread of its own: a timer that never waits would hold this one up for ever.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = Arc::new(MemoryStore::stepped());
+            let clock = FakeClock::new();
+            let starting =
+                Broker::start(store.clone(), Arc::new(clock.clone()), Options::default());
+            let broker = stepping(&store, starting).await.unwrap();
+            let settings = QueueSettings::default();
+            let jobs = name("jobs");
+            let declared = broker.declare_queue(&jobs, settings);
+            let queue = stepping(&store, declared).await.unwrap().0;
+            let short = EnqueueOptions { ttl_ms: Some(10), ..persistent() };
+            let enqueuing = broker.enqueue(vec![item(&queue, "short", short)]).await;
+            for _ in 0..20 {
+                clock.advance(Duration::from_millis(1));
+                tokio::task::yield_now().await;
+            }
+            assert!(!enqueuing.is_ready());
+            stepping(&store, async {
+                while queue.counts().dropped == 0 {
+                    clock.advance(Duration::from_millis(1));
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        });
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(60)).expect("time goes on");
+}
