@@ -50,6 +50,9 @@ struct Children {
     total: usize,
     done: usize,
     failed: usize,
+    /// Those that are not forgotten.
+    #[serde(skip)]
+    known: usize,
 }
 
 #[derive(Clone, PartialEq, Serialize)]
@@ -90,6 +93,13 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Some of its children are not over.
+    pub(crate) fn awaits_children(&self) -> bool {
+        self.children.as_ref().is_some_and(|of| of.done + of.failed < of.known)
+    }
+}
+
 fn children(broker: &Broker, job: &JobStatus) -> Option<Children> {
     if job.children.is_empty() {
         return None;
@@ -99,6 +109,7 @@ fn children(broker: &Broker, job: &JobStatus) -> Option<Children> {
     Some(Children {
         ids: job.children.iter().map(ToString::to_string).collect(),
         total: job.children.len(),
+        known: states.len(),
         done: count(|state| state == JobState::Done),
         failed: count(|state| state.is_final() && state != JobState::Done),
     })

@@ -1,6 +1,6 @@
 //! Jobs over HTTP: their events, their tokens, their pages.
 
-use crate::server::{Answer, Server};
+use crate::server::{Answer, Event, Server};
 use serde_json::{Value, json};
 
 fn start() -> Server {
@@ -66,6 +66,42 @@ fn events_begin_with_the_state_tell_every_change_and_end_with_the_job() {
     assert!(events.next().is_none());
     let unknown = server.request("GET", "/v1/jobs/b").header("accept", "text/event-stream");
     assert_eq!(unknown.send(b"").status, 404);
+}
+
+#[test]
+fn events_of_a_parent_go_on_until_what_follows_it_is_over() {
+    let server = start();
+    let after = json!({ "name": "after", "settings": { "track": true } });
+    assert_eq!(server.json("POST", "/v1/queues", &after).status, 201);
+    let follow = json!({ "track": true, "on_done": ["after"] });
+    post(&server, "/v1/queues/q/track", &follow);
+    put(&server, "a");
+    let watch = || server.request("GET", "/v1/jobs/a").header("accept", "text/event-stream");
+    let mut events = watch().events();
+    let done = |event: &Event| event.data["children"]["done"].clone();
+    let token = receive(&server);
+    settle(&server, &token, "accept");
+    let last = loop {
+        let event = events.next().expect("it goes on");
+        if event.data["state"] == "done" {
+            break event;
+        }
+    };
+    assert_eq!(last.data["children"]["ids"], json!(["a/after"]), "{last:?}");
+    assert_eq!(done(&last), 0);
+    // Who loses the connection here comes back for the rest.
+    let mut again = watch().header("last-event-id", &last.id).events();
+    assert_eq!(done(&again.next().unwrap()), 0);
+    post(&server, "/v1/queues/after/receive", &json!({ "accept": true }));
+    for events in [&mut events, &mut again] {
+        let mut last = None;
+        while let Some(event) = events.next() {
+            last = Some(event);
+        }
+        let last = last.expect("the child's end is told");
+        assert_eq!(done(&last), 1);
+        assert_eq!(watch().header("last-event-id", &last.id).send(b"").status, 204);
+    }
 }
 
 #[test]

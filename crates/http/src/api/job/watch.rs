@@ -1,7 +1,8 @@
 //! Jobs as Server-Sent Events: first what a job is, then every change, until it is over.
 //!
-//! The id of an event is the job's state and a number: a browser that comes back for a job that
-//! was over when it left gets 204, which tells it to stay away.
+//! The id of an event is the job's state (of one that is over [`OPEN`], as long as its children
+//! are not) and a number: a browser that comes back for a job that was over when it left gets 204,
+//! which tells it to stay away.
 
 use crate::{Context, error::Error, sse, to_wire::job::Job};
 use axum::{
@@ -17,6 +18,8 @@ use tramline_types::Monotonic;
 
 /// How often the place of a queued job is looked at.
 const PLACE_INTERVAL: Duration = Duration::from_secs(2);
+/// In an event's id, of a job that is over and whose children are not.
+const OPEN: &str = "open";
 
 enum Phase {
     Starting,
@@ -78,19 +81,15 @@ impl Watch {
             None => format!("retry: {}\n", sse::RETRY_MILLIS),
             Some(_) => String::new(),
         };
-        let id = format!("{} {}", self.last.state.as_str(), self.last.version);
+        let is_final = self.last.state.is_final();
+        let state = if is_final && job.awaits_children() { OPEN } else { self.last.state.as_str() };
+        let id = format!("{state} {}", self.last.version);
         sse::write_event(&mut text, "message", Some(&id), &job);
-        self.sent = Some(job);
-        if self.last.state.is_final() && !self.is_rolled_up() {
+        if is_final && !job.awaits_children() {
             self.phase = Phase::Ended;
         }
+        self.sent = Some(job);
         Some(text.into())
-    }
-
-    /// A job that is done and whose children are not goes on being shown.
-    fn is_rolled_up(&self) -> bool {
-        let states = self.cx.broker.job_states(&self.last.children);
-        states.iter().any(|state| !state.is_final())
     }
 
     async fn follow(&mut self) -> Option<Bytes> {
@@ -103,6 +102,10 @@ impl Watch {
             tokio::select! {
                 event = self.events.recv() => match event {
                     Ok(status) if status.version <= self.last.version => continue,
+                    // Of the same commit, what follows it may have come in behind its end.
+                    Ok(status) if status.state.is_final() => {
+                        self.last = self.cx.broker.job(&self.id).await?;
+                    }
                     Ok(status) => self.last = (*status).clone(),
                     Err(RecvError::Lagged(_)) => self.last = self.cx.broker.job(&self.id).await?,
                     Err(RecvError::Closed) => return None,
