@@ -112,7 +112,7 @@ impl Caller {
     /// The queue's name in the broker; none where SQS cannot spell it.
     pub(crate) fn broker_name(&self, address: &Address) -> Option<QueueName> {
         let Address { account, name } = address;
-        if !is_name(name) {
+        if !is_name(name) || !is_account(account) {
             return None;
         }
         let text =
@@ -265,6 +265,8 @@ mod tests {
             assert_eq!(caller.broker_name(&address).unwrap().as_str(), name);
             assert_eq!(caller.address_of(name), Some(address));
         }
+        let nobody = Address { account: "abc".to_owned(), name: "jobs".to_owned() };
+        assert_eq!(caller.broker_name(&nobody), None);
         for hidden in ["amq.gen-1", "a b", "x/y", ".fifo", &"x".repeat(81), "000000000000/x"] {
             assert_eq!(caller.address_of(hidden), None, "{hidden}");
         }

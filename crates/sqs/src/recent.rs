@@ -41,6 +41,11 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.by_key.remove(key).map(|(_, value)| value)
     }
 
+    /// Forgets those of which `which` says so.
+    pub(crate) fn remove_where(&mut self, which: impl Fn(&K, &V) -> bool) {
+        self.by_key.retain(|key, (_, value)| !which(key, value));
+    }
+
     pub(crate) fn clear(&mut self) {
         self.by_key.clear();
         self.order.clear();

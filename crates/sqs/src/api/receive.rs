@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tramline_broker::{Delivery, Lock, Receive};
+use tramline_broker::{Delivery, Lock, LockToken, Receive};
 use uuid::Uuid;
 
 const MESSAGES_MAX: i64 = 10;
@@ -133,6 +133,7 @@ pub(crate) async fn receive(
         () = cx.stopping() => Vec::new(),
     };
     let received = Arc::new(Received { deliveries, at: cx.broker.clock().now() });
+    note_first(cx, &found, &received);
     if let Some(attempt) = attempt {
         keep(cx, attempt, &received);
     }
@@ -148,6 +149,14 @@ fn seconds(name: &str, given: Option<i64>, most: i64) -> Result<Option<Duration>
             Err(Error::value(name, seconds, reason))
         }
     }
+}
+
+/// An attempt that got this message is none that can be repeated any more.
+pub(super) fn forget_attempts(cx: &Context, found: &Found, token: LockToken) {
+    let has = |of: &(u64, Bytes), received: &Arc<Received>| {
+        of.0 == found.queue.id() && received.deliveries.iter().any(|it| it.token == token)
+    };
+    cx.memory.attempts.lock().remove_where(has);
 }
 
 /// What an attempt got before, if all of that is still in flight: it is for as long again.
@@ -275,18 +284,24 @@ fn system(
     filter.system.iter().filter_map(|name| Some((*name, value(name)?))).collect()
 }
 
+/// Notes when messages were received for the first time: who receives them again may ask.
+fn note_first(cx: &Context, found: &Found, received: &Received) {
+    if received.deliveries.is_empty() {
+        return;
+    }
+    let now = cx.broker.clock().monotonic();
+    let mut known = cx.memory.first_received.lock();
+    for delivery in received.deliveries.iter().filter(|delivery| !delivery.redelivered) {
+        known.insert((found.queue.id(), delivery.place), received.at, now);
+    }
+}
+
 /// When a message was first received, as far as that is known: not across a restart.
 fn first_received(cx: &Context, found: &Found, delivery: &Delivery) -> String {
-    let clock = cx.broker.clock();
+    let now = cx.broker.clock().monotonic();
     let key = (found.queue.id(), delivery.place);
-    let mut known = cx.memory.first_received.lock();
-    let first = known.get(&key, clock.monotonic()).copied();
-    let first = first.unwrap_or_else(|| {
-        let first = if delivery.redelivered { delivery.enqueued_at } else { clock.now() };
-        known.insert(key, first, clock.monotonic());
-        first
-    });
-    first.as_millis().to_string()
+    let first = cx.memory.first_received.lock().get(&key, now).copied();
+    first.unwrap_or(delivery.enqueued_at).as_millis().to_string()
 }
 
 /// The queue that a dead-lettered message comes from.

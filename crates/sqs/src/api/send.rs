@@ -205,7 +205,7 @@ async fn put(
     let enqueuing = match found.profile.fifo {
         None => {
             for message in messages {
-                let ids = (new_id(), None);
+                let ids = (Uuid::new_v4().to_string(), None);
                 let (item, answer) = item(cx, caller, found, (message, None, ids));
                 items.push(item);
                 answers.push(answer);
@@ -214,7 +214,7 @@ async fn put(
         }
         Some(fifo) => {
             // Held until they are in, so that numbers and places have the same order.
-            let mut memory = cx.memory.fifo(found.queue.id()).lock().await;
+            let mut fifo_queue = cx.memory.fifo(found.queue.id()).lock().await;
             for message in messages {
                 let mut key = Vec::new();
                 if fifo.per_group {
@@ -227,8 +227,9 @@ async fn put(
                 let key = Bytes::from(key);
                 let clock = cx.broker.clock();
                 let now = (clock.now(), clock.monotonic());
+                let of = (found.queue.id(), &*key);
                 let Ids { message: id, sequence } =
-                    memory.ids((found.queue.id(), &key), now, new_id);
+                    cx.memory.ids(&mut fifo_queue, of, now, Uuid::new_v4());
                 let ids = (id, Some(sequence));
                 let (item, answer) = item(cx, caller, found, (message, Some(key), ids));
                 items.push(item);
@@ -240,10 +241,6 @@ async fn put(
     let results = cx.broker.until_durable(enqueuing).await;
     let both = results.into_iter().zip(answers);
     both.map(|(result, answer)| result.map(|()| answer).map_err(Error::from)).collect()
-}
-
-fn new_id() -> String {
-    Uuid::new_v4().to_string()
 }
 
 /// What the broker is to put in, and what the client is told.

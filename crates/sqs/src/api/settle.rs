@@ -1,6 +1,11 @@
 //! DeleteMessage, ChangeMessageVisibility and their batches. Answered when it is durable.
 
-use super::{Found, batch, batch::Results, find_queue, receive::VISIBILITY_MAX};
+use super::{
+    Found, batch,
+    batch::Results,
+    find_queue,
+    receive::{VISIBILITY_MAX, forget_attempts},
+};
 use crate::{
     Context,
     caller::Caller,
@@ -116,7 +121,7 @@ pub(crate) async fn change(cx: &Context, caller: &Caller, request: Change) -> Re
     let found = find_queue(cx, caller, request.queue_url)?;
     let shown = request.receipt_handle.clone().unwrap_or_default();
     let (token, timeout) = check(cx, &found, request.receipt_handle, request.visibility_timeout)?;
-    let lost = hide(&found, &[(token, timeout)]).await;
+    let lost = hide(cx, &found, &[(token, timeout)]).await;
     if lost.is_empty() { Ok(()) } else { Err(not_in_flight(&shown)) }
 }
 
@@ -156,7 +161,7 @@ pub(crate) async fn change_batch(
         changes.extend(change.as_ref().ok().copied());
         results.push((id, shown, change));
     }
-    let lost = hide(&found, &changes).await;
+    let lost = hide(cx, &found, &changes).await;
     let results = results.into_iter().map(|(id, shown, change)| {
         let result = match change {
             Ok((token, _)) if lost.contains(&token) => Err(not_in_flight(&shown)),
@@ -194,7 +199,10 @@ fn check(
 
 /// Hides messages for as long from now; shows those at once whose time is zero. Gives those that
 /// are not in flight any more.
-async fn hide(found: &Found, changes: &[(LockToken, Duration)]) -> Vec<LockToken> {
+async fn hide(cx: &Context, found: &Found, changes: &[(LockToken, Duration)]) -> Vec<LockToken> {
+    if found.profile.fifo.is_some() {
+        changes.iter().for_each(|(token, _)| forget_attempts(cx, found, *token));
+    }
     let shown = changes
         .iter()
         .filter(|(_, span)| span.is_zero())

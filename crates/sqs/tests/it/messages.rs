@@ -80,3 +80,40 @@ fn a_standard_queue_takes_the_last_handle_after_its_time() {
     server.done("DeleteMessage", &body);
     assert_eq!(server.receive(&queue), []);
 }
+
+#[test]
+fn the_time_of_the_first_receive_is_known_to_the_second_one_whatever_the_first_asked() {
+    let server = Server::start();
+    let queue = server.create("q");
+    send(&server, &queue, &["a"]);
+    server.memory.clock.advance(Duration::from_secs(5));
+    assert_eq!(server.receive(&queue).len(), 1);
+    server.memory.clock.advance(Duration::from_secs(11));
+    let body = json!({ "QueueUrl": queue, "AttributeNames": ["All"] });
+    let again = server.done("ReceiveMessage", &body);
+    let at = |name: &str| -> i64 {
+        let text = again["Messages"][0]["Attributes"][name].as_str().unwrap();
+        text.parse().unwrap()
+    };
+    assert_eq!(at("ApproximateFirstReceiveTimestamp") - at("SentTimestamp"), 5_000);
+}
+
+#[test]
+fn an_attempt_is_over_when_the_visibility_of_its_messages_was_changed() {
+    let server = Server::start();
+    let queue = server.create("q.fifo");
+    send(&server, &queue, &["a", "b"]);
+    let attempt = |id: &str| {
+        let body = json!({
+            "QueueUrl": queue, "MaxNumberOfMessages": 1, "ReceiveRequestAttemptId": id,
+        });
+        let answer = server.done("ReceiveMessage", &body);
+        answer["Messages"][0]["ReceiptHandle"].as_str().map(str::to_owned)
+    };
+    let (one, other) = (attempt("one").unwrap(), attempt("other").unwrap());
+    assert_eq!(attempt("one").as_ref(), Some(&one));
+    let change = json!({ "QueueUrl": queue, "ReceiptHandle": one, "VisibilityTimeout": 60 });
+    server.done("ChangeMessageVisibility", &change);
+    assert_eq!(attempt("one"), None, "it is in flight, and not given again");
+    assert_eq!(attempt("other"), Some(other));
+}
