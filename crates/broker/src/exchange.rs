@@ -9,14 +9,17 @@ use crate::{Broker, Created, Error, QueueDurability, QueueError, Targets, broker
 use bytes::Bytes;
 use parking_lot::RwLock;
 use smallvec::{SmallVec, smallvec};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 use tokio::sync::oneshot;
 use tramline_catalog::{BindingRecord, ExchangeRecord};
 use tramline_routing::{
     Binding, Destination, Error as RoutingError, Exchange, ExchangeSettings, Message as RoutedBy,
     Router,
 };
-use tramline_store::{LogStore, Op, Purpose, Reservation};
+use tramline_store::{Commit, LogStore, Op, Purpose, Reservation};
 use tramline_types::{
     ExchangeName, QueueName,
     limits::{BINDING_ARGUMENTS_BYTES_MAX, BINDINGS_MAX, EXCHANGES_MAX},
@@ -29,6 +32,8 @@ const RESERVED_PREFIX: &str = "amq.";
 pub(crate) struct Exchanges {
     state: RwLock<State>,
     generation: AtomicU64,
+    /// Changes that are not durable yet.
+    under_way: Arc<AtomicUsize>,
 }
 
 struct State {
@@ -58,7 +63,8 @@ impl Exchanges {
                 ),
             }
         }
-        Ok(Self { state: RwLock::new(state), generation: AtomicU64::new(0) })
+        let (generation, under_way) = (AtomicU64::new(0), Arc::default());
+        Ok(Self { state: RwLock::new(state), generation, under_way })
     }
 
     fn changed(&self) {
@@ -127,7 +133,10 @@ impl Broker {
         let durable = {
             let mut state = self.exchanges().state.write();
             if let Some(exchange) = state.router.exchange(name.as_str()) {
-                return equivalent(exchange, &settings).map(|()| Created::No);
+                equivalent(exchange, &settings)?;
+                let durable = self.as_it_is(reservation);
+                drop(state);
+                return finished(durable).await.map(|()| Created::No);
             }
             if name.as_str().starts_with(RESERVED_PREFIX) {
                 let text = format!("exchange name `{name}` contains reserved prefix `amq.`");
@@ -206,14 +215,15 @@ impl Broker {
                 let text = format!("there are {BINDINGS_MAX} bindings, which is the limit");
                 return Err(QueueError::LimitExceeded(text).into());
             }
-            if !state.router.bind(&binding).map_err(from_routing)? {
-                return Ok(());
+            if state.router.bind(&binding).map_err(from_routing)? {
+                state.n_bindings += 1;
+                self.exchanges().changed();
+                let put = || Op::Put(key, Bytes::new());
+                let ops = if stored { smallvec![put()] } else { Ops::new() };
+                self.submit_ops(ops, reservation)
+            } else {
+                self.as_it_is(reservation)
             }
-            state.n_bindings += 1;
-            self.exchanges().changed();
-            let put = || Op::Put(key, Bytes::new());
-            let ops = if stored { smallvec![put()] } else { Ops::new() };
-            self.submit_ops(ops, reservation)
         };
         finished(durable).await
     }
@@ -225,13 +235,14 @@ impl Broker {
         let reservation = self.reserve_upkeep(0, 1).await?;
         let durable = {
             let mut state = self.exchanges().state.write();
-            if !state.router.unbind(binding) {
-                return Ok(());
+            if state.router.unbind(binding) {
+                let mut ops = state.forget(std::slice::from_ref(binding));
+                state.sweep(vec![binding.clone()], &mut ops);
+                self.exchanges().changed();
+                self.submit_ops(ops, reservation)
+            } else {
+                self.as_it_is(reservation)
             }
-            let mut ops = state.forget(std::slice::from_ref(binding));
-            state.sweep(vec![binding.clone()], &mut ops);
-            self.exchanges().changed();
-            self.submit_ops(ops, reservation)
         };
         finished(durable).await
     }
@@ -312,9 +323,27 @@ impl Broker {
         Ok(self.store().reserve(Purpose::Upkeep, bytes, ops).wait().await?)
     }
 
-    /// Submits; nothing to store is durable at once.
+    /// Submits, under the lock; nothing to store is durable at once.
     fn submit_ops(&self, ops: Ops, reservation: Reservation) -> Option<oneshot::Receiver<()>> {
-        (!ops.is_empty()).then(|| submit(&**self.store(), ops, reservation))
+        if ops.is_empty() {
+            return None;
+        }
+        let under_way = Arc::clone(&self.exchanges().under_way);
+        under_way.fetch_add(1, Ordering::Relaxed);
+        let (done, durable) = oneshot::channel();
+        let on_durable = Box::new(move || {
+            under_way.fetch_sub(1, Ordering::Release);
+            let _caller_gave_up = done.send(());
+        });
+        self.store().submit(Commit { ops, on_durable }, reservation);
+        Some(durable)
+    }
+
+    /// Nothing is to be changed, called under the lock: what made it so may not be durable yet,
+    /// and is when this resolves.
+    fn as_it_is(&self, reservation: Reservation) -> Option<oneshot::Receiver<()>> {
+        let under_way = self.exchanges().under_way.load(Ordering::Acquire) > 0;
+        under_way.then(|| submit(&**self.store(), Ops::new(), reservation))
     }
 }
 

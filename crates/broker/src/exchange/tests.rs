@@ -186,3 +186,36 @@ async fn an_exchange_bound_to_itself_can_be_deleted() {
     let broker = restarted(broker, store).await;
     assert_eq!(broker.bindings_from(&name("loop")), []);
 }
+
+#[tokio::test]
+async fn what_is_so_already_is_told_when_it_is_durable() {
+    let store = Arc::new(MemoryStore::stepped());
+    let starting = Broker::start(store.clone(), Arc::new(FakeClock::default()), Options::default());
+    tokio::pin!(starting);
+    let broker = loop {
+        tokio::select! {
+            biased;
+            broker = &mut starting => break broker.unwrap(),
+            () = tokio::task::yield_now() => store.step_all(),
+        }
+    };
+    let settings = || ExchangeSettings::durable(ExchangeKind::Topic);
+    let of = binding("amq.topic", "ex", "a");
+    for step in 0..3 {
+        let change = || async {
+            match step {
+                0 => broker.declare_exchange(&name("ex"), settings()).await.map(drop),
+                1 => broker.bind(of.clone()).await,
+                _ => broker.unbind(&of).await,
+            }
+        };
+        let (first, second) = (change(), change());
+        tokio::pin!(first, second);
+        assert!(futures_util::future::poll_immediate(&mut first).await.is_none());
+        assert!(futures_util::future::poll_immediate(&mut second).await.is_none(), "{step}");
+        store.step_all();
+        assert!(first.await.is_ok() && second.await.is_ok());
+        let again = futures_util::future::poll_immediate(change()).await;
+        assert!(again.is_some_and(|it| it.is_ok()), "nothing is under way: at once");
+    }
+}

@@ -37,17 +37,20 @@ impl Broker {
             change(&mut wanted);
             let wanted = checked(wanted)?;
             check_fixed(&have, &wanted)?;
-            if *have == wanted {
-                return Ok(());
-            }
             if queue.is_transient() {
                 let mut state = queue.state.lock();
                 queue.set_settings(&mut state, wanted);
                 return Ok(());
             }
-            let bytes = size(queue, &wanted);
-            let reservation = self.store().reserve(Purpose::Upkeep, bytes, 1).wait().await?;
-            self.store_settings(queue, wanted, reservation)
+            if *have == wanted {
+                // Somebody else's change of this very moment may not be durable yet.
+                let reservation = self.store().reserve(Purpose::Upkeep, 0, 0).wait().await?;
+                submit(&**self.store(), SmallVec::new(), reservation)
+            } else {
+                let bytes = size(queue, &wanted);
+                let reservation = self.store().reserve(Purpose::Upkeep, bytes, 1).wait().await?;
+                self.store_settings(queue, wanted, reservation)
+            }
         };
         durable.await.map_err(|_| Error::Closed)
     }

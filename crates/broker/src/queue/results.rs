@@ -28,6 +28,8 @@ pub(super) struct Recording {
     key: Bytes,
     stored: Bytes,
     end: Timestamp,
+    /// Else it is stored once more, as it is: the commit that has the first may not be durable.
+    is_first: bool,
 }
 
 impl Recording {
@@ -56,16 +58,18 @@ impl Results {
         self.bytes -= self.ends.remove(&(end, key.clone())).unwrap_or(0);
     }
 
-    /// A result as it is to be stored; `None` where there is one of this id.
+    /// A result as it is to be stored; the one that is stored, where there is one of this id.
     pub(super) fn prepare(
         &self,
         store: &dyn LogStore,
         (id, result): (&[u8], &[u8]),
         now: Timestamp,
-    ) -> Result<Option<Recording>, QueueError> {
+    ) -> Result<Recording, QueueError> {
         let key = key(id);
-        if find(store, &key, now).is_some() {
-            return Ok(None);
+        if let Some(stored) = store.get(&key)
+            && let Some((end, _)) = split(&stored).filter(|(end, _)| *end > now)
+        {
+            return Ok(Recording { key, stored, end, is_first: false });
         }
         let size = id.len() + result.len();
         if size > limits::RESULT_BYTES_MAX {
@@ -81,12 +85,15 @@ impl Results {
         let mut stored = BytesMut::with_capacity(8 + result.len());
         stored.put_i64(end.as_millis());
         stored.put_slice(result);
-        Ok(Some(Recording { key, stored: stored.freeze(), end }))
+        Ok(Recording { key, stored: stored.freeze(), end, is_first: true })
     }
 
     /// It is submitted.
     pub(super) fn recorded(&mut self, store: &dyn LogStore, recording: Recording) {
         debug_assert_eq!(store.get(&recording.key).as_ref(), Some(&recording.stored));
+        if !recording.is_first {
+            return;
+        }
         self.add(recording.end, recording.key, recording.stored.len());
     }
 

@@ -297,11 +297,12 @@ impl State {
             let waiting = Some(Arc::clone(waiter));
             match self.unsent.back_mut() {
                 Some(last) if last.waiter.is_none() => last.waiter = waiting,
-                Some(_) => {
+                // Also where nothing changed: what did before may not be durable yet, such as the
+                // end of a delivery that is settled a second time.
+                _ => {
                     let delta = Bytes::new();
                     self.unsent.push_back(Unsent { log, delta, waiter: waiting, ticket: None });
                 }
-                None => waiter.done(),
             }
         }
         if !self.unsent.is_empty() {

@@ -79,7 +79,7 @@ impl Broker {
         let mut results = result.is_some().then(|| context.results.lock());
         let recording = match (&results, result) {
             (Some(results), Some((id, result))) => {
-                results.prepare(&**self.store(), (&id, &result), context.now())?
+                Some(results.prepare(&**self.store(), (&id, &result), context.now())?)
             }
             _ => None,
         };

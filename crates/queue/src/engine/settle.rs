@@ -228,7 +228,6 @@ impl Engine {
 }
 
 impl State {
-    /// One delivery ends otherwise than accepted.
     /// Keeps what a consumer said of a message until the message has moved.
     fn explain(&mut self, place: Place, reason: Option<&str>) {
         let Some(reason) = reason else { return };
@@ -238,6 +237,7 @@ impl State {
         }
     }
 
+    /// One delivery ends otherwise than accepted.
     fn end(
         &mut self,
         lane: &mut Lane,

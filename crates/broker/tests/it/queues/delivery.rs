@@ -297,3 +297,25 @@ async fn priorities_are_served_first_and_consumers_by_theirs() {
         node.broker.delete_queue(&queue, DeleteOnly::default()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_is_settled_already_is_told_when_that_is_durable() {
+    let (store, broker) = stepped().await;
+    let settings = QueueSettings::default();
+    let (queue, _) = stepping(&store, broker.declare_queue(&name("jobs"), settings)).await.unwrap();
+    let items = vec![item(&queue, "a", persistent())];
+    stepping(&store, async { broker.enqueue(items).await.await }).await;
+    let timed = Lock::Timed(Duration::from_secs(30));
+    let got = get(&queue, 1, timed).await;
+    store.step_all();
+    let (mut first, mut again) =
+        (queue.accept_late(&[got[0].token]), queue.accept_late(&[got[0].token]));
+    let mut purge = std::pin::pin!(queue.purge());
+    assert_eq!((first.lost().len(), again.lost().len()), (0, 1));
+    for settling in [&mut first, &mut again] {
+        assert!(futures_util::future::poll_immediate(settling).await.is_none());
+    }
+    assert!(futures_util::future::poll_immediate(&mut purge).await.is_none());
+    store.step_all();
+    assert_eq!((first.await.len(), again.await.len(), purge.await.unwrap()), (0, 1, 0));
+}

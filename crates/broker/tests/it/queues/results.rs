@@ -57,3 +57,16 @@ async fn a_result_above_the_limit_is_refused_and_nothing_happens() {
     assert!(matches!(refused.err(), Some(Error::Queue(QueueError::LimitExceeded(_)))));
     assert_eq!(queue.counts().locked, 1);
 }
+
+#[tokio::test]
+async fn a_result_that_is_there_is_told_when_it_is_durable() {
+    let (store, broker) = stepped().await;
+    let unit =
+        |text: &'static str| Unit { result: Some(("id".into(), text.into())), ..Unit::default() };
+    let first = broker.commit_unit(unit("first")).await.unwrap();
+    let mut again = broker.commit_unit(unit("again")).await.unwrap();
+    assert!(futures_util::future::poll_immediate(&mut again).await.is_none());
+    store.step_all();
+    tokio::join!(first, again);
+    assert_eq!(broker.result(b"id").as_deref(), Some(&b"first"[..]));
+}
