@@ -130,32 +130,24 @@ impl Broker {
         }
         let record = ExchangeRecord::encode(&settings);
         let reservation = self.reserve_upkeep(record.len() + name.as_str().len(), 1).await?;
-        let durable = {
+        let (created, durable) = {
             let mut state = self.exchanges().state.write();
             if let Some(exchange) = state.router.exchange(name.as_str()) {
                 equivalent(exchange, &settings)?;
-                let durable = self.as_it_is(reservation);
-                drop(state);
-                return finished(durable).await.map(|()| Created::No);
+                (Created::No, self.as_it_is(reservation))
+            } else {
+                check_new(name, state.n_exchanges)?;
+                state.n_exchanges += 1;
+                let stored = settings.durable;
+                let exchange = Exchange { name: name.clone(), settings, predeclared: false };
+                state.router.insert(exchange);
+                self.exchanges().changed();
+                let put = || Op::Put(ExchangeRecord::key(name), record);
+                let ops = if stored { smallvec![put()] } else { Ops::new() };
+                (Created::Yes, self.submit_ops(ops, reservation))
             }
-            if name.as_str().starts_with(RESERVED_PREFIX) {
-                let text = format!("exchange name `{name}` contains reserved prefix `amq.`");
-                return Err(QueueError::AccessRefused(text).into());
-            }
-            if state.n_exchanges >= EXCHANGES_MAX {
-                let text = format!("there are {EXCHANGES_MAX} exchanges, which is the limit");
-                return Err(QueueError::LimitExceeded(text).into());
-            }
-            state.n_exchanges += 1;
-            let stored = settings.durable;
-            let exchange = Exchange { name: name.clone(), settings, predeclared: false };
-            state.router.insert(exchange);
-            self.exchanges().changed();
-            let put = || Op::Put(ExchangeRecord::key(name), record);
-            let ops = if stored { smallvec![put()] } else { Ops::new() };
-            self.submit_ops(ops, reservation)
         };
-        finished(durable).await.map(|()| Created::Yes)
+        finished(durable).await.map(|()| created)
     }
 
     /// The exchange of this name.
@@ -357,6 +349,18 @@ async fn finished(durable: Option<oneshot::Receiver<()>>) -> Result<(), Error> {
 fn check_source(name: &ExchangeName) -> Result<(), Error> {
     if name.is_default() {
         return Err(refused("the default exchange binds every queue by its name, and no other"));
+    }
+    Ok(())
+}
+
+/// Refuses what clients may not declare, and one too many.
+fn check_new(name: &ExchangeName, n_exchanges: usize) -> Result<(), Error> {
+    if name.as_str().starts_with(RESERVED_PREFIX) {
+        return Err(refused(&format!("exchange name `{name}` contains reserved prefix `amq.`")));
+    }
+    if n_exchanges >= EXCHANGES_MAX {
+        let text = format!("there are {EXCHANGES_MAX} exchanges, which is the limit");
+        return Err(QueueError::LimitExceeded(text).into());
     }
     Ok(())
 }

@@ -118,14 +118,14 @@ def test_a_robust_connection_comes_back(own_broker, name):
         await queue.consume(on_message)
         message = aio_pika.Message(b"before", delivery_mode=2)
         await channel.default_exchange.publish(message, name)
-        assert await asyncio.wait_for(got.get(), 10) == b"before"
+        assert await asyncio.wait_for(got.get(), 60) == b"before"
         own_broker.kill()
         own_broker.start()
         await asyncio.sleep(1)
         async with await aio_pika.connect(url(own_broker)) as other:
             exchange = (await other.channel()).default_exchange
             await exchange.publish(aio_pika.Message(b"after", delivery_mode=2), name)
-        while await asyncio.wait_for(got.get(), 20) != b"after":
+        while await asyncio.wait_for(got.get(), 60) != b"after":
             pass
         await connection.close()
 

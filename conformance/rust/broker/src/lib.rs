@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const READY: Duration = Duration::from_secs(20);
-const STOP: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(60);
 
 /// Where clients find a broker.
 #[derive(Clone)]

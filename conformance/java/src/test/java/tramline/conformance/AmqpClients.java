@@ -166,7 +166,7 @@ final class AmqpClients implements AutoCloseable {
         }
 
         Delivery next() throws Exception {
-            Delivery delivery = deliveries.poll(20, TimeUnit.SECONDS);
+            Delivery delivery = deliveries.poll(60, TimeUnit.SECONDS);
             assertTrue(delivery != null, "no delivery");
             return delivery;
         }

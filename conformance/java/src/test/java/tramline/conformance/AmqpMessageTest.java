@@ -95,7 +95,7 @@ class AmqpMessageTest {
         for (String body : numbers(0, 1000)) {
             publish(channel, "", queue, body);
         }
-        channel.waitForConfirmsOrDie(20_000);
+        channel.waitForConfirmsOrDie(60_000);
         assertTrue(acked.stream().allMatch(tag -> tag > 0));
         assertEquals(List.of(numbers(0, 1000)), drain(channel, queue));
     }
@@ -106,9 +106,9 @@ class AmqpMessageTest {
         String queue = declare(channel, Map.of("x-max-length", 1, "x-overflow", "reject-publish"));
         channel.confirmSelect();
         publish(channel, "", queue, "kept");
-        assertTrue(channel.waitForConfirms(20_000));
+        assertTrue(channel.waitForConfirms(60_000));
         publish(channel, "", queue, "refused");
-        assertTrue(!channel.waitForConfirms(20_000));
+        assertTrue(!channel.waitForConfirms(60_000));
         assertEquals(List.of("kept"), drain(channel, queue));
     }
 
@@ -119,7 +119,7 @@ class AmqpMessageTest {
         channel.addReturnListener(back -> returned.add(back.getReplyCode() + back.getReplyText()
                 + new String(back.getBody())));
         channel.basicPublish("", name(), true, null, "lost".getBytes());
-        assertEquals("312NO_ROUTElost", returned.poll(20, TimeUnit.SECONDS));
+        assertEquals("312NO_ROUTElost", returned.poll(60, TimeUnit.SECONDS));
     }
 
     @Test
@@ -224,7 +224,7 @@ class AmqpMessageTest {
         var theirs = consume(channel, queue, false);
         theirs.next();
         clients.channel().queueDelete(queue);
-        assertEquals(theirs.tag, theirs.cancelled.poll(20, TimeUnit.SECONDS));
+        assertEquals(theirs.tag, theirs.cancelled.poll(60, TimeUnit.SECONDS));
     }
 
     @Test
@@ -277,7 +277,7 @@ class AmqpMessageTest {
         thread.setDaemon(true);
         thread.start();
         RpcClientParams params = new RpcClientParams().channel(clients.channel())
-                .exchange("").routingKey(queue).replyTo("amq.rabbitmq.reply-to").timeout(20_000);
+                .exchange("").routingKey(queue).replyTo("amq.rabbitmq.reply-to").timeout(60_000);
         try (RpcClient client = new RpcClient(params)) {
             for (String body : numbers(0, 50)) {
                 assertEquals("re: " + body, client.stringCall(body));

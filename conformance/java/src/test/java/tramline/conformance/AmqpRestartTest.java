@@ -58,7 +58,7 @@ class AmqpRestartTest {
         for (String body : numbers(0, 500)) {
             publish(channel, from, "a.b", body);
         }
-        channel.waitForConfirmsOrDie(20_000);
+        channel.waitForConfirmsOrDie(60_000);
         assertEquals("0", new String(get(channel, queue, false).getBody()));
         restart(how);
         Channel after = clients.channel();

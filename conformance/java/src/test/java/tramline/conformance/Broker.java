@@ -140,7 +140,7 @@ final class Broker implements AutoCloseable {
 
     private void await() {
         try {
-            if (!process.waitFor(20, TimeUnit.SECONDS)) {
+            if (!process.waitFor(60, TimeUnit.SECONDS)) {
                 process.destroyForcibly();
                 throw new IllegalStateException("the broker did not stop:\n" + log());
             }
