@@ -244,6 +244,11 @@ impl Counts {
 }
 
 impl Rule {
+    /// Counts a last value that its receiver does not get.
+    fn count_dropped(&self) {
+        self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts one publication.
     fn count(&self, counts: &Counts) {
         let counters = &self.counters;

@@ -1,9 +1,9 @@
 //! What waits for one receiver: whole frames, bounded in bytes, and what becomes of them when the
 //! receiver is slow. Pure.
 //!
-//! Invariant: `bytes` is the sum of what is left of all pieces; a piece of which a part was
-//! written stays until the rest is; `latest` names the piece of each channel and key that waits
-//! and may be replaced.
+//! Invariant: `bytes` is the sum of what is left of all pieces, `message_bytes` the length of all
+//! messages among them; a piece of which a part was written stays until the rest is; `latest` names
+//! the piece of each channel and key that waits and may be replaced.
 
 use bytes::Bytes;
 use std::{
@@ -34,6 +34,12 @@ enum Kind {
     Gone,
     /// So many were dropped that came here, which is not spelt yet.
     Lost(u64),
+}
+
+impl Kind {
+    const fn is_message(&self) -> bool {
+        matches!(self, Self::Message | Self::Latest(_))
+    }
 }
 
 #[derive(Debug)]
@@ -72,6 +78,7 @@ pub(super) struct Buffer {
     written: usize,
     bytes: usize,
     messages: usize,
+    message_bytes: usize,
     gone: usize,
     /// No piece before this number can be dropped.
     oldest: u64,
@@ -93,6 +100,7 @@ impl Default for Buffer {
             written: 0,
             bytes: 0,
             messages: 0,
+            message_bytes: 0,
             gone: 0,
             oldest: 0,
             latest: HashMap::new(),
@@ -119,12 +127,24 @@ impl Buffer {
         self.pieces.is_empty()
     }
 
+    /// Bytes of messages that wait.
+    fn messages_left(&self) -> usize {
+        let is_begun = self.pieces.front().is_some_and(|first| first.kind.is_message());
+        self.message_bytes - if is_begun { self.written } else { 0 }
+    }
+
     /// Adds what is never dropped.
     pub(super) fn push_notice(&mut self, bytes: Bytes) {
         self.add(bytes, Kind::Notice);
     }
 
-    /// Adds a message as far as there is room.
+    /// Notes that a message was dropped that would come last.
+    pub(super) fn drop_newest(&mut self) {
+        self.dropped += 1;
+        self.lose(1);
+    }
+
+    /// Adds a message as far as there is room: what is never dropped takes none of it.
     pub(super) fn push(
         &mut self,
         bytes: Bytes,
@@ -142,7 +162,7 @@ impl Buffer {
             self.conflated += 1;
             pushed.conflated = true;
         }
-        let too_many = |this: &Self| this.bytes.saturating_add(bytes.len()) > bytes_max;
+        let too_many = |this: &Self| this.messages_left().saturating_add(bytes.len()) > bytes_max;
         if is_behind && too_many(self) {
             match policy {
                 SlowConsumer::DropOldest | SlowConsumer::Conflate => {
@@ -176,6 +196,7 @@ impl Buffer {
                 None => Kind::Message,
             };
             self.messages += 1;
+            self.message_bytes += bytes.len();
             self.add(bytes, kind);
         }
         self.compact();
@@ -213,8 +234,9 @@ impl Buffer {
         self.pieces.truncate(usize::from(self.written > 0));
         let first = self.pieces.front();
         self.bytes = first.map_or(0, |first| first.bytes.len() - self.written);
-        let is_message = |piece: &Piece| matches!(piece.kind, Kind::Message | Kind::Latest(_));
-        self.messages = usize::from(first.is_some_and(is_message));
+        let message = first.filter(|piece| piece.kind.is_message());
+        self.messages = usize::from(message.is_some());
+        self.message_bytes = message.map_or(0, |piece| piece.bytes.len());
         (self.gone, self.lost, self.untold) = (0, 0, 0);
         self.latest.clear();
     }
@@ -245,6 +267,7 @@ impl Buffer {
             }
         }
         self.bytes -= piece.bytes.len();
+        self.message_bytes -= piece.bytes.len();
         piece.bytes = Bytes::new();
         self.messages -= 1;
         self.gone += 1;
@@ -341,17 +364,20 @@ impl Buffer {
             }
             bytes -= left;
             self.written = 0;
-            match self.pieces.pop_front().map(|piece| piece.kind) {
-                Some(Kind::Message) => self.messages -= 1,
-                Some(Kind::Latest(key)) => {
-                    self.messages -= 1;
+            let Some(Piece { bytes: gone, kind }) = self.pieces.pop_front() else { break };
+            if kind.is_message() {
+                self.messages -= 1;
+                self.message_bytes -= gone.len();
+            }
+            match kind {
+                Kind::Latest(key) => {
                     if self.latest.get(&*key) == Some(&self.first) {
                         self.latest.remove(&*key);
                     }
                 }
-                Some(Kind::Gone) => self.gone -= 1,
-                Some(Kind::Lost(_)) => self.lost -= 1,
-                Some(Kind::Notice) | None => {}
+                Kind::Gone => self.gone -= 1,
+                Kind::Lost(_) => self.lost -= 1,
+                Kind::Notice | Kind::Message => {}
             }
             self.first += 1;
         }

@@ -213,6 +213,23 @@ impl Receiver {
         pushed
     }
 
+    /// Adds a last value; false where it is dropped. Who has just come is not slow: only where
+    /// what nobody has taken takes all the memory that it may is there no room.
+    pub(super) fn push_retained(&self, bytes: Bytes) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.is_cut_off || inner.is_broken || inner.has_ended {
+            return true;
+        }
+        let has_room = inner.buffer.bytes() < CONNECTION_BYTES_FREE || !self.answers.is_used_up();
+        if has_room {
+            inner.buffer.push_notice(bytes);
+            inner.charge(&self.answers);
+        } else {
+            inner.buffer.drop_newest();
+        }
+        has_room
+    }
+
     /// Adds what is told as far as there is room.
     pub(super) fn push_droppable(&self, bytes: Bytes) {
         let policy = SlowConsumer::DropNewest;

@@ -2,8 +2,7 @@
 
 use super::{
     Bus, Listening, State, Touched,
-    buffer::{LatestKey, Treatment},
-    publication::{ChannelEvent, ChannelForm, ChannelPosition, Publication, Subscribed},
+    publication::{ChannelEvent, ChannelForm, ChannelPosition, Subscribed},
     receiver::{NewReceiver, Receiver},
     rules::Rules,
 };
@@ -146,7 +145,9 @@ impl ReceiverHandle {
         receiver.push_notice((receiver.form().encode)(&event));
         if is_new && recovered != Some(true) {
             for publication in state.retained.matching(pattern) {
-                self.push(publication, &rules, true);
+                if !receiver.push_retained(publication.event(receiver.form(), true)) {
+                    rules.of(publication.channel.as_str()).count_dropped();
+                }
             }
         }
         for publication in missed.iter().flat_map(|missed| &missed.publications) {
@@ -162,14 +163,6 @@ impl ReceiverHandle {
         receiver.deliver();
         send_all(&told);
         Ok(subscribed)
-    }
-
-    fn push(&self, publication: &Arc<Publication>, rules: &Rules, retained: bool) {
-        let settings = &rules.of(publication.channel.as_str()).settings;
-        let (policy, bytes_max) = (settings.slow_consumer, settings.buffer_bytes);
-        let bytes = publication.event(self.receiver.form(), retained);
-        let key = || LatestKey(publication.channel.clone(), publication.key.clone());
-        self.receiver.push(bytes, Treatment { policy, bytes_max }, key);
     }
 
     /// Ends a subscription; false when there was none.

@@ -109,6 +109,11 @@ async fn publish(broker: &Broker, channel: &str, data: &str) -> Receipt {
     broker.publish_on_channel(publication(channel, data)).await.unwrap()
 }
 
+/// Takes a channel's last value away.
+async fn publish_empty(broker: &Broker, channel: &str) {
+    broker.publish_on_channel(publication(channel, "")).await.unwrap();
+}
+
 async fn set(broker: &Broker, prefix: &str, settings: ChannelSettings) {
     broker.set_channel_settings(prefix, Some(settings)).await.unwrap();
 }
@@ -372,6 +377,48 @@ async fn last_values_come_first_and_survive_a_restart() {
         assert_eq!(late.got(), "+** None\n~r/a=2\n~x=5\n");
         assert!(broker.channel_settings()["r"].retain);
     }
+}
+
+#[tokio::test]
+async fn who_comes_gets_all_last_values_however_many_there_are() {
+    let Node { broker, .. } = Node::start().await;
+    for slow_consumer in [SlowConsumer::Disconnect, SlowConsumer::DropNewest] {
+        let settings = ChannelSettings {
+            slow_consumer,
+            retain: true,
+            buffer_bytes: 1024,
+            ..Default::default()
+        };
+        set(&broker, "c", settings).await;
+        let data = "x".repeat(600);
+        for n in 0..5 {
+            publish(&broker, &format!("c/{n}"), &data).await;
+        }
+        let listener = Listener::new(&broker, 0);
+        listener.subscribe("c/**");
+        // It has taken nothing yet, and what comes now is not too much for it.
+        publish(&broker, "c/5", "live").await;
+        let last: String = (0..5).map(|n| format!("~c/{n}={data}\n")).collect();
+        assert_eq!(listener.drain(), format!("+c/** None\n{last}c/5=live\n"));
+        listener.handle.receiver().end("bye".into());
+        publish_empty(&broker, "c/5").await;
+    }
+}
+
+#[tokio::test]
+async fn a_last_value_for_which_there_is_no_memory_is_told_and_counted() {
+    let Node { broker, .. } = Node::start().await;
+    set(&broker, "c", ChannelSettings { retain: true, ..Default::default() }).await;
+    for n in 0..5 {
+        publish(&broker, &format!("c/{n}"), &"x".repeat(30_000)).await;
+    }
+    let mut all = broker.budgets().answers.share();
+    all.charge(usize::MAX / 2);
+    let listener = Listener::new(&broker, 0);
+    listener.subscribe("c/**");
+    assert!(listener.drain().ends_with("\ndropped 2\n"), "64 KiB are everybody's");
+    let figures = broker.channel_figures();
+    assert_eq!(figures.iter().find(|(prefix, _)| prefix == "c").unwrap().1.dropped, 2);
 }
 
 #[tokio::test]

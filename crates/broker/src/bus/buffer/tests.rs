@@ -116,6 +116,18 @@ fn notices_are_never_dropped() {
     assert_eq!(write_all(&mut buffer, 3), b"noticebbbb");
 }
 
+#[test]
+fn who_has_notices_to_take_is_not_slow_for_that() {
+    let mut buffer = Buffer::default();
+    buffer.push_notice(message("a last value"));
+    for text in ["aa", "bb"] {
+        let pushed = push(&mut buffer, text, SlowConsumer::Disconnect, 0);
+        assert_eq!((pushed.kept, pushed.cut_off), (true, false), "{text}");
+    }
+    assert!(push(&mut buffer, "c", SlowConsumer::Disconnect, 0).cut_off);
+    assert_eq!(write_all(&mut buffer, 5), b"a last valueaabb");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Push(u8, u8, usize),
@@ -154,6 +166,13 @@ impl Model {
         self.waiting.iter().map(|(bytes, ..)| bytes.len()).sum::<usize>() - self.written
     }
 
+    /// Of messages alone.
+    fn message_bytes(&self) -> usize {
+        let written = self.waiting.first().filter(|first| !first.2).map_or(0, |_| self.written);
+        let messages = self.waiting.iter().filter(|waiting| !waiting.2);
+        messages.map(|(bytes, ..)| bytes.len()).sum::<usize>() - written
+    }
+
     fn droppable(&self) -> usize {
         usize::from(self.written > 0)
     }
@@ -168,7 +187,7 @@ impl Model {
                 self.conflated += 1;
             }
         }
-        if is_behind && self.bytes() + bytes.len() > max {
+        if is_behind && self.message_bytes() + bytes.len() > max {
             if policy == SlowConsumer::DropNewest {
                 self.dropped += 1;
                 // The place of what is to be told, once for all that are lost there.
@@ -177,7 +196,7 @@ impl Model {
                 }
                 return;
             }
-            while self.bytes() + bytes.len() > max {
+            while self.message_bytes() + bytes.len() > max {
                 let from = self.droppable();
                 let Some(at) = self.waiting.iter().skip(from).position(|w| !w.2) else { break };
                 self.waiting.remove(at + from);
