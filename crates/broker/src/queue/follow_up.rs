@@ -83,6 +83,9 @@ impl Queue {
             }
         });
         self.counters.settled(settles.len() - tokens.len() - lost.len());
+        // Those that are accepted have their time when they are.
+        let others = settles.iter().filter(|(_, outcome)| *outcome != Outcome::Accepted);
+        self.counters.time_settled(others.map(|(token, _)| *token), &self.context);
         for tokens in tokens.chunks(MESSAGES_MAX) {
             settled.add();
             self.follow_up(tokens, vec![Arc::clone(&settled)]);

@@ -448,3 +448,24 @@ async fn progress_shortens_no_lock() {
     assert!(get(&queue, 1, HELD).await.is_empty());
     assert_eq!(status(&node, "a").await.state, JobState::Processing);
 }
+
+#[tokio::test]
+async fn the_time_of_processing_is_counted_however_a_delivery_ends() {
+    let node = Node::start().await;
+    node.broker.declare_queue(&name("after"), tracked()).await.unwrap();
+    let on_done = vec!["after".to_owned()];
+    let queue = queue(&node, QueueSettings { on_done, ..tracked() }).await;
+    put(&node, &queue, &["accepted", "rejected", "together"]).await;
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        tokens.extend(get(&queue, 1, HELD).await.iter().map(|delivery| delivery.token));
+    }
+    node.clock.advance(Duration::from_secs(2));
+    let rejected = Outcome::Rejected { dead_letter: false, reason: None };
+    queue.settle(&[(tokens[0], Outcome::Accepted), (tokens[1], rejected)]).await;
+    let settles = vec![(Arc::clone(&queue), vec![(tokens[2], Outcome::Accepted)])];
+    let unit = Unit { settles, ..Unit::default() };
+    node.broker.commit_unit(unit).await.unwrap().await;
+    let times = queue.processing_times().unwrap();
+    assert_eq!((times.counts.iter().sum::<u64>(), times.sum_ms), (3, 6_000));
+}

@@ -35,6 +35,7 @@ impl Beside<'_> {
         for (queue, of_queue) in self.settles {
             locked.state(queue).engine(queue).handle_settle(of_queue, now, &mut lost);
             queue.counters.settled(of_queue.len());
+            queue.counters.time_settled(of_queue.iter().map(|(token, _)| *token), &queue.context);
         }
         debug_assert!(lost.is_empty(), "they were held under the same locks");
         if let Some((queue, places)) = self.transferred
