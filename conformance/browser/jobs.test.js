@@ -139,6 +139,20 @@ test('progress, result and roll-up are shown as they come', { timeout }, async (
   await page.context().close()
 })
 
+test('what the broker itself makes follow is rolled up', { timeout }, async () => {
+  for (const [name, on_done] of [['made', []], ['makes', ['made']]]) {
+    await api(broker, 'POST', '/v1/queues', { name, settings: { track: true, on_done } })
+  }
+  await put('makes', message('maker'))
+  const page = await open(chrome, pageOf('maker'))
+  await seen(page, 'queued', 0)
+  await api(broker, 'POST', '/v1/queues/makes/receive', { accept: true })
+  await page.getByRole('heading', { name: 'What follows: 0 of 1 done' }).waitFor()
+  await api(broker, 'POST', '/v1/queues/made/receive', { accept: true })
+  await page.getByRole('heading', { name: 'What follows: 1 of 1 done' }).waitFor()
+  await page.context().close()
+})
+
 test('the video pipeline is done although a worker is killed halfway', { timeout }, async () => {
   const script = path.join(__dirname, '../../examples/video-pipeline/pipeline.py')
   const server = `http://${broker.http}`

@@ -204,7 +204,7 @@ def predefined(application_of, **queue):
     dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
     arn = application_of.attribute(dead, "QueueArn")
     policy = {"deadLetterTargetArn": arn, "maxReceiveCount": 2}
-    attributes = {"RedrivePolicy": json.dumps(policy), "VisibilityTimeout": "2"}
+    attributes = {"RedrivePolicy": json.dumps(policy), "VisibilityTimeout": "8"}
     url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     return name, url, dead
 
@@ -214,7 +214,7 @@ def test_a_task_that_always_fails_is_dead_lettered(start, broker):
     name, url, dead = predefined(first)
     keys = {"access_key_id": "test", "secret_access_key": "secret"}
     policy = {"backoff_policy": {"1": 1}, "backoff_tasks": ["tasks.crooked"]}
-    application = start(predefined_queues={name: {"url": url, **keys, **policy}}, visibility_timeout=2)
+    application = start(predefined_queues={name: {"url": url, **keys, **policy}}, visibility_timeout=8)
     application.work("-Q", name)
     application.tasks.crooked.apply_async(queue=name)
     application.until(

@@ -93,10 +93,10 @@ def test_system_attributes_by_their_newer_name(sqs, queue):
 
 def test_a_received_message_is_hidden_until_its_time(sqs, queue):
     sqs.send_message(QueueUrl=queue, MessageBody="b")
-    (first,) = receive(sqs, queue, VisibilityTimeout=1)
+    (first,) = receive(sqs, queue, VisibilityTimeout=4)
     assert receive(sqs, queue, wait=0) == []
     assert attribute(sqs, queue, "ApproximateNumberOfMessagesNotVisible") == "1"
-    (second,) = receive(sqs, queue, wait=5)
+    (second,) = receive(sqs, queue, wait=20)
     assert second["MessageId"] == first["MessageId"]
     assert second["ReceiptHandle"] != first["ReceiptHandle"]
     # The first one's handle deletes nothing any more, and says nothing.
@@ -118,7 +118,7 @@ def test_the_last_handle_deletes_also_when_its_time_is_over(sqs, queue):
 
 def test_visibility_changes(sqs, queue):
     sqs.send_message(QueueUrl=queue, MessageBody="b")
-    (message,) = receive(sqs, queue, VisibilityTimeout=1)
+    (message,) = receive(sqs, queue, VisibilityTimeout=4)
 
     def change(seconds, handle=message["ReceiptHandle"]):
         sqs.change_message_visibility(
@@ -126,7 +126,7 @@ def test_visibility_changes(sqs, queue):
         )
 
     change(60)
-    assert receive(sqs, queue, wait=2) == []
+    assert receive(sqs, queue, wait=5) == []
     change(0)
     (again,) = receive(sqs, queue, wait=0)
     refused(lambda: change(5), "InvalidParameterValue")
@@ -169,10 +169,10 @@ def test_delay(sqs, new_queue):
     queue = new_queue({"DelaySeconds": "60"})
     sqs.send_message(QueueUrl=queue, MessageBody="default")
     sqs.send_message(QueueUrl=queue, MessageBody="now", DelaySeconds=0)
-    sqs.send_message(QueueUrl=queue, MessageBody="soon", DelaySeconds=1)
+    sqs.send_message(QueueUrl=queue, MessageBody="soon", DelaySeconds=4)
     assert [message["Body"] for message in receive(sqs, queue, wait=0)] == ["now"]
     assert attribute(sqs, queue, "ApproximateNumberOfMessagesDelayed") == "2"
-    assert [message["Body"] for message in receive(sqs, queue, wait=5)] == ["soon"]
+    assert [message["Body"] for message in receive(sqs, queue, wait=20)] == ["soon"]
 
 
 def test_batches(sqs, queue):
