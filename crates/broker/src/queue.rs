@@ -42,7 +42,7 @@ pub use enqueue::{Enqueue, EnqueueError, EnqueueOptions, Placed, Targets};
 pub use filter::MessageFilter;
 pub use future::{Enqueuing, Settling};
 pub use peek::{Peek, Peeked, PeekedMessage};
-pub use redrive::{Redrive, RedriveStatus};
+pub use redrive::{Redrive, RedriveCount, RedriveStatus};
 pub use registry::{Created, DeleteOnly};
 pub(crate) use traffic::PROCESSING_BOUNDS_MS;
 pub use traffic::{ProcessingTimes, Traffic};

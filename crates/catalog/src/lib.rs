@@ -31,7 +31,7 @@ pub use queue::{
     Overflow, QueueDurability, QueueKind, QueueRecord, QueueSettings, SubscriptionStart,
 };
 pub use quota::{QuotaEntity, QuotaKind, QuotaName, QuotaRates};
-pub use redrive::{RedrivePair, RedriveRecord, RedriveState};
+pub use redrive::{RedriveFilter, RedrivePair, RedriveRecord, RedriveState};
 pub use setting::{
     BROKER_SETTINGS, GROUP_SETTINGS, Setting, SettingKind, TOPIC_SETTINGS,
     find as find_topic_setting, find_broker as find_broker_setting,

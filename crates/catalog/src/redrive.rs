@@ -27,6 +27,30 @@ pub enum RedriveState {
     Failed(String),
 }
 
+/// Which messages a redrive moves: those that are all of this.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RedriveFilter {
+    /// With this key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<u8>>,
+    /// With this header, and this value where one is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<(String, Option<String>)>,
+    /// Enqueued then or later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<i64>,
+    /// Enqueued before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before_ms: Option<i64>,
+    /// That died last in this queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub died_in: Option<String>,
+    /// That died last for this reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
 /// A redrive, but for how many messages have moved. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +63,9 @@ pub struct RedriveRecord {
     /// Messages per second at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u32>,
+    /// The messages that it is about, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<RedriveFilter>,
     /// The messages that were ready when it began.
     pub total: u64,
     /// Those that stay; told when it is over.
@@ -51,7 +78,7 @@ pub struct RedriveRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedrivePair {
     /// What it is.
-    Record(RedriveRecord),
+    Record(Box<RedriveRecord>),
     /// How many messages have moved.
     Moved(u64),
 }
@@ -115,9 +142,13 @@ mod tests {
         for state in [RedriveState::Running, RedriveState::Failed("no room".to_owned())] {
             let to = Some("a/b".to_owned());
             let (per_second, total, left_behind, started_ms) = (Some(5), 7, 0, 9);
-            let record = RedriveRecord { state, to, per_second, total, left_behind, started_ms };
+            let header = Some(("h".to_owned(), None));
+            let filter =
+                Some(RedriveFilter { key: Some(vec![0xff]), header, ..RedriveFilter::default() });
+            let record =
+                RedriveRecord { state, to, per_second, filter, total, left_behind, started_ms };
             let read = RedriveRecord::decode(&RedriveRecord::key(3, 4), &record.encode());
-            assert_eq!(read, Ok(((3, 4), RedrivePair::Record(record))));
+            assert_eq!(read, Ok(((3, 4), RedrivePair::Record(Box::new(record)))));
         }
         let read = RedriveRecord::decode(&RedriveRecord::moved_key(3, 4), b"17");
         assert_eq!(read, Ok(((3, 4), RedrivePair::Moved(17))));

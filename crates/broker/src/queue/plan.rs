@@ -7,7 +7,7 @@
 mod beside;
 mod target;
 
-pub(super) use beside::Beside;
+pub(super) use beside::{Beside, TakenOut};
 
 use super::{
     Enqueue, EnqueueError, Placed, Queue,

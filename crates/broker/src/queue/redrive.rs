@@ -3,9 +3,15 @@
 //! Each message leaves its queue and arrives at the other in one commit, which says how many have
 //! moved, too: it is in exactly one of both, and after a restart a redrive goes on where it was.
 
+mod filtered;
 mod stored;
 
-use super::{Enqueue, EnqueueOptions, Queue, Receive, Unit, death};
+pub use filtered::RedriveCount;
+
+use super::{
+    Enqueue, EnqueueOptions, MessageFilter, Queue, Receive, Unit, death, message::loaded,
+    plan::TakenOut, unit::Along,
+};
 use crate::{Broker, Error, QueueError};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -13,8 +19,8 @@ use smallvec::smallvec;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::{Notify, oneshot};
 use tramline_catalog::RedriveState;
-use tramline_queue::{Delivery, Lock, LockToken, Outcome};
-use tramline_types::{ConnectionId, Message, QueueName, Timestamp};
+use tramline_queue::{Delivery, Lock, LockToken, Outcome, Place};
+use tramline_types::{ConnectionId, Message, Monotonic, QueueName, Timestamp};
 
 /// Messages of one commit.
 const MESSAGES_MAX: u64 = 100;
@@ -31,6 +37,8 @@ pub struct Redrive {
     pub to: Option<QueueName>,
     /// Messages per second at most.
     pub per_second: Option<u32>,
+    /// Which messages, if not all.
+    pub filter: MessageFilter,
 }
 
 /// A redrive, as it is now.
@@ -44,6 +52,8 @@ pub struct RedriveStatus {
     pub to: Option<QueueName>,
     /// Messages per second at most.
     pub per_second: Option<u32>,
+    /// Which messages, if not all.
+    pub filter: MessageFilter,
     /// The messages that were ready when it began.
     pub total: u64,
     /// Those that have moved.
@@ -60,6 +70,39 @@ impl RedriveStatus {
     }
 }
 
+/// A message that is about to move.
+struct Moving {
+    leaves: Leaves,
+    message: Arc<Message>,
+    target: Arc<Queue>,
+}
+
+/// How it leaves its queue.
+#[derive(Clone, Copy)]
+enum Leaves {
+    /// By its delivery.
+    Delivery(LockToken),
+    /// From its place, while nobody has it.
+    Place(Place),
+}
+
+impl Leaves {
+    const fn token(self) -> Option<LockToken> {
+        match self {
+            Self::Delivery(token) => Some(token),
+            Self::Place(_) => None,
+        }
+    }
+}
+
+impl Moving {
+    fn taken_out(&self) -> Option<TakenOut> {
+        let Leaves::Place(place) = self.leaves else { return None };
+        let loaded = loaded(Arc::clone(&self.message), Timestamp::default());
+        Some((place, (loaded.bytes, loaded.group)))
+    }
+}
+
 /// A redrive and its end.
 pub(super) struct Task {
     status: Mutex<RedriveStatus>,
@@ -72,6 +115,12 @@ pub(super) type Redrives = Mutex<VecDeque<Arc<Task>>>;
 impl Task {
     fn new(status: RedriveStatus) -> Self {
         Self { status: Mutex::new(status), cancelled: Notify::new() }
+    }
+
+    /// Messages of one step.
+    fn pace(&self) -> u64 {
+        let per_second = self.status.lock().per_second;
+        per_second.map_or(MESSAGES_MAX, |rate| u64::from(rate / 10).clamp(1, MESSAGES_MAX))
     }
 
     fn is_cancelled(&self) -> bool {
@@ -90,16 +139,7 @@ impl Broker {
         queue: &Arc<Queue>,
         redrive: Redrive,
     ) -> Result<RedriveStatus, Error> {
-        if queue.is_gone() {
-            return Err(QueueError::UnknownQueue(queue.name.to_string()).into());
-        }
-        if let Some(to) = &redrive.to {
-            self.queue(to)?.check_writable()?;
-            if *to == queue.name {
-                let (setting, detail) = ("to", "is the queue itself".to_owned());
-                return Err(QueueError::InvalidSetting { setting, detail }.into());
-            }
-        }
+        self.check_redrive(queue, &redrive)?;
         let (task, status, forgotten) = self.begin_redrive(queue, redrive)?;
         let (told, begun) = oneshot::channel();
         let (broker, of_task, stored) = (self.clone(), Arc::clone(queue), status.clone());
@@ -115,6 +155,19 @@ impl Broker {
         });
         begun.await.map_err(|_| Error::Closed)??;
         Ok(status)
+    }
+
+    fn check_redrive(&self, queue: &Queue, redrive: &Redrive) -> Result<(), Error> {
+        if queue.is_gone() {
+            return Err(QueueError::UnknownQueue(queue.name.to_string()).into());
+        }
+        let Some(to) = &redrive.to else { return Ok(()) };
+        self.queue(to)?.check_writable()?;
+        if *to == queue.name {
+            let (setting, detail) = ("to", "is the queue itself".to_owned());
+            return Err(QueueError::InvalidSetting { setting, detail }.into());
+        }
+        Ok(())
     }
 
     /// Makes the task, the only one of its queue that is active; gives which ones are forgotten
@@ -136,6 +189,7 @@ impl Broker {
             state: RedriveState::Running,
             to: redrive.to,
             per_second: redrive.per_second.filter(|rate| *rate > 0),
+            filter: redrive.filter,
             total,
             moved: 0,
             left_behind: 0,
@@ -189,7 +243,11 @@ impl Broker {
 
     async fn run_redrive(&self, queue: &Arc<Queue>, task: &Task) {
         let mut left = Vec::new();
-        let result = self.redrive(queue, task, &mut left).await;
+        let result = if task.status.lock().filter.is_empty() {
+            self.redrive(queue, task, &mut left).await
+        } else {
+            self.redrive_filtered(queue, task).await
+        };
         let release = Outcome::Released { count: false, delay_ms: None };
         let left: Vec<_> = left.into_iter().map(|token| (token, release.clone())).collect();
         drop(queue.settle(&left));
@@ -217,9 +275,8 @@ impl Broker {
         left: &mut Vec<LockToken>,
     ) -> Result<(), Error> {
         let clock = self.clock();
-        let RedriveStatus { total, per_second, moved, .. } = task.status.lock().clone();
-        let pace =
-            per_second.map_or(MESSAGES_MAX, |rate| u64::from(rate / 10).clamp(1, MESSAGES_MAX));
+        let RedriveStatus { total, moved, .. } = task.status.lock().clone();
+        let pace = task.pace();
         let mut seen = moved;
         while seen < total && !task.is_cancelled() {
             let begun = clock.monotonic();
@@ -234,15 +291,19 @@ impl Broker {
             let n = u64::try_from(deliveries.len()).unwrap_or(u64::MAX);
             seen += n;
             self.move_back(queue, task, deliveries, left).await?;
-            if let Some(rate) = per_second {
-                let due = begun.plus(Duration::from_secs(n) / rate);
-                tokio::select! {
-                    () = clock.sleep_until(Some(due)) => {}
-                    () = task.cancelled.notified() => {}
-                }
-            }
+            self.keep_pace(task, begun, n).await;
         }
         Ok(())
+    }
+
+    /// Waits as long as so many messages may take.
+    async fn keep_pace(&self, task: &Task, begun: Monotonic, n: u64) {
+        let Some(rate) = task.status.lock().per_second else { return };
+        let due = begun.plus(Duration::from_secs(n) / rate);
+        tokio::select! {
+            () = self.clock().sleep_until(Some(due)) => {}
+            () = task.cancelled.notified() => {}
+        }
     }
 
     async fn move_back(
@@ -256,36 +317,42 @@ impl Broker {
         let mut moving = Vec::new();
         for delivery in deliveries {
             match self.destination(queue, &delivery.message, to.as_ref()) {
-                Some(target) => moving.push((delivery, target)),
+                Some(target) => {
+                    let leaves = Leaves::Delivery(delivery.token);
+                    moving.push(Moving { leaves, message: delivery.message, target });
+                }
                 None => {
                     task.status.lock().left_behind += 1;
                     left.push(delivery.token);
                 }
             }
         }
-        let before = left.len();
-        left.extend(moving.iter().map(|(delivery, _)| delivery.token));
-        match self.commit_moves(queue, task, &moving).await {
-            Ok(()) => {
-                left.truncate(before);
-                Ok(())
-            }
-            // Some were purged meanwhile: each for itself.
-            Err(Error::Queue(QueueError::LockLost)) => {
-                left.truncate(before);
-                for one in moving.chunks(1) {
-                    match self.commit_moves(queue, task, one).await {
-                        Ok(()) | Err(Error::Queue(QueueError::LockLost)) => {}
-                        Err(error) => {
-                            left.extend(moving.iter().map(|(delivery, _)| delivery.token));
-                            return Err(error);
-                        }
-                    }
-                }
-                Ok(())
-            }
-            Err(error) => Err(error),
+        let moved = self.commit_all(queue, task, &moving).await;
+        if moved.is_err() {
+            left.extend(moving.iter().filter_map(|moving| moving.leaves.token()));
         }
+        moved
+    }
+
+    /// Moves them together, or each for itself.
+    async fn commit_all(
+        &self,
+        queue: &Arc<Queue>,
+        task: &Task,
+        moving: &[Moving],
+    ) -> Result<(), Error> {
+        match self.commit_moves(queue, task, moving).await {
+            // Some were purged meanwhile, or somebody got them.
+            Err(Error::Queue(QueueError::LockLost)) => {}
+            done => return done,
+        }
+        for one in moving.chunks(1) {
+            match self.commit_moves(queue, task, one).await {
+                Ok(()) | Err(Error::Queue(QueueError::LockLost)) => {}
+                failed => return failed,
+            }
+        }
+        Ok(())
     }
 
     /// One commit, which counts them; durable on return.
@@ -293,28 +360,32 @@ impl Broker {
         &self,
         queue: &Arc<Queue>,
         task: &Task,
-        moving: &[(Delivery, Arc<Queue>)],
+        moving: &[Moving],
     ) -> Result<(), Error> {
         if moving.is_empty() {
             return Ok(());
         }
-        let publishes = moving.iter().map(|(delivery, target)| Enqueue {
+        let publishes = moving.iter().map(|Moving { message, target, .. }| Enqueue {
             targets: smallvec![Arc::clone(target)],
-            message: revived(&delivery.message),
+            message: revived(message),
             options: EnqueueOptions {
                 persistent: true,
-                priority: death::priority(&delivery.message),
+                priority: death::priority(message),
                 ..EnqueueOptions::default()
             },
         });
-        let settles = moving.iter().map(|(delivery, _)| (delivery.token, Outcome::Accepted));
-        let settles = vec![(Arc::clone(queue), settles.collect())];
+        let tokens = moving.iter().filter_map(|moving| moving.leaves.token());
+        let settles = tokens.map(|token| (token, Outcome::Accepted)).collect();
+        let settles = vec![(Arc::clone(queue), settles)];
+        let taken: Vec<TakenOut> = moving.iter().filter_map(Moving::taken_out).collect();
         let unit = Unit { publishes: publishes.collect(), settles, result: None };
         let (id, moved) = {
             let status = task.status.lock();
             (status.id, status.moved + u64::try_from(moving.len()).unwrap_or(u64::MAX))
         };
-        self.commit_unit_with(unit, stored::progress(queue, id, moved)).await?.await;
+        let pair = stored::progress(queue, id, moved);
+        let along = Along { pair, taken: Some((queue, &taken)) };
+        self.commit_unit_with(unit, along).await?.await;
         task.status.lock().moved = moved;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{
     future::Outstanding,
-    plan::{Beside, Plan},
+    plan::{Beside, Plan, TakenOut},
     results::Recording,
 };
 use crate::{Broker, Enqueue, EnqueueError, Enqueuing, Error, Queue, QueueError};
@@ -33,6 +33,15 @@ const SETTLE_BYTES: usize = 64;
 /// Of a job more, as a rule.
 const SETTLE_JOB_BYTES: usize = 256;
 
+/// What goes into a unit's commit beside it.
+#[derive(Default)]
+pub(super) struct Along<'a> {
+    /// A pair that is put. Not with a result, which is such a pair itself.
+    pub(super) pair: Option<(Bytes, Bytes)>,
+    /// Messages of a queue that are taken out, as if each were settled.
+    pub(super) taken: Option<(&'a Arc<Queue>, &'a [TakenOut])>,
+}
+
 impl Broker {
     /// Settles and publishes as one: all of it or nothing. In when this returns; what it
     /// returns resolves when it is durable.
@@ -42,15 +51,14 @@ impl Broker {
     /// [`QueueError::LimitExceeded`] for a unit above the limit, a queue at its bound or no room for
     /// the result.
     pub async fn commit_unit(&self, unit: Unit) -> Result<Enqueuing, Error> {
-        self.commit_unit_with(unit, None).await
+        self.commit_unit_with(unit, Along::default()).await
     }
 
-    /// As [`Broker::commit_unit`]; one pair is put in the same commit. Not for a unit with a
-    /// result, which is such a pair itself.
+    /// As [`Broker::commit_unit`], with more in the same commit.
     pub(super) async fn commit_unit_with(
         &self,
         unit: Unit,
-        pair: Option<(Bytes, Bytes)>,
+        Along { pair, taken }: Along<'_>,
     ) -> Result<Enqueuing, Error> {
         let context = &self.queues_map().context;
         let Unit { publishes, settles, result } = unit;
@@ -68,13 +76,14 @@ impl Broker {
         self.ensure_job_log().await;
         let settle_bytes = if context.jobs.is_used() { SETTLE_JOB_BYTES } else { SETTLE_BYTES };
         let pair_bytes = pair.as_ref().map_or(0, |(key, value)| key.len() + value.len());
-        let bytes = plan.bytes() + n_settles * settle_bytes + result_bytes + pair_bytes;
+        let n_ended = n_settles + taken.map_or(0, |(_, taken)| taken.len());
+        let bytes = plan.bytes() + n_ended * settle_bytes + result_bytes + pair_bytes;
         if bytes > limits::BATCH_BYTES_MAX {
             let text = format!("a unit of {bytes} bytes is above {}", limits::BATCH_BYTES_MAX);
             return Err(QueueError::LimitExceeded(text).into());
         }
         let purpose = if plan.is_empty() { Purpose::Upkeep } else { Purpose::Publish };
-        let n_ops = plan.n_ops() + settles.len() + 1;
+        let n_ops = plan.n_ops() + settles.len() + 2;
         let reservation = self.store().reserve(purpose, bytes, n_ops).wait().await?;
         let mut results = result.is_some().then(|| context.results.lock());
         let recording = match (&results, result) {
@@ -87,7 +96,7 @@ impl Broker {
         let waiter = Arc::clone(&outstanding);
         let op = recording.as_ref().map(Recording::op);
         let op = op.or(pair.map(|(key, value)| Op::Put(key, value)));
-        let beside = Beside { settles: &settles, op, ..Beside::default() };
+        let beside = Beside { settles: &settles, op, taken, ..Beside::default() };
         let done = Box::new(move || waiter.done());
         let mut ending = Some(Ending { reservation, done });
         if !plan.submit(beside, &mut ending).map_err(refusal)? {

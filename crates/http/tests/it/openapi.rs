@@ -234,7 +234,9 @@ fn queues(checked: &mut Checked<'_>) {
     checked.call(("GET", messages, "/v1/queues/jobs%2Fa/messages?from=x"), &none, 400);
     one_message(checked, page.body["messages"][0]["place"].as_str().unwrap());
     let redrives = "/v1/queues/{queue}/redrives";
-    let start = json!({ "per_second": 1000 });
+    let dry = json!({ "only": { "header": "h=1", "since": 0 }, "dry_run": true });
+    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &dry, 200);
+    let start = json!({ "per_second": 1000, "only": { "died_in": "gone" } });
     checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &start, 202);
     let itself = json!({ "to": "jobs/a" });
     checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &itself, 400);

@@ -34,6 +34,17 @@ pub struct Look {
     pub until: Option<Timestamp>,
 }
 
+impl Look {
+    /// Whether it waits to be delivered, maybe behind another one of its group.
+    pub const fn is_waiting(&self) -> bool {
+        match self.state {
+            MessageState::Ready => true,
+            MessageState::Delayed => self.until.is_none(),
+            _ => false,
+        }
+    }
+}
+
 impl Engine {
     /// Messages that are not done, from a place on, in the order of delivery.
     pub fn look(&self, from: Option<Place>, n_max: usize) -> Vec<Look> {

@@ -36,6 +36,11 @@ impl Engine {
         self.lane_with(place).is_none()
     }
 
+    /// Whether a message waits to be delivered: nobody has it, and no time is to come first.
+    pub fn is_waiting(&self, place: Place) -> bool {
+        self.look_at_one(place).is_some_and(|look| look.is_waiting())
+    }
+
     /// The lane of a message that is not done.
     fn lane_with(&self, place: Place) -> Option<&Lane> {
         let lane = &self.lanes[self.find(place.lane)?];

@@ -97,6 +97,7 @@ Example:
 Examples:
   tramline queue redrive jobs-dead
   tramline queue redrive jobs-dead --to jobs-again --per-second 50
+  tramline queue redrive jobs-dead --died-in jobs --reason rejected --dry-run
   tramline queue redrive jobs-dead --status
   tramline queue redrive jobs-dead --cancel")]
     Redrive(QueueRedrive),
@@ -227,6 +228,11 @@ pub(crate) struct QueueRedrive {
     /// Messages per second at most
     #[arg(long)]
     pub(crate) per_second: Option<u32>,
+    #[command(flatten)]
+    pub(crate) only: Only,
+    /// Only tell how many would move
+    #[arg(long, conflicts_with_all = ["per_second", "detach", "status", "cancel"])]
+    pub(crate) dry_run: bool,
     /// Do not wait for the end
     #[arg(long, conflicts_with_all = ["status", "cancel"])]
     pub(crate) detach: bool,

@@ -242,7 +242,17 @@ fn redrive(arguments: &QueueRedrive) -> anyhow::Result<()> {
         let method = if arguments.cancel { Method::DELETE } else { Method::GET };
         return show(asking.output, &client.json(method, &path, None)?, redrive_table);
     }
-    let body = json!({ "to": arguments.to, "per_second": arguments.per_second });
+    let only = &arguments.only;
+    let meant = json!({
+        "key": only.key, "header": only.header, "died_in": only.died_in, "reason": only.reason,
+    });
+    let mut body = json!({ "to": arguments.to, "per_second": arguments.per_second, "only": meant });
+    if arguments.dry_run {
+        body["dry_run"] = Value::Bool(true);
+        return show(asking.output, &client.json(Method::POST, &path, Some(&body))?, |count| {
+            format!("{} would move, {} stay\n", count["would_move"], count["left_behind"])
+        });
+    }
     let mut redrive = client.json(Method::POST, &path, Some(&body))?;
     while !arguments.detach && matches!(redrive["state"].as_str(), Some("running" | "cancelling")) {
         #[expect(clippy::disallowed_methods, reason = "the command line waits in real time")]
@@ -251,7 +261,7 @@ fn redrive(arguments: &QueueRedrive) -> anyhow::Result<()> {
         let id = redrive["id"].clone();
         let same = list(&answer, "redrives").iter().find(|other| other["id"] == id);
         redrive = same
-            .context("the broker has started again: what has not moved is there still")?
+            .context("the broker does not know it any more: what has not moved is there still")?
             .clone();
     }
     let redrives = json!({ "redrives": [redrive] });

@@ -250,7 +250,14 @@ fn dead_messages_are_looked_at_and_moved_back() {
         broker.run(&["queue", "peek", "dead", "--died-in", "jobs", "--reason", "expired"]);
     assert!(expired.contains("0-0") && expired.contains("0-1"), "{expired}");
     assert!(!broker.run(&["queue", "peek", "dead", "--reason", "rejected"]).contains("0-0"));
-    let redriven = broker.run(&["queue", "redrive", "dead", "--output", "json"]);
+    let dry = ["queue", "redrive", "dead", "--dry-run"];
+    assert_eq!(broker.run(&dry), "2 would move, 0 stay\n");
+    let rejected = broker.run(&[&dry[..], &["--reason", "rejected"]].concat());
+    assert_eq!(rejected, "0 would move, 0 stay\n");
+    let one = ["queue", "redrive", "dead", "--key", "nobody", "--output", "json"];
+    assert_eq!(json(&broker.run(&one))["redrives"][0]["moved"], json!(0));
+    let redriven =
+        broker.run(&["queue", "redrive", "dead", "--died-in", "jobs", "--output", "json"]);
     let redrive = &json(&redriven)["redrives"][0];
     assert_eq!((&redrive["state"], &redrive["moved"]), (&json!("completed"), &json!(2)));
     assert!(broker.run(&["queue", "redrive", "dead", "--status"]).contains("completed"));

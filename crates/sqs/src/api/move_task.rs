@@ -47,7 +47,8 @@ pub(crate) async fn start(cx: &Context, caller: &Caller, request: Start) -> Resu
         return Err(Error::value("MaxNumberOfMessagesPerSecond", rate, reason));
     }
     let per_second = rate.and_then(|rate| u32::try_from(rate).ok());
-    let redrive = Redrive { to: to.map(|to| to.name().clone()), per_second };
+    let to = to.map(|to| to.name().clone());
+    let redrive = Redrive { to, per_second, ..Redrive::default() };
     match cx.broker.start_redrive(&queue, redrive).await {
         Ok(status) => Ok(Started { task_handle: Handle::of(status.id, &arn).encode() }),
         Err(tramline_broker::Error::Queue(QueueError::InUse(_))) => Err(Error::new(

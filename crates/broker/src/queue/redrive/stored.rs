@@ -1,14 +1,17 @@
 //! Redrives outlive a restart: what is stored of them, and how those that ran go on.
 
 use super::{KEPT_MAX, RedriveStatus, Task};
-use crate::{Broker, Error, queue::Queue};
+use crate::{
+    Broker, Error,
+    queue::{MessageFilter, Queue},
+};
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
-use tramline_catalog::{RedrivePair, RedriveRecord, RedriveState};
+use tramline_catalog::{RedriveFilter, RedrivePair, RedriveRecord, RedriveState};
 use tramline_store::Op;
 use tramline_types::{QueueName, Timestamp};
 
@@ -18,6 +21,7 @@ impl RedriveStatus {
             state: self.state.clone(),
             to: self.to.as_ref().map(ToString::to_string),
             per_second: self.per_second,
+            filter: (!self.filter.is_empty()).then(|| to_stored(&self.filter)),
             total: self.total,
             left_behind: self.left_behind,
             started_ms: self.started.as_millis(),
@@ -36,11 +40,36 @@ impl RedriveStatus {
             state,
             to,
             per_second: record.per_second,
+            filter: record.filter.map(from_stored).unwrap_or_default(),
             total: record.total,
             moved,
             left_behind: record.left_behind,
             started: Timestamp::from_millis(record.started_ms),
         }
+    }
+}
+
+fn to_stored(filter: &MessageFilter) -> RedriveFilter {
+    let MessageFilter { key, header, since, before, died_in, reason } = filter.clone();
+    RedriveFilter {
+        key: key.map(Vec::from),
+        header,
+        since_ms: since.map(Timestamp::as_millis),
+        before_ms: before.map(Timestamp::as_millis),
+        died_in,
+        reason,
+    }
+}
+
+fn from_stored(stored: RedriveFilter) -> MessageFilter {
+    let RedriveFilter { key, header, since_ms, before_ms, died_in, reason } = stored;
+    MessageFilter {
+        key: key.map(Bytes::from),
+        header,
+        since: since_ms.map(Timestamp::from_millis),
+        before: before_ms.map(Timestamp::from_millis),
+        died_in,
+        reason,
     }
 }
 
@@ -88,7 +117,7 @@ impl Broker {
             let (ids, pair) = RedriveRecord::decode(&key, &value)?;
             let (record, moved) = known.entry(ids).or_default();
             match pair {
-                RedrivePair::Record(of) => *record = Some(of),
+                RedrivePair::Record(of) => *record = Some(*of),
                 RedrivePair::Moved(n) => *moved = n,
             }
         }

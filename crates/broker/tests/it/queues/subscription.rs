@@ -461,7 +461,8 @@ async fn one_consumer_is_active_and_a_redrive_goes_elsewhere() {
     drop(first);
     assert_eq!(texts(&second.receive(5, 1 << 20).unwrap()), ["b"]);
     let other = node.broker.declare_queue(&name("o"), QueueSettings::default()).await.unwrap().0;
-    let redrive = tramline_broker::Redrive { to: Some(name("jobs")), per_second: None };
+    let to = Some(name("jobs"));
+    let redrive = tramline_broker::Redrive { to, ..Default::default() };
     let refused = node.broker.start_redrive(&other, redrive).await;
     assert!(matches!(refused, Err(Error::Queue(QueueError::AccessRefused(_)))));
 }

@@ -36,7 +36,38 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    fn filter(self) -> MessageFilter {
+    fn meant(self) -> Meant {
+        let Self { key, header, since, before, died_in, reason, .. } = self;
+        Meant { key, header, since, before, died_in, reason }
+    }
+}
+
+/// Which messages are meant: those that are all of this.
+#[derive(Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Meant {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    /// `name=value`, or a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    died_in: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Meant {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn filter(self) -> MessageFilter {
         let header = self.header.map(|header| match header.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (header, None),
@@ -48,6 +79,22 @@ impl Query {
             before: self.before.map(Timestamp::from_millis),
             died_in: self.died_in,
             reason: self.reason,
+        }
+    }
+
+    /// As [`Meant::filter`] read it.
+    pub(super) fn of(filter: MessageFilter) -> Self {
+        let header = filter.header.map(|(name, value)| match value {
+            Some(value) => format!("{name}={value}"),
+            None => name,
+        });
+        Self {
+            key: filter.key.map(|key| String::from_utf8_lossy(&key).into_owned()),
+            header,
+            since: filter.since.map(Timestamp::as_millis),
+            before: filter.before.map(Timestamp::as_millis),
+            died_in: filter.died_in,
+            reason: filter.reason,
         }
     }
 }
@@ -88,7 +135,7 @@ pub(crate) async fn handle(
     let from = query.from.as_deref().map(place).transpose()?;
     let n_max = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     let peek = Peek { from, n_max, bytes_max: BYTES_MAX };
-    let peeked = queue.peek_where(peek, &query.filter()).await?;
+    let peeked = queue.peek_where(peek, &query.meant().filter()).await?;
     let messages = peeked.messages.into_iter().map(page_entry).collect();
     to_wire::counted(&cx, &Page { messages, next: peeked.next.map(place_text) })
 }

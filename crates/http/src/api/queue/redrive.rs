@@ -1,13 +1,18 @@
 //! `/v1/queues/{queue}/redrives`: moves dead messages back, and tells how far that is.
 
-use super::find;
+use super::{find, peek::Meant};
 use crate::{
     Context,
     error::Error,
     extract::{Json as Body, Names},
     from_wire::queue_name,
 };
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use serde::{Deserialize, Serialize};
 use tramline_broker::{self as broker, RedriveState};
 
@@ -17,6 +22,18 @@ use tramline_broker::{self as broker, RedriveState};
 pub(crate) struct StartRedrive {
     to: Option<String>,
     per_second: Option<u32>,
+    #[serde(default)]
+    only: Meant,
+    /// Nothing moves: the answer is what would.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What a redrive would do.
+#[derive(Serialize)]
+struct Count {
+    would_move: u64,
+    left_behind: u64,
 }
 
 /// One redrive.
@@ -30,6 +47,9 @@ pub(crate) struct Redrive {
     /// `null`: each message goes to the queue where it died last.
     to: Option<String>,
     per_second: Option<u32>,
+    /// Which messages, if not all.
+    #[serde(skip_serializing_if = "Meant::is_empty")]
+    only: Meant,
     total: u64,
     moved: u64,
     left_behind: u64,
@@ -57,6 +77,7 @@ fn to_wire(status: broker::RedriveStatus) -> Redrive {
         error,
         to: status.to.map(|to| to.to_string()),
         per_second: status.per_second,
+        only: Meant::of(status.filter),
         total: status.total,
         moved: status.moved,
         left_behind: status.left_behind,
@@ -64,18 +85,24 @@ fn to_wire(status: broker::RedriveStatus) -> Redrive {
     }
 }
 
-/// POST `/v1/queues/{queue}/redrives`: begins, and answers at once.
+/// POST `/v1/queues/{queue}/redrives`: begins, and answers at once; or counts.
 pub(crate) async fn start(
     State(cx): State<Context>,
     Names(name): Names<String>,
     Body(request): Body<StartRedrive>,
-) -> Result<(StatusCode, Json<Redrive>), Error> {
+) -> Result<Response, Error> {
     let queue = find(&cx.broker, &name)?;
     queue.check_owner(None)?;
     let to = request.to.as_deref().map(queue_name).transpose()?;
-    let redrive = broker::Redrive { to, per_second: request.per_second };
+    let (per_second, filter) = (request.per_second, request.only.filter());
+    let redrive = broker::Redrive { to, per_second, filter };
+    if request.dry_run {
+        let count = cx.broker.count_redrive(&queue, &redrive).await?;
+        let (would_move, left_behind) = (count.moves, count.left_behind);
+        return Ok(Json(Count { would_move, left_behind }).into_response());
+    }
     let status = cx.broker.start_redrive(&queue, redrive).await?;
-    Ok((StatusCode::ACCEPTED, Json(to_wire(status))))
+    Ok((StatusCode::ACCEPTED, Json(to_wire(status))).into_response())
 }
 
 /// GET `/v1/queues/{queue}/redrives`: the last ones, the newest first.
