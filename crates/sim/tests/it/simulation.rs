@@ -24,6 +24,9 @@ fn seeds() -> Range<u64> {
     }
 }
 
+/// Fewer seeds, as when one that failed is run again, need not come upon everything.
+const SEEDS_TOLD_FROM: u64 = 100;
+
 /// Why a seed failed.
 enum Failure {
     Broken(Box<Finished>),
@@ -105,6 +108,9 @@ fn expect_good(seeds: Range<u64>, settings: fn(u64) -> Settings) {
         bad.len(),
         bad.iter().take(3).cloned().collect::<Vec<_>>().join("\n")
     );
+    if count < SEEDS_TOLD_FROM {
+        return;
+    }
     // A simulation in which nothing happens proves nothing.
     let sum = |count: fn(&Finished) -> usize| good.iter().map(count).sum::<usize>() as u64;
     assert!(sum(|f| f.report.totals.sends_ok) > 50 * count, "few sends were acknowledged");
