@@ -3,7 +3,7 @@
 mod message;
 mod settings;
 
-pub(crate) use message::{COMPACT, Content, Keys, Published, RESERVED, keys, published};
+pub(crate) use message::{Address, COMPACT, Content, Keys, Published, RESERVED, keys, published};
 pub(crate) use settings::{consume_priority, exchange_settings, queue_settings, rejects_stream};
 
 use tramline_broker::{Arguments, Value};

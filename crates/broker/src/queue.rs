@@ -15,6 +15,7 @@ mod filter;
 mod follow_up;
 mod followed;
 mod future;
+mod hot;
 mod load;
 mod locked;
 mod message;
@@ -50,6 +51,7 @@ pub use tramline_queue::Delivery;
 pub use unit::{Settle, Unit};
 
 use context::Context;
+use hot::Hot;
 use parking_lot::{Mutex, RwLock};
 use state::State;
 use std::{
@@ -61,7 +63,7 @@ use std::{
 };
 use tokio::sync::Notify;
 use traffic::Counters;
-use tramline_catalog::{QueueDurability, QueueSettings};
+use tramline_catalog::QueueSettings;
 use tramline_queue::{Consumers, Counts, Engine};
 use tramline_types::{QueueName, Timestamp, TopicId};
 
@@ -75,8 +77,7 @@ pub struct Queue {
     id: u64,
     created: Timestamp,
     settings: RwLock<Arc<QueueSettings>>,
-    /// Messages live in memory; never changes.
-    transient: bool,
+    hot: Hot,
     /// The topic that this is a subscription of; never changes.
     source: Option<TopicId>,
     context: Arc<Context>,
@@ -84,7 +85,6 @@ pub struct Queue {
     consumers: Mutex<Consumers<Arc<dyn Wake>>>,
     /// When it was last declared, consumed or received from.
     used: AtomicI64,
-    gone: AtomicBool,
     declared: Declared,
     redrives: redrive::Redrives,
     counters: Counters,
@@ -118,13 +118,12 @@ impl Queue {
             id,
             created,
             consumers: Mutex::new(Consumers::new(settings.single_active_consumer)),
-            transient: settings.durability == QueueDurability::Transient,
+            hot: Hot::new(&settings, source.is_some()),
             settings: RwLock::new(Arc::new(settings)),
             source,
             context: Arc::clone(context),
             state: Mutex::new(state),
             used: AtomicI64::new(context.now().as_millis()),
-            gone: AtomicBool::new(false),
             declared: Declared::default(),
             redrives: redrive::Redrives::default(),
             counters: Counters::default(),
@@ -175,18 +174,9 @@ impl Queue {
         }
     }
 
-    const fn is_transient(&self) -> bool {
-        self.transient
-    }
-
     /// Takes note that somebody uses it.
     fn touch(&self) {
         self.used.store(self.context.now().as_millis(), Ordering::Relaxed);
-    }
-
-    /// Whether it is deleted, or about to be. Set under the lock of the state.
-    fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
     }
 
     /// Wakes hungry consumers, as many as there are ready messages at most. Takes no state.

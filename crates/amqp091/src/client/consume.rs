@@ -201,6 +201,7 @@ impl Client {
         for delivery in &deliveries {
             self.deliver(index, number, delivery);
         }
+        self.cx.metrics.delivered.inc_by(u64::try_from(deliveries.len()).unwrap_or(u64::MAX));
         moved
     }
 
@@ -234,7 +235,6 @@ impl Client {
         let body = delivery.message.value.clone().unwrap_or_default();
         let frame_max = self.session.frame_max();
         send_content(&mut self.outbox, number, frame_max, &outgoing.properties, body);
-        self.cx.metrics.delivered.inc();
     }
 
     /// The queue of a consumer is gone.
@@ -280,10 +280,9 @@ fn body_len(delivery: &Delivery) -> usize {
 /// Quorum queues show the count from the first redelivery on. A queue that is not in memory alone
 /// can be written to by Kafka clients.
 pub(crate) fn shown(queue: &Queue, delivery: &Delivery) -> Shown {
-    let settings = queue.settings();
-    let is_counted = settings.kind == QueueKind::Quorum && delivery.deliveries > 0;
+    let is_counted = queue.kind() == QueueKind::Quorum && delivery.deliveries > 0;
     Shown {
         deliveries: is_counted.then_some(delivery.deliveries),
-        is_foreign: settings.durability != QueueDurability::Transient,
+        is_foreign: queue.durability() != QueueDurability::Transient,
     }
 }

@@ -5,7 +5,7 @@ use super::{Client, Completion, Wait};
 use crate::{
     channel::{Channel, Mode},
     error::Refusal,
-    from_wire::{Content, Keys, Published, keys, published, value},
+    from_wire::{Address, Content, Keys, Published, keys, published, value},
     reply_to,
     routes::{Routed, Routes},
 };
@@ -58,8 +58,7 @@ struct Report {
 
 /// A publish whose content is all there.
 struct Complete {
-    exchange: Bytes,
-    key: Bytes,
+    address: Address,
     mandatory: bool,
     raw: Bytes,
     body: Bytes,
@@ -69,10 +68,9 @@ struct Complete {
 
 impl Complete {
     fn new(content: Content) -> Self {
-        let (exchange, key) = (content.exchange.clone(), content.routing_key.clone());
         let mandatory = content.mandatory;
-        let (raw, body) = content.finish();
-        Self { exchange, key, mandatory, raw, body, table: Table::new(), keys: Keys::default() }
+        let (address, raw, body) = content.finish();
+        Self { address, mandatory, raw, body, table: Table::new(), keys: Keys::default() }
     }
 }
 
@@ -261,11 +259,11 @@ impl Client {
             self.give_back(number, &complete);
         }
         let durable = QueueDurability::Durable;
-        let with_text = targets.iter().any(|queue| queue.settings().durability == durable);
+        let with_text = targets.iter().any(|queue| queue.durability() == durable);
         let size = complete.body.len();
         let (message, options) = published(Published {
-            exchange: &complete.exchange,
-            routing_key: &complete.key,
+            exchange: complete.address.exchange(),
+            routing_key: complete.address.routing_key(),
             raw: &complete.raw,
             table: &complete.table,
             body: complete.body,
@@ -278,7 +276,8 @@ impl Client {
     /// basic.return: no queue takes it.
     fn give_back(&mut self, number: u16, complete: &Complete) {
         self.cx.metrics.returned.inc();
-        let origin = Origin { exchange: &complete.exchange, routing_key: &complete.key };
+        let address = &complete.address;
+        let origin = Origin { exchange: address.exchange(), routing_key: address.routing_key() };
         let returned = Return { code: ReplyCode::NoRoute, origin };
         returned.encode_into(self.outbox.writer(), number);
         self.send_content(number, &complete.raw, complete.body.clone());
@@ -324,8 +323,9 @@ impl Client {
 
     /// The name by which a message to the default exchange reports of a job that is known.
     fn job_reported(&self, complete: &Complete) -> Option<String> {
-        let is_report = complete.exchange.is_empty() && complete.key.starts_with(b"$jobs");
-        let name = str::from_utf8(&complete.key).ok().filter(|_| is_report)?;
+        let (exchange, key) = (complete.address.exchange(), complete.address.routing_key());
+        let is_report = exchange.is_empty() && key.starts_with(b"$jobs");
+        let name = str::from_utf8(key).ok().filter(|_| is_report)?;
         self.cx.broker.takes_job_reports(name).then(|| name.to_owned())
     }
 
@@ -363,9 +363,10 @@ impl Client {
 
     /// The queues that a message reaches, and whether it went to a direct reply-to.
     fn route(&mut self, complete: &Complete) -> Result<(Targets, bool), Refusal> {
-        let Complete { exchange, key, raw, body, table, .. } = complete;
+        let Complete { address, raw, body, table, .. } = complete;
+        let (exchange, key) = (address.exchange(), address.routing_key());
         if exchange.is_empty() && key.starts_with(reply_to::PREFIX.as_bytes()) {
-            let replied = self.cx.reply_to.send(key, raw, body);
+            let replied = self.cx.reply_to.send(&address.shared_key(), raw, body);
             return Ok((Targets::new(), replied));
         }
         let mut keys: SmallVec<[&[u8]; 4]> = SmallVec::new();

@@ -31,10 +31,51 @@ pub(crate) const RESERVED: [&str; 13] = [
     "priority",
 ];
 
+/// Where a publish goes, in one piece of memory.
+pub(crate) struct Address {
+    /// The exchange's name, and the routing key from `key_at` on.
+    bytes: Bytes,
+    exchange_len: usize,
+    key_at: usize,
+}
+
+impl Address {
+    /// As a slice of what `publish` borrows from, where both are in it.
+    fn new(frames: &Bytes, publish: &Publish<'_>) -> Self {
+        let (exchange, key) = (publish.exchange.as_bytes(), publish.routing_key.as_bytes());
+        let offset = |part: &[u8]| part.as_ptr().addr().checked_sub(frames.as_ptr().addr());
+        let places = offset(exchange).zip(offset(key));
+        let slice = places.and_then(|(start, key_at)| {
+            let end = key_at.checked_add(key.len()).filter(|end| *end <= frames.len())?;
+            let key_at = key_at.checked_sub(start).filter(|at| *at >= exchange.len())?;
+            Some((frames.slice(start..end), key_at))
+        });
+        let (bytes, key_at) =
+            slice.unwrap_or_else(|| ([exchange, key].concat().into(), exchange.len()));
+        Self { bytes, exchange_len: exchange.len(), key_at }
+    }
+
+    fn detach(&mut self) {
+        self.bytes = Bytes::copy_from_slice(&self.bytes);
+    }
+
+    pub(crate) fn exchange(&self) -> &[u8] {
+        &self.bytes[..self.exchange_len]
+    }
+
+    pub(crate) fn routing_key(&self) -> &[u8] {
+        &self.bytes[self.key_at..]
+    }
+
+    /// The routing key, to be kept.
+    pub(crate) fn shared_key(&self) -> Bytes {
+        self.bytes.slice(self.key_at..)
+    }
+}
+
 /// A publish whose header and body come in.
 pub(crate) struct Content {
-    pub(crate) exchange: Bytes,
-    pub(crate) routing_key: Bytes,
+    address: Address,
     pub(crate) mandatory: bool,
     /// The header frame's: the properties and the whole body's size.
     pub(crate) header: Option<(Bytes, usize)>,
@@ -54,8 +95,7 @@ impl Content {
     /// `frames` is what `publish` borrows from.
     pub(crate) fn new(frames: &Bytes, publish: &Publish<'_>) -> Self {
         Self {
-            exchange: frames.slice_ref(publish.exchange.as_bytes()),
-            routing_key: frames.slice_ref(publish.routing_key.as_bytes()),
+            address: Address::new(frames, publish),
             mandatory: publish.mandatory,
             header: None,
             body: Body::None,
@@ -74,8 +114,7 @@ impl Content {
         if std::mem::replace(&mut self.is_detached, true) {
             return;
         }
-        self.exchange = Bytes::copy_from_slice(&self.exchange);
-        self.routing_key = Bytes::copy_from_slice(&self.routing_key);
+        self.address.detach();
         if let Some((properties, _)) = &mut self.header {
             *properties = Bytes::copy_from_slice(properties);
         }
@@ -87,11 +126,7 @@ impl Content {
     /// What it holds.
     pub(crate) fn bytes(&self) -> usize {
         let properties = self.header.as_ref().map_or(0, |(properties, _)| properties.len());
-        size_of::<Self>()
-            + self.exchange.len()
-            + self.routing_key.len()
-            + properties
-            + self.received()
+        size_of::<Self>() + self.address.bytes.len() + properties + self.received()
     }
 
     /// What is announced and has not come.
@@ -141,15 +176,15 @@ impl Content {
         Ok(())
     }
 
-    /// The properties and the body.
-    pub(crate) fn finish(self) -> (Bytes, Bytes) {
+    /// Where it goes, the properties and the body.
+    pub(crate) fn finish(self) -> (Address, Bytes, Bytes) {
         let properties = self.header.map(|(properties, _)| properties).unwrap_or_default();
         let body = match self.body {
             Body::None => Bytes::new(),
             Body::One(body) => body,
             Body::Many(body) => body.freeze(),
         };
-        (properties, body)
+        (self.address, properties, body)
     }
 }
 
@@ -187,10 +222,10 @@ pub(crate) fn keys(table: &Table) -> Result<Keys, Refusal> {
 
 /// A complete publish on its way into queues.
 pub(crate) struct Published<'a> {
-    pub(crate) exchange: &'a Bytes,
-    pub(crate) routing_key: &'a Bytes,
+    pub(crate) exchange: &'a [u8],
+    pub(crate) routing_key: &'a [u8],
     /// Flags and values as they are to be stored.
-    pub(crate) raw: &'a Bytes,
+    pub(crate) raw: &'a [u8],
     /// The application's headers, where anything looked into them.
     pub(crate) table: &'a Table,
     pub(crate) body: Bytes,
@@ -201,11 +236,12 @@ pub(crate) struct Published<'a> {
 /// The message as it is stored, and how it is to be treated.
 pub(crate) fn published(published: Published<'_>) -> Result<(Message, EnqueueOptions), Refusal> {
     let kept = Kept::new(published.exchange, published.routing_key, published.raw, published.body);
-    let properties = Properties::decode(&kept.raw)?;
     let mut headers = Vec::with_capacity(if published.with_text { 4 } else { 1 });
-    headers.push(Header { name: Bytes::from_static(COMPACT), value: Some(kept.compact) });
+    // The first header, filled in when nothing reads in it any more.
+    headers.push(Header { name: Bytes::from_static(COMPACT), value: None });
+    let properties = Properties::decode(kept.raw())?;
     if published.with_text {
-        text_headers((&kept.raw, &properties), published.table, &mut headers);
+        text_headers((&kept.compact, &properties), published.table, &mut headers);
     }
     let options = EnqueueOptions {
         // A transient message in a durable queue is stored and waited for as any other: clients
@@ -215,6 +251,7 @@ pub(crate) fn published(published: Published<'_>) -> Result<(Message, EnqueueOpt
         ttl_ms: properties.expiration.map(expiration).transpose()?,
         ..EnqueueOptions::default()
     };
+    headers[0].value = Some(kept.compact);
     let message =
         Message { key: Some(kept.routing_key), value: Some(kept.body), headers, timestamp: None };
     Ok((message, options))
@@ -227,8 +264,8 @@ const KEPT_BODY_MAX: usize = 16 * 1024;
 /// What is kept of a publish, in one piece of memory: the compact header, the key, the body.
 struct Kept {
     compact: Bytes,
-    /// The end of the compact header.
-    raw: Bytes,
+    /// Where in it the properties begin.
+    raw_at: usize,
     routing_key: Bytes,
     body: Bytes,
 }
@@ -249,8 +286,13 @@ impl Kept {
         let mut rest = Bytes::from(all);
         let compact = rest.split_to(compact_len);
         let routing_key = rest.split_to(routing_key.len());
-        let raw = compact.slice(1 + exchange.len()..);
-        Self { compact, raw, routing_key, body: if is_small { rest } else { body } }
+        let body = if is_small { rest } else { body };
+        Self { compact, raw_at: 1 + exchange.len(), routing_key, body }
+    }
+
+    /// The properties' flags and values.
+    fn raw(&self) -> &[u8] {
+        &self.compact[self.raw_at..]
     }
 }
 
@@ -264,7 +306,7 @@ fn expiration(text: &[u8]) -> Result<u64, Refusal> {
 }
 
 fn text_headers(
-    (raw, properties): (&Bytes, &Properties<'_>),
+    (compact, properties): (&Bytes, &Properties<'_>),
     table: &Table,
     headers: &mut Vec<Header>,
 ) {
@@ -281,7 +323,7 @@ fn text_headers(
     for (name, text) in texts {
         if let Some(text) = text.filter(|text| str::from_utf8(text).is_ok()) {
             let name = Bytes::from_static(name.as_bytes());
-            headers.push(Header { name, value: Some(raw.slice_ref(text)) });
+            headers.push(Header { name, value: Some(compact.slice_ref(text)) });
         }
     }
     if let Some(priority) = properties.priority {

@@ -81,7 +81,7 @@ impl Tags {
 
     /// Those that one queue tracks.
     pub(crate) fn arriving(&self, queue: &Queue, arrivals: &[Arrival], now: Timestamp) -> Arriving {
-        let track = queue.settings().track;
+        let track = queue.tracks();
         let tracked = |(at, tag): &&(usize, Tag)| {
             let known = arrivals.get(*at);
             known.is_some_and(|it| (track || tag.asks) && !queue.is_grave_of(&it.loaded.message))

@@ -75,6 +75,7 @@ impl Queue {
         if let Some(engine) = &mut state.engine {
             engine.set_rules(rules(&wanted));
         }
+        self.hot.set(&wanted);
         *self.settings.write() = Arc::new(wanted);
         state.settings_changed(self);
         // Messages may be due that were not before.

@@ -89,15 +89,16 @@ impl Queue {
         !deaths.is_empty() && deaths.iter().all(|death| death.queue != self.name.as_str())
     }
 
-    /// A message as it arrives here: later, where the queue delays all.
-    pub(super) fn delayed(&self, mut arrival: Arrival, now: Timestamp) -> Arrival {
-        let delay_ms = self.settings().delay_ms;
+    /// Messages as they arrive here: later, where the queue delays all.
+    pub(super) fn delay(&self, arrivals: &mut [Arrival], now: Timestamp) {
+        let delay_ms = self.delay_ms();
         if delay_ms > 0 {
             let delay = i64::try_from(delay_ms).unwrap_or(i64::MAX);
             let at = Timestamp::from_millis(now.as_millis().saturating_add(delay));
-            arrival.deliver_at = arrival.deliver_at.max(Some(at));
+            for arrival in arrivals {
+                arrival.deliver_at = arrival.deliver_at.max(Some(at));
+            }
         }
-        arrival
     }
 
     /// The message at a place.

@@ -156,7 +156,7 @@ impl<'a> Plan<'a> {
             self.noting.wanted.push(index);
         }
         let mut durable: SmallVec<[(Arc<Queue>, u16); 1]> = SmallVec::new();
-        let track = targets.iter().any(|queue| queue.settings().track);
+        let track = targets.iter().any(|queue| queue.tracks());
         let tag = Tag::of(&arrival.loaded.message, track, &self.context.jobs);
         let mut n_left = targets.len();
         for queue in targets {
@@ -164,11 +164,10 @@ impl<'a> Plan<'a> {
                 n_left -= 1;
                 continue;
             }
-            let settings = queue.settings();
-            let level = u16::from(options.priority.min(settings.priority_max));
+            let level = queue.level(options.priority);
             if let Err(error) = self.check_room(&queue, bytes) {
                 self.results[index] = Err(error);
-                if settings.overflow == Overflow::RejectPublishDeadLetter {
+                if queue.overflow() == Overflow::RejectPublishDeadLetter {
                     self.refused.push((queue, arrival.loaded.clone()));
                 }
             } else if queue.is_transient() {
@@ -221,8 +220,7 @@ impl<'a> Plan<'a> {
         level: u16,
         (item, arrival, tag): (usize, &Arrival, Option<&Tag>),
     ) {
-        let is_same =
-            |arriving: &&mut Arriving| arriving.queue.id == queue.id && arriving.level == level;
+        let is_same = |of: &&mut Arriving| Arc::ptr_eq(&of.queue, &queue) && of.level == level;
         match self.transient.iter_mut().find(is_same) {
             Some(arriving) => {
                 arriving.tags.add(arriving.arrivals.len(), tag);
@@ -479,15 +477,15 @@ impl Open {
 
     fn is_for(&self, targets: &[(Arc<Queue>, u16)]) -> bool {
         self.lanes.len() == targets.len()
-            && self
-                .lanes
-                .iter()
-                .zip(targets)
-                .all(|(lane, (queue, level))| lane.queue.id == queue.id && lane.level == *level)
+            && self.lanes.iter().zip(targets).all(|(lane, (queue, level))| {
+                lane.level == *level && Arc::ptr_eq(&lane.queue, queue)
+            })
     }
 
     fn shares(&self, targets: &[(Arc<Queue>, u16)]) -> bool {
-        targets.iter().any(|(queue, _)| self.lanes.iter().any(|lane| lane.queue.id == queue.id))
+        targets
+            .iter()
+            .any(|(queue, _)| self.lanes.iter().any(|lane| Arc::ptr_eq(&lane.queue, queue)))
     }
 
     /// Tells the queues what they got.
@@ -501,12 +499,11 @@ impl Open {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let last = self.lanes.len().saturating_sub(1);
         for (index, (lane, base)) in self.lanes.iter().zip(bases).enumerate() {
-            let of_lane =
+            let mut of_lane =
                 if index == last { std::mem::take(&mut arrivals) } else { arrivals.clone() };
             let queue = &lane.queue;
             queue.counters.enqueued(of_lane.len());
-            let mut of_lane: Vec<Arrival> =
-                of_lane.into_iter().map(|arrival| queue.delayed(arrival, now)).collect();
+            queue.delay(&mut of_lane, now);
             self.tags.hold(&mut of_lane, &queue.context.jobs);
             let state = locked.state(queue);
             let mut followed = state.followed(queue, (&self.tags, &of_lane), now);

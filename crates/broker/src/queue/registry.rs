@@ -265,7 +265,7 @@ impl Queue {
         if only.if_empty && engine.is_some_and(|engine| engine.unsettled() > 0) {
             return Err(QueueError::NotEmpty(self.name.to_string()));
         }
-        self.gone.store(true, Ordering::Release);
+        self.hot.set_gone(true);
         Ok(engine.map_or(0, Engine::ready))
     }
 

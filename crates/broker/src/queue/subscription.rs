@@ -12,7 +12,7 @@
 use super::{Queue, context::Context, state::LaneLog};
 use crate::{Broker, Error, QueueError, Topic};
 use smallvec::{SmallVec, smallvec};
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 use tramline_catalog::{Overflow, QueueDurability, QueueRecord, QueueSettings, SubscriptionStart};
 use tramline_log::Partition;
 use tramline_store::{Commit, Op, Purpose, Reserving};
@@ -40,11 +40,6 @@ impl Broker {
 }
 
 impl Queue {
-    /// Whether its messages are the records of a topic.
-    pub const fn is_subscription(&self) -> bool {
-        self.source.is_some()
-    }
-
     /// Whether messages can be put into it.
     ///
     /// # Errors
@@ -98,7 +93,7 @@ impl Queue {
     /// It is gone with its topic, or is not after all.
     pub(crate) fn set_gone(&self, gone: bool) {
         let _state = self.state.lock();
-        self.gone.store(gone, Ordering::Release);
+        self.hot.set_gone(gone);
     }
 
     /// How many records came to its topic since the start.

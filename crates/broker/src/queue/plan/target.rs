@@ -3,7 +3,6 @@
 use super::super::{EnqueueError, Queue};
 use crate::jobs::{Arriving as Followed, Tags};
 use std::sync::Arc;
-use tramline_catalog::Overflow;
 use tramline_log::Partition;
 use tramline_queue::{Arrival, Engine, Place};
 use tramline_types::Timestamp;
@@ -17,13 +16,6 @@ impl Queue {
         state.lane_log(self, level)
     }
 
-    /// Whether publishes are refused at a bound.
-    pub(super) fn is_bounded(&self) -> bool {
-        let settings = self.settings();
-        settings.overflow != Overflow::DropHead
-            && (settings.length_max.is_some() || settings.bytes_max.is_some())
-    }
-
     /// Whether so many more messages and bytes are within the bounds.
     pub(super) fn check_room(&self, n: u64, bytes: u64) -> Result<(), EnqueueError> {
         let mut state = self.state.lock();
@@ -35,13 +27,12 @@ impl Queue {
     /// Messages for a transient queue.
     pub(super) fn arrive(
         self: &Arc<Self>,
-        (level, arrivals, tags): (u16, Vec<Arrival>, Tags),
+        (level, mut arrivals, tags): (u16, Vec<Arrival>, Tags),
         now: Timestamp,
         mut placed: impl FnMut(Place, Option<Place>),
     ) {
         let n = arrivals.len();
-        let mut arrivals: Vec<Arrival> =
-            arrivals.into_iter().map(|arrival| self.delayed(arrival, now)).collect();
+        self.delay(&mut arrivals, now);
         tags.hold(&mut arrivals, &self.context.jobs);
         let mut state = self.state.lock();
         if self.is_gone() {
