@@ -228,10 +228,15 @@ def test_watch_runs_a_command_for_each_value_and_confirms_what_succeeded(own_bro
     assert (tmp_path / "value").read_text() == "10"
     bad = put("bad")
     until(lambda: (tmp_path / "value").read_text(), "bad")
+    # What failed is tried again by who comes back, and was not taken over.
+    own_broker.kill()
+    own_broker.start()
+    told = lambda: (tmp_path / "told").read_text().splitlines()
+    until(lambda: len(told()), 3)
+    assert adopted() == {str(first): 1}
     put_again = put("20")
     until(adopted, {str(put_again): 1})
-    told = (tmp_path / "told").read_text().splitlines()
-    assert told == [f"put app/limit {of}" for of in (first, bad, put_again)]
+    assert told() == [f"put app/limit {of}" for of in (first, bad, bad, put_again)]
     assert f"the command failed for app/limit at revision {bad}" in pathlib.Path(tmp_path / "watch.log").read_text()
     requests.delete(f"{url}/config/app/limit", timeout=SECONDS)
     until(lambda: (tmp_path / "told").read_text().splitlines()[-1].split()[0], "delete")
@@ -247,6 +252,8 @@ def test_watch_goes_on_after_kill_9_with_what_it_missed(start_broker, tmp_path):
         [*command, f"--server=http://{broker.http}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         told = [process.stdout.readline() for _ in range(2)]
+        adoption = f"http://{broker.http}/v1/config-adoption/app/b"
+        until(lambda: requests.get(adoption, timeout=SECONDS).json()["adopted"], 1)
         broker.kill()
         broker.start()
         requests.put(f"{url}/b", data="2", timeout=SECONDS)

@@ -126,11 +126,12 @@ impl Adoptions {
         }
     }
 
-    /// A subscriber follows a scope no longer.
-    pub(crate) fn handle_left(&mut self, scope: &ConfigScope, client: &Arc<str>) {
+    /// A subscriber follows a scope no longer. It was seen until then.
+    pub(crate) fn handle_left(&mut self, scope: &ConfigScope, client: &Arc<str>, now: Timestamp) {
         let member = self.scopes.get_mut(scope).and_then(|members| members.get_mut(client));
         if let Some(member) = member {
             member.watches = member.watches.saturating_sub(1);
+            member.seen = now;
         }
     }
 
@@ -256,14 +257,16 @@ mod tests {
         }
         all.handle_came(&scope, &client(most), at(1_000_000));
         assert_eq!(all.len(), most, "everybody follows: no room");
-        for n in [7, 5, 9] {
-            all.handle_left(&scope, &client(n));
+        // Who follows is seen, however long ago it came.
+        let left = 2_000_000;
+        for (n, at_millis) in [(7, left + 1), (5, left), (9, left + 2)] {
+            all.handle_left(&scope, &client(n), at(at_millis));
         }
-        all.handle_came(&scope, &client(most), at(1_000_001));
+        all.handle_came(&scope, &client(most), at(left + 3));
         assert_eq!(all.len(), most);
         assert!(!all.scopes[&scope].contains_key(&client(5)));
         assert!(all.scopes[&scope].contains_key(&client(most)));
-        all.forget(at(24 * 3_600_000 + 8));
+        all.forget(at(left + 24 * 3_600_000 + 2));
         assert!(!all.scopes[&scope].contains_key(&client(7)), "not seen for a day");
         assert!(all.scopes[&scope].contains_key(&client(9)));
         assert_eq!(all.len(), most - 1);

@@ -20,7 +20,7 @@ pub enum ConfigError {
         revision: u64,
     },
     /// The key is at another revision than the change expects.
-    #[error("key `{key}` is at revision {}", .newest.map_or_else(|| "none".to_owned(), |at| at.to_string()))]
+    #[error("key `{key}` {}", .newest.map_or_else(|| "has no value".to_owned(), |at| format!("is at revision {at}")))]
     Conflict {
         /// The key.
         key: ConfigKey,

@@ -246,7 +246,8 @@ impl Drop for ConfigWatch {
     fn drop(&mut self) {
         self.config.shared.slots.leave(&self.scope, &self.slot);
         if let Some(client) = &self.client {
-            self.config.shared.adoptions.lock().handle_left(&self.scope, client);
+            let now = self.config.shared.clock.now();
+            self.config.shared.adoptions.lock().handle_left(&self.scope, client, now);
         }
     }
 }

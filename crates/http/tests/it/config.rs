@@ -60,7 +60,8 @@ fn a_change_is_refused_where_the_key_is_not_as_expected() {
     let change = |method: &str, header: (&str, &str)| {
         server.request(method, "/v1/config/k").header(header.0, header.1).send(b"v")
     };
-    assert_eq!(change("PUT", ("if-match", "*")).error().0, 412);
+    let nothing = change("PUT", ("if-match", "*"));
+    assert_eq!(nothing.error(), (412, "FAILED_PRECONDITION", "key `k` has no value"));
     assert_eq!(revision(&change("PUT", ("if-none-match", "*"))), 1);
     assert_eq!(change("PUT", ("if-none-match", "*")).error().0, 412);
     assert_eq!(revision(&change("PUT", ("if-match", "\"1\""))), 2);

@@ -83,11 +83,11 @@ fn line(job: &Value) -> String {
     if job["attempts"].as_u64() > Some(0) {
         parts.push(format!("attempt {}", job["attempts"]));
     }
-    if let Some(percent) = job["progress"]["percent"].as_f64() {
-        parts.push(format!("{percent} %"));
-    }
-    if let Some(message) = job["progress"]["message"].as_str() {
-        parts.push(message.to_owned());
+    // What was said last of one that is done is behind it.
+    if text(job, "state") != "done" {
+        let progress = &job["progress"];
+        parts.extend(progress["percent"].as_f64().map(|percent| format!("{percent} %")));
+        parts.extend(progress["message"].as_str().map(str::to_owned));
     }
     if job["cancel_requested"] == true && job["is_final"] == false {
         parts.push("to be cancelled".to_owned());
@@ -182,6 +182,9 @@ mod tests {
         let job = json!({ "state": "processing", "attempts": 2, "progress": progress,
             "cancel_requested": true, "is_final": false });
         assert_eq!(line(&job), "processing, attempt 2, 12.5 %, encoding, to be cancelled");
+        let progress = json!({ "percent": 95, "message": "encoding" });
+        let job = json!({ "state": "done", "attempts": 1, "progress": progress, "is_final": true });
+        assert_eq!(line(&job), "done, attempt 1");
         let job = json!({ "state": "dead-lettered", "attempts": 1, "reason": "rejected",
             "error": "no such file", "is_final": true });
         assert_eq!(line(&job), "dead-lettered, attempt 1, rejected, no such file");

@@ -1,5 +1,6 @@
 //! `tramline config-push watch`: follows a scope, comes back after a lost connection where it
-//! left off, runs a command for every value, and confirms what was taken over.
+//! left off, runs a command for every value, and confirms what was taken over. Where it has to
+//! begin anew, what it had and is not there any more is told as deleted.
 
 use crate::{
     arguments::{ConfigWatch, Output},
@@ -24,15 +25,7 @@ const RECONNECT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: &ConfigWatch) -> anyhow::Result<()> {
     let client = Client::new(&arguments.asking.client)?;
-    let mut watch = Watch {
-        arguments,
-        client: &client,
-        last_id: None,
-        connected: false,
-        synced: false,
-        handled: 0,
-        failed: BTreeSet::new(),
-    };
+    let mut watch = Watch::new(arguments, &client);
     while !watch.is_done() {
         match watch.follow() {
             Ok(()) => {}
@@ -61,9 +54,33 @@ struct Watch<'a> {
     handled: u64,
     /// Keys whose command has failed: nothing is confirmed while there are any.
     failed: BTreeSet<String>,
+    /// Keys that have a value.
+    known: BTreeSet<String>,
+    /// Those that have come while all values come.
+    anew: Option<BTreeSet<String>>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    const fn new(arguments: &'a ConfigWatch, client: &'a Client) -> Self {
+        Self {
+            arguments,
+            client,
+            last_id: None,
+            connected: false,
+            synced: false,
+            handled: 0,
+            failed: BTreeSet::new(),
+            known: BTreeSet::new(),
+            anew: None,
+        }
+    }
+
+    /// A connection stands.
+    fn begin(&mut self) {
+        self.connected = true;
+        self.anew = self.last_id.is_none().then(BTreeSet::new);
+    }
+
     fn is_done(&self) -> bool {
         self.arguments.count.is_some_and(|count| self.handled >= count)
     }
@@ -74,7 +91,7 @@ impl Watch<'_> {
             path.push_str(&format!("&client={}", escape(client)));
         }
         let body = self.client.events(&path, self.last_id.as_deref())?;
-        self.connected = true;
+        self.begin();
         let mut stream = BufReader::with_capacity(64 * 1024, body.into_reader());
         while !self.is_done() {
             // A broken stream is an interruption like its end.
@@ -91,17 +108,47 @@ impl Watch<'_> {
         let data: Value = serde_json::from_str(&event.data)
             .with_context(|| format!("the broker sent `{}`", event.data))?;
         match event.name.as_str() {
-            "put" | "delete" if self.synced || !self.arguments.changes_only => {
-                self.take_over(&event.name, &data, &event.data)?;
-                self.handled += 1;
+            "put" | "delete" => self.change(&event.name, &data, &event.data)?,
+            "synced" => {
+                self.end_anew(&data["revision"])?;
+                self.synced = true;
             }
-            "synced" => self.synced = true,
-            "resync" => self.failed.clear(),
+            "resync" => {
+                self.failed.clear();
+                self.anew = Some(BTreeSet::new());
+            }
             _ => {}
         }
-        if let Some(id) = &event.id {
+        // Who comes back behind an event has taken it over: what failed comes again then.
+        if let Some(id) = event.id.as_ref().filter(|_| self.failed.is_empty()) {
             self.confirm(id)?;
             self.last_id = Some(id.clone());
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, name: &str, data: &Value, text: &str) -> anyhow::Result<()> {
+        let key = data["key"].as_str().unwrap_or_default();
+        if name == "put" {
+            self.known.insert(key.to_owned());
+            self.anew.iter_mut().for_each(|anew| anew.extend([key.to_owned()]));
+        } else {
+            self.known.remove(key);
+        }
+        if self.synced || !self.arguments.changes_only {
+            self.take_over(name, data, text)?;
+            self.handled += 1;
+        }
+        Ok(())
+    }
+
+    /// All values have come: what else there was is gone.
+    fn end_anew(&mut self, revision: &Value) -> anyhow::Result<()> {
+        let Some(anew) = self.anew.take() else { return Ok(()) };
+        let gone: Vec<String> = self.known.difference(&anew).cloned().collect();
+        for key in gone {
+            let data = json!({ "event": "delete", "key": key, "revision": revision });
+            self.change("delete", &data, &data.to_string())?;
         }
         Ok(())
     }
@@ -152,9 +199,6 @@ impl Watch<'_> {
         let (Some(client), Some(revision @ 1..)) = (&self.arguments.client, revision) else {
             return Ok(());
         };
-        if !self.failed.is_empty() {
-            return Ok(());
-        }
         let body = json!({ "scope": self.arguments.scope, "client": client, "revision": revision });
         self.client.json(Method::POST, "/v1/config-adoption", Some(&body)).map(drop)
     }
@@ -162,4 +206,50 @@ impl Watch<'_> {
 
 fn closed(error: io::Error) -> anyhow::Error {
     if error.kind() == io::ErrorKind::BrokenPipe { Stop.into() } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        watch: ConfigWatch,
+    }
+
+    fn event(name: &str, key: &str, id: Option<&str>) -> Event {
+        let data = json!({ "event": name, "key": key, "revision": 7, "value": "v" }).to_string();
+        Event { name: name.to_owned(), data, id: id.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_is_gone_when_all_values_come_again_is_told_as_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let told = directory.path().join("told");
+        let script = format!("echo $TRAMLINE_EVENT $TRAMLINE_KEY >> '{}'", told.display());
+        let only = Only::parse_from(["watch", "--exec", &script]);
+        let client = Client::new(&only.watch.asking.client).unwrap();
+        let mut watch = Watch::new(&only.watch, &client);
+        let events = |watch: &mut Watch<'_>, events: &[Event]| {
+            events.iter().for_each(|event| watch.handle(event).unwrap());
+            let lines = std::fs::read_to_string(&told).unwrap();
+            std::fs::write(&told, "").unwrap();
+            lines
+        };
+        watch.begin();
+        let first = [event("put", "a", None), event("put", "b", None)];
+        assert_eq!(events(&mut watch, &first), "put a\nput b\n");
+        // The connection breaks before all values have come: they begin anew.
+        watch.begin();
+        let again = [event("put", "b", None), event("synced", "", Some("7@x"))];
+        assert_eq!(events(&mut watch, &again), "put b\ndelete a\n");
+        watch.begin();
+        assert_eq!(events(&mut watch, &[event("delete", "b", Some("8@x"))]), "delete b\n");
+        let later = [event("put", "c", Some("9@x")), event("resync", "", None)];
+        assert_eq!(events(&mut watch, &later), "put c\n");
+        let synced = [event("put", "d", None), event("synced", "", Some("9@y"))];
+        assert_eq!(events(&mut watch, &synced), "put d\ndelete c\n");
+    }
 }
