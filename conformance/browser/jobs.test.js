@@ -120,6 +120,22 @@ test('a token shows one job and nothing else', { timeout }, async () => {
   await other.context().close()
 })
 
+test('a refusal that is over soon is not the end of a page', { timeout }, async () => {
+  await api(broker, 'POST', '/v1/queues', { name: 'patience' })
+  await put('patience', message('patient'))
+  const page = await open(chrome, `http://${broker.http}/jobs`)
+  let refused = 0
+  // As a proxy does while its broker starts: to the stream, and to whoever asks why there is none.
+  await page.route('**/v1/jobs/patient', route => {
+    refused += 1
+    return refused <= 2 ? route.fulfill({ status: 503, body: '' }) : route.continue()
+  })
+  await page.goto(pageOf('patient'))
+  await seen(page, 'queued', 0)
+  assert.equal(refused, 3)
+  await page.context().close()
+})
+
 test('progress, result and roll-up are shown as they come', { timeout }, async () => {
   await api(broker, 'POST', '/v1/queues', { name: 'steps', settings: { track: true } })
   await put('steps', message('parent'))

@@ -17,10 +17,14 @@ progress { inline-size: 100%; block-size: 1em; margin-block: .5em; accent-color:
 [hidden] { display: none; }
 `
 
+/** How long a refusal is waited for that may be over by then. */
+const AGAIN_MS = 3000
+
 class JobStatus extends HTMLElement {
   static observedAttributes = ['job', 'token', 'server']
 
   #events: EventSource | null = null
+  #again: ReturnType<typeof setTimeout> | undefined
   #state = element('span', { class: 'state', role: 'status', 'aria-live': 'polite' })
   #bar = element('progress', { max: '100', 'aria-label': 'Progress' })
   #note = element('p', { class: 'note' })
@@ -49,6 +53,7 @@ class JobStatus extends HTMLElement {
   }
 
   #stop(): void {
+    clearTimeout(this.#again)
     this.#events?.close()
     this.#events = null
   }
@@ -58,16 +63,28 @@ class JobStatus extends HTMLElement {
     const id = this.getAttribute('job')
     if (id === null || id === '') return
     const server = (this.getAttribute('server') ?? '').replace(/\/$/, '')
-    const events = new EventSource(`${server}/v1/jobs/${pathOf(id, this.getAttribute('token'))}`)
+    const address = `${server}/v1/jobs/${pathOf(id, this.getAttribute('token'))}`
+    const events = new EventSource(address)
     this.#events = events
     events.onmessage = event => this.#show(JSON.parse(event.data as string) as Job)
     events.onerror = () => {
-      // A refusal ends the stream; a lost connection is tried again by the browser itself.
-      if (events.readyState === EventSource.CLOSED && this.#events === events) {
-        this.#say('there is no such job, or no right to see it')
-      } else {
-        this.#note.textContent = 'connection lost, trying again'
-      }
+      if (this.#events !== events) return
+      // A lost connection is tried again by the browser itself, what is no stream is not.
+      this.#note.textContent = 'connection lost, trying again'
+      if (events.readyState === EventSource.CLOSED) void this.#refused(events, address)
+    }
+  }
+
+  /** Says that there is nothing to be seen, or tries again where there may be. */
+  async #refused(events: EventSource, address: string): Promise<void> {
+    const asked = fetch(address, { headers: { accept: 'application/json' } })
+    const status = await asked.then(answer => answer.status).catch(() => 0)
+    if (this.#events !== events) return
+    if (status === 403 || status === 404) {
+      this.#note.textContent = ''
+      this.#say('there is no such job, or no right to see it')
+    } else {
+      this.#again = setTimeout(() => this.#watch(), AGAIN_MS)
     }
   }
 
