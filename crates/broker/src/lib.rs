@@ -68,8 +68,8 @@ pub use publish::{PublishItem, Published, Publishing};
 pub use queue::{
     Consumer, ConsumerOptions, Created, DeleteOnly, Delivery, Enqueue, EnqueueError,
     EnqueueOptions, Enqueuing, MessageFilter, Peek, Peeked, PeekedMessage, Placed, ProcessingTimes,
-    Queue, Receive, Redrive, RedriveCount, RedriveStatus, Settle, Settling, Targets, Traffic, Unit,
-    Wake,
+    Queue, Receive, Redrive, RedriveCount, RedriveStatus, Replay, Settle, Settling, Targets,
+    Traffic, Unit, Wake,
 };
 pub use queue_error::QueueError;
 pub use quota::{

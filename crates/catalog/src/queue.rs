@@ -130,7 +130,7 @@ pub struct QueueSettings {
     /// effect on ordered groups.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fair_groups: bool,
-    /// Settled messages are kept so long, to be read again: refused, there is no such thing yet.
+    /// Messages are kept so long after they are done, to be read and put in again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_after_settle_ms: Option<u64>,
     /// What becomes of each message can be asked: it is a job.

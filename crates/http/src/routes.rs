@@ -76,6 +76,7 @@ fn routes() -> Vec<Route> {
         route(M::GET, "/v1/queues/{queue}/redrives", queue::redrive::list),
         route(M::POST, "/v1/queues/{queue}/redrives", queue::redrive::start),
         route(M::DELETE, "/v1/queues/{queue}/redrives", queue::redrive::cancel),
+        route(M::POST, "/v1/queues/{queue}/replay", queue::replay::handle),
         route(M::GET, "/v1/exchanges", exchange::list),
         route(M::POST, "/v1/exchanges", exchange::declare),
         route(M::GET, "/v1/exchanges/{exchange}", exchange::describe),

@@ -18,8 +18,8 @@ pub(crate) use group::{GroupCommand, GroupReset};
 pub(crate) use job::JobCommand;
 pub(crate) use message::{Pub, Sub, SubOutput};
 pub(crate) use queue::{
-    Binding, BindingCommand, ConnectionCommand, ExchangeCommand, QueueCommand, QueueGet,
-    QueuePlaces, QueuePut, QueueRedrive, Start,
+    Binding, BindingCommand, ConnectionCommand, ExchangeCommand, Only, QueueCommand, QueueGet,
+    QueuePlaces, QueuePut, QueueRedrive, QueueReplay, Start,
 };
 pub(crate) use topic::{Order, TopicAlter, TopicCommand, TopicCreate};
 

@@ -19,6 +19,14 @@ pub(super) struct Hot {
     gone: AtomicBool,
     track: AtomicBool,
     delay_ms: AtomicU64,
+    keep_ms: AtomicU64,
+}
+
+/// Nothing is kept that is done.
+const KEEPS_NOTHING: u64 = u64::MAX;
+
+fn keep_ms(settings: &QueueSettings) -> u64 {
+    settings.retention_after_settle_ms.unwrap_or(KEEPS_NOTHING)
 }
 
 impl Hot {
@@ -34,6 +42,7 @@ impl Hot {
             gone: AtomicBool::new(false),
             track: AtomicBool::new(settings.track),
             delay_ms: AtomicU64::new(settings.delay_ms),
+            keep_ms: AtomicU64::new(keep_ms(settings)),
         }
     }
 
@@ -41,6 +50,7 @@ impl Hot {
     pub(super) fn set(&self, settings: &QueueSettings) {
         self.track.store(settings.track, Ordering::Relaxed);
         self.delay_ms.store(settings.delay_ms, Ordering::Relaxed);
+        self.keep_ms.store(keep_ms(settings), Ordering::Relaxed);
     }
 
     /// Said under the lock of the queue's state.
@@ -98,5 +108,9 @@ impl Queue {
     /// How long every message waits here before its first delivery.
     pub(super) fn delay_ms(&self) -> u64 {
         self.hot.delay_ms.load(Ordering::Relaxed)
+    }
+    /// How long messages are kept after they are done.
+    pub(super) fn keep_ms(&self) -> Option<u64> {
+        Some(self.hot.keep_ms.load(Ordering::Relaxed)).filter(|keep| *keep != KEEPS_NOTHING)
     }
 }

@@ -388,8 +388,9 @@ pub(super) fn checked(settings: QueueSettings) -> Result<QueueSettings, Error> {
         return checked(QueueSettings { durability: QueueDurability::Transient, ..settings });
     }
     subscription::check(&settings)?;
-    if settings.retention_after_settle_ms.is_some() {
-        return refuse("retention_after_settle_ms", "settled messages are not kept");
+    let is_own = settings.durability == QueueDurability::Durable && settings.topic.is_none();
+    if settings.retention_after_settle_ms.is_some() && !is_own {
+        return refuse("retention_after_settle_ms", "only a durable queue keeps settled messages");
     }
     if settings.expires_ms == Some(0) {
         return refuse("expires", "0 is no time to live for a queue");

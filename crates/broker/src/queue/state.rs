@@ -8,6 +8,7 @@ use super::{
     Queue,
     context::{Context, LOG_SETTINGS},
     future::Outstanding,
+    kept::Marks,
 };
 use crate::{
     EnqueueError, Error,
@@ -78,6 +79,7 @@ pub(super) struct LaneLog {
     pub(super) partition: Arc<Partition>,
     watch: Arc<LaneWatch>,
     trimmed: u64,
+    kept: Marks,
     /// The end that it had when it was opened.
     pub(super) opened_at: u64,
 }
@@ -165,7 +167,8 @@ impl State {
             engine.open_lane(level, start, next);
         }
         let watch = Arc::new(watch);
-        self.lanes.push(LaneLog { level, partition, watch, trimmed: start, opened_at: next });
+        let (kept, trimmed, opened_at) = (Marks::default(), start, next);
+        self.lanes.push(LaneLog { level, partition, watch, trimmed, kept, opened_at });
     }
 
     /// What is to be read before it is asked for, unless something is being read.
@@ -363,18 +366,40 @@ impl State {
         self.send(context);
     }
 
-    /// Logs whose settled messages are to be trimmed off, and where to.
-    pub(super) fn trims(&mut self, step: u64) -> SmallVec<[(Arc<Partition>, Offset); 1]> {
+    /// Logs whose settled messages are to be trimmed off, and where to: in steps, or when they were
+    /// kept for their time, where they are.
+    fn trims(
+        &mut self,
+        context: &Context,
+        keep_ms: Option<u64>,
+    ) -> SmallVec<[(Arc<Partition>, Offset); 1]> {
         let mut trims = SmallVec::new();
         let Some(engine) = &self.engine else { return trims };
         for lane in &mut self.lanes {
             let floor = engine.floor(lane.level);
-            if floor >= lane.trimmed + step {
-                lane.trimmed = floor;
-                trims.extend(Offset::new(floor).map(|to| (Arc::clone(&lane.partition), to)));
+            let to = match keep_ms {
+                None => {
+                    lane.kept.clear();
+                    Some(floor).filter(|floor| *floor >= lane.trimmed + TRIM_STEP)
+                }
+                Some(keep) => {
+                    let now = context.now();
+                    lane.kept.handle_floor((floor, lane.trimmed), keep, now)
+                }
+            };
+            if let Some(to) = to {
+                lane.trimmed = to;
+                trims.extend(Offset::new(to).map(|to| (Arc::clone(&lane.partition), to)));
             }
         }
         trims
+    }
+
+    /// When settled messages were kept for their time.
+    fn poll_kept(&self, keep_ms: Option<u64>) -> Option<Timestamp> {
+        let (engine, keep_ms) = (self.engine.as_deref()?, keep_ms?);
+        let of_lane = |lane: &LaneLog| lane.kept.poll_timeout(engine.floor(lane.level), keep_ms);
+        self.lanes.iter().filter_map(of_lane).min()
     }
 }
 
@@ -386,7 +411,9 @@ impl Queue {
     /// What is to be done after a step, once the lock is let go: trimming, timers, transfers.
     pub(super) fn after_step(self: &Arc<Self>, state: &mut State) -> AfterStep {
         let has_logs = !self.is_transient() && !self.is_subscription();
-        let trims = if has_logs { state.trims(TRIM_STEP) } else { SmallVec::new() };
+        let keep_ms = self.keep_ms();
+        let trims = if has_logs { state.trims(&self.context, keep_ms) } else { SmallVec::new() };
+        let kept = state.poll_kept(keep_ms);
         let Some(engine) = &state.engine else {
             return AfterStep { trims, ..AfterStep::default() };
         };
@@ -398,6 +425,7 @@ impl Queue {
         // again in a moment.
         let soon = || Timestamp::from_millis(now().as_millis() + 1);
         let due = if head.is_some() { Some(now()) } else { engine.poll_timeout() };
+        let due = due.into_iter().chain(kept).min();
         let due = due.map(|due| if head.is_none() && due <= now() { soon() } else { due });
         let timer = due.filter(|due| state.timer_at.is_none_or(|at| *due < at));
         if timer.is_some() {

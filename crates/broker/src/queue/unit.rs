@@ -111,7 +111,7 @@ impl Broker {
     }
 }
 
-fn refusal(error: EnqueueError) -> Error {
+pub(super) fn refusal(error: EnqueueError) -> Error {
     match error {
         EnqueueError::Subscription(_) => QueueError::AccessRefused(error.to_string()).into(),
         EnqueueError::Overflow => QueueError::LimitExceeded(error.to_string()).into(),

@@ -7,6 +7,7 @@ mod dead_letter;
 mod delivery;
 mod faults;
 mod redrive;
+mod replay;
 mod restart;
 mod results;
 mod subscription;

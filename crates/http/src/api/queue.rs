@@ -4,6 +4,7 @@ pub(crate) mod message;
 pub(crate) mod peek;
 pub(crate) mod raw;
 pub(crate) mod redrive;
+pub(crate) mod replay;
 pub(crate) mod single;
 
 use crate::{

@@ -174,6 +174,27 @@ fn channels(checked: &mut Checked<'_>) {
     checked.call(("DELETE", settings, "/v1/channel-settings?prefix=o"), &none, 204);
 }
 
+/// Redrives and replays.
+fn again(checked: &mut Checked<'_>) {
+    let none = Value::Null;
+    let redrives = "/v1/queues/{queue}/redrives";
+    let dry = json!({ "only": { "header": "h=1", "since": 0 }, "dry_run": true });
+    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &dry, 200);
+    let start = json!({ "per_second": 1000, "only": { "died_in": "gone" } });
+    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &start, 202);
+    let itself = json!({ "to": "jobs/a" });
+    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &itself, 400);
+    checked.call(("DELETE", redrives, "/v1/queues/jobs%2Fa/redrives"), &none, 200);
+    checked.call(("GET", redrives, "/v1/queues/jobs%2Fa/redrives"), &none, 200);
+    let replay = "/v1/queues/{queue}/replay";
+    checked.call(("POST", replay, "/v1/queues/jobs%2Fa/replay"), &json!({}), 400);
+    let keeping = json!({ "name": "kept", "settings": { "retention_after_settle_ms": 60_000 } });
+    checked.call(("POST", "/v1/queues", "/v1/queues"), &keeping, 201);
+    let all = json!({ "to": "jobs/a", "only": { "before": 1 }, "dry_run": true });
+    checked.call(("POST", replay, "/v1/queues/kept/replay"), &all, 200);
+    checked.call(("DELETE", "/v1/queues/{queue}", "/v1/queues/kept"), &none, 200);
+}
+
 fn queues(checked: &mut Checked<'_>) {
     let none = Value::Null;
     let new =
@@ -233,15 +254,7 @@ fn queues(checked: &mut Checked<'_>) {
     assert_eq!(states, ["delayed", "delayed", "ready"]);
     checked.call(("GET", messages, "/v1/queues/jobs%2Fa/messages?from=x"), &none, 400);
     one_message(checked, page.body["messages"][0]["place"].as_str().unwrap());
-    let redrives = "/v1/queues/{queue}/redrives";
-    let dry = json!({ "only": { "header": "h=1", "since": 0 }, "dry_run": true });
-    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &dry, 200);
-    let start = json!({ "per_second": 1000, "only": { "died_in": "gone" } });
-    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &start, 202);
-    let itself = json!({ "to": "jobs/a" });
-    checked.call(("POST", redrives, "/v1/queues/jobs%2Fa/redrives"), &itself, 400);
-    checked.call(("DELETE", redrives, "/v1/queues/jobs%2Fa/redrives"), &none, 200);
-    checked.call(("GET", redrives, "/v1/queues/jobs%2Fa/redrives"), &none, 200);
+    again(checked);
     checked.call(("POST", "/v1/queues/{queue}/purge", "/v1/queues/jobs%2Fa/purge"), &none, 200);
     checked.call(("DELETE", queue, "/v1/queues/jobs%2Fa?if_unused=true"), &none, 200);
     checked.call(("GET", queue, "/v1/queues/jobs%2Fa"), &none, 404);

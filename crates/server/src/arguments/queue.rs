@@ -101,6 +101,13 @@ Examples:
   tramline queue redrive jobs-dead --status
   tramline queue redrive jobs-dead --cancel")]
     Redrive(QueueRedrive),
+    /// Put messages in again that are done, where a queue keeps them (`retention_after_settle_ms`)
+    #[command(after_help = "\
+Examples:
+  tramline queue declare jobs --set retention_after_settle_ms=604800000
+  tramline queue replay jobs --since-ms 1767225600000 --dry-run
+  tramline queue replay jobs --header customer=17 --to jobs-again")]
+    Replay(QueueReplay),
     /// Drop the messages that are ready
     #[command(after_help = "\
 Example:
@@ -197,6 +204,12 @@ pub(crate) struct Only {
     /// Only messages with this header, given as NAME or NAME=VALUE
     #[arg(long)]
     pub(crate) header: Option<String>,
+    /// Only messages enqueued at this time or later, in milliseconds since 1970
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since_ms: Option<i64>,
+    /// Only messages enqueued before this time, in milliseconds since 1970
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before_ms: Option<i64>,
     /// Only messages that died last in this queue
     #[arg(long, value_name = "QUEUE")]
     pub(crate) died_in: Option<String>,
@@ -242,6 +255,23 @@ pub(crate) struct QueueRedrive {
     /// End the one that runs
     #[arg(long, conflicts_with_all = ["to", "per_second", "status"])]
     pub(crate) cancel: bool,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+/// `tramline queue replay`.
+#[derive(Args)]
+pub(crate) struct QueueReplay {
+    /// The queue
+    pub(crate) queue: String,
+    /// The queue that gets the messages, instead of the one that they were in
+    #[arg(long, value_name = "QUEUE")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) only: Only,
+    /// Only tell how many
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) asking: Asking,
 }

@@ -8,7 +8,7 @@ use super::{
     time,
 };
 use crate::arguments::{
-    Asking, QueueCommand, QueueGet, QueuePlaces, QueuePut, QueueRedrive, Start,
+    Asking, Only, QueueCommand, QueueGet, QueuePlaces, QueuePut, QueueRedrive, QueueReplay, Start,
 };
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
@@ -47,6 +47,8 @@ pub(crate) fn run(command: QueueCommand) -> anyhow::Result<()> {
                 ("from", from),
                 ("key", only.key),
                 ("header", only.header),
+                ("since", only.since_ms.map(|at| at.to_string())),
+                ("before", only.before_ms.map(|at| at.to_string())),
                 ("died_in", only.died_in),
                 ("reason", only.reason),
             ];
@@ -59,6 +61,7 @@ pub(crate) fn run(command: QueueCommand) -> anyhow::Result<()> {
         QueueCommand::Remove(of) => each(&of, (Method::DELETE, ""), "removed"),
         QueueCommand::Deliver(of) => each(&of, (Method::POST, "/deliver"), "can be delivered"),
         QueueCommand::Redrive(arguments) => redrive(&arguments),
+        QueueCommand::Replay(arguments) => replay(&arguments),
         QueueCommand::Purge { queue, yes, asking } => {
             confirm(&format!("drop every ready message of queue {queue}?"), yes)?;
             let answer = ask(&asking)?.json(Method::POST, &path(&queue, "/purge"), None)?;
@@ -234,6 +237,24 @@ fn peek_table(page: &Value) -> String {
     format!("{}{next}", table.render())
 }
 
+fn meant(only: &Only) -> Value {
+    json!({
+        "key": only.key, "header": only.header, "since": only.since_ms, "before": only.before_ms,
+        "died_in": only.died_in, "reason": only.reason,
+    })
+}
+
+fn replay(arguments: &QueueReplay) -> anyhow::Result<()> {
+    let QueueReplay { queue, to, only, dry_run, asking } = arguments;
+    let body = json!({ "to": to, "only": meant(only), "dry_run": dry_run });
+    let answer = ask(asking)?.json(Method::POST, &path(queue, "/replay"), Some(&body))?;
+    let into = to.as_ref().unwrap_or(queue);
+    show(asking.output, &answer, |answer| match dry_run {
+        true => format!("{} messages are kept for queue {into}\n", answer["messages"]),
+        false => format!("{} messages are in queue {into} again\n", answer["messages"]),
+    })
+}
+
 fn redrive(arguments: &QueueRedrive) -> anyhow::Result<()> {
     let asking = &arguments.asking;
     let client = ask(asking)?;
@@ -242,11 +263,8 @@ fn redrive(arguments: &QueueRedrive) -> anyhow::Result<()> {
         let method = if arguments.cancel { Method::DELETE } else { Method::GET };
         return show(asking.output, &client.json(method, &path, None)?, redrive_table);
     }
-    let only = &arguments.only;
-    let meant = json!({
-        "key": only.key, "header": only.header, "died_in": only.died_in, "reason": only.reason,
-    });
-    let mut body = json!({ "to": arguments.to, "per_second": arguments.per_second, "only": meant });
+    let only = meant(&arguments.only);
+    let mut body = json!({ "to": arguments.to, "per_second": arguments.per_second, "only": only });
     if arguments.dry_run {
         body["dry_run"] = Value::Bool(true);
         return show(asking.output, &client.json(Method::POST, &path, Some(&body))?, |count| {

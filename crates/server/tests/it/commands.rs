@@ -274,6 +274,21 @@ fn dead_messages_are_looked_at_and_moved_back() {
 }
 
 #[test]
+fn what_is_done_is_put_in_again() {
+    let broker = Broker::start();
+    broker.run(&["queue", "declare", "jobs", "--set", "retention_after_settle_ms=60000"]);
+    broker.run(&["queue", "put", "jobs", "a", "b"]);
+    broker.run(&["queue", "get", "jobs", "--count", "2"]);
+    let dry = broker.run(&["queue", "replay", "jobs", "--dry-run", "--since-ms", "0"]);
+    assert_eq!(dry, "2 messages are kept for queue jobs\n");
+    let none = broker.run(&["queue", "replay", "jobs", "--before-ms", "0"]);
+    assert_eq!(none, "0 messages are in queue jobs again\n");
+    let again = broker.run(&["queue", "replay", "jobs"]);
+    assert_eq!(again, "2 messages are in queue jobs again\n");
+    assert_eq!(broker.run(&["queue", "get", "jobs", "--count", "2"]), "a\nb\n");
+}
+
+#[test]
 fn single_messages_are_removed_delivered_at_once_and_asked_for() {
     let broker = Broker::start();
     broker.run(&["queue", "declare", "jobs"]);
