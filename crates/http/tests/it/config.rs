@@ -169,6 +169,8 @@ fn a_follower_that_knows_another_data_directory_or_a_later_revision_starts_over(
         let told: Vec<String> = (0..3).map(|_| next(&mut events).0).collect();
         assert_eq!(told, ["resync", "put k", "synced"], "{id}");
     }
+    let none = server.request("GET", "/v1/config-watch").header("last-event-id", "");
+    assert_eq!(next(&mut none.events()).0, "put k", "who has no id yet begins");
     let call = server.request("GET", "/v1/config-watch").header("last-event-id", "x");
     assert_eq!(call.send(b"").status, 400);
     assert_eq!(server.get("/v1/config?after=9").body["resync"], true);

@@ -40,7 +40,9 @@ pub(crate) async fn handle(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let config = cx.broker.config_push();
-    let start = match (headers.get(LAST_EVENT_ID), query.after) {
+    // An empty one is that of a reader which has none yet.
+    let last = headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty());
+    let start = match (last, query.after) {
         (Some(id), _) => start_behind(id.to_str().unwrap_or_default(), config.epoch())?,
         (None, Some(after)) => WatchStart::After(after),
         (None, None) => WatchStart::Snapshot,
