@@ -10,21 +10,23 @@ use tramline_broker::{
     Error, FetchItem, FetchRequest, Mode, Queue, QueueSettings, SubscriptionStart, Topic,
 };
 use tramline_record::Batch;
-use tramline_types::{Message, TopicName};
+use tramline_types::{ExchangeName, Message, TopicName};
 
 pub(super) const TOPIC: &str = "shared";
 /// One with a limit of deliveries, one that keeps the order of keys.
 const SUBSCRIPTIONS: [&str; 2] = ["billing", "ledger"];
+/// Where the first one's dead messages go.
+const DEAD: &str = "billing-dead";
 const PARTITIONS_MAX: u32 = 3;
 const DELIVERIES_MAX: u32 = 4;
 const KEYS: u64 = 4;
 const PAUSE_MAX: Duration = Duration::from_millis(60);
 const OPENED_BYTES_MAX: usize = 1024 * 1024;
 
-/// The topic and its subscriptions.
+/// The topic, its subscriptions, and the queue of dead messages.
 struct Shared {
     topic: Arc<Topic>,
-    queues: [Arc<Queue>; 2],
+    queues: [Arc<Queue>; 3],
 }
 
 fn settings(subscription: &str) -> QueueSettings {
@@ -34,6 +36,8 @@ fn settings(subscription: &str) -> QueueSettings {
         start: if is_ordered { SubscriptionStart::Earliest } else { SubscriptionStart::Latest },
         ordered_groups: is_ordered,
         deliveries_max: (!is_ordered).then_some(DELIVERIES_MAX),
+        dead_letter_exchange: ExchangeName::parse("").ok().filter(|_| !is_ordered),
+        dead_letter_routing_key: (!is_ordered).then(|| DEAD.to_owned()),
         ..QueueSettings::default()
     }
 }
@@ -164,10 +168,12 @@ impl Client {
 
     async fn open_shared(&self, session: &Session) -> Option<Shared> {
         let topic = self.own_topic(session, TOPIC, &[]).await?;
+        let dead = self.open_queue(session, DEAD, QueueSettings::default()).await?;
         let mut queues = Vec::new();
         for subscription in SUBSCRIPTIONS {
             queues.push(self.open_queue(session, subscription, settings(subscription)).await?);
         }
+        queues.push(dead);
         Some(Shared { topic, queues: queues.try_into().ok()? })
     }
 }
