@@ -63,13 +63,19 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     write_page("sqs", &page, settings.only.as_deref())
 }
 
+fn is_at_many_connections(row: &Row, size: &str) -> bool {
+    row.higher_is_better
+        && row.name.contains(size)
+        && row.name.ends_with("connections")
+        && !row.name.starts_with("backlog")
+}
+
 /// What is aimed at, as far as it was measured.
 fn targets(rows: &[Row]) -> Vec<Fact> {
     let mut facts = Vec::new();
     for (peer, name, factor) in [(1, "ElasticMQ", 10.0), (2, "moto", 100.0)] {
         for (_, size) in SIZES {
-            let loads = rows.iter().filter(|row| row.higher_is_better && row.name.contains(size));
-            let many = loads.filter(|row| row.name.ends_with("connections"));
+            let many = rows.iter().filter(|row| is_at_many_connections(row, size));
             let ratios = many.map(|row| row.values[0] / row.values[peer]);
             let least = ratios.filter(|ratio| !ratio.is_nan()).reduce(f64::min);
             facts.extend(least.map(|value| Fact {

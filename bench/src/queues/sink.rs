@@ -47,7 +47,7 @@ fn connection(mut stream: TcpStream, body_bytes: usize) -> std::io::Result<()> {
         }
         have.extend_from_slice(&chunk[..n]);
         out.clear();
-        let before = published;
+        let (before, mut consumes) = (published, false);
         let mut at = 0;
         while let Some(length) = have.get(at + 3..at + 7) {
             let length: [u8; 4] = length.try_into().unwrap_or_default();
@@ -65,10 +65,7 @@ fn connection(mut stream: TcpStream, body_bytes: usize) -> std::io::Result<()> {
             if let Some((id, arguments)) = answer(id) {
                 amqp::method(&mut out, u16::from(id.0 != 10), id, &arguments);
             }
-            if id == (60, 20) {
-                let stream = stream.try_clone()?;
-                thread::spawn(move || deliver(stream, body_bytes));
-            }
+            consumes |= id == (60, 20);
         }
         have.drain(..at);
         if published > before {
@@ -79,6 +76,11 @@ fn connection(mut stream: TcpStream, body_bytes: usize) -> std::io::Result<()> {
             amqp::method(&mut out, 1, amqp::PUBLISH_ACK, &tag.u8(1));
         }
         stream.write_all(&out)?;
+        // After the answer is written: from here on, another thread writes to a consumer.
+        if consumes {
+            let stream = stream.try_clone()?;
+            thread::spawn(move || deliver(stream, body_bytes));
+        }
     }
 }
 
