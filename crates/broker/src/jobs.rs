@@ -50,6 +50,9 @@ use tramline_queue::{Engine, Look, MessageState, Place};
 use tramline_store::LogStore;
 use tramline_types::{LogId, Timestamp};
 
+/// Changes that room is kept for between the steps of a queue.
+const STEP_ROOM: usize = 1024;
+
 /// Every job of this node.
 pub(crate) struct Jobs {
     tracker: Mutex<Tracker>,
@@ -80,11 +83,11 @@ impl Jobs {
         let mut tracker = Tracker::new();
         tracker.log = logs.current();
         let mut recovered: HashMap<u64, Vec<Job>> = HashMap::new();
-        let mut found: Vec<Job> = found.into_values().collect();
+        let mut found: Vec<Job> = found.jobs.into_values().collect();
         found.sort_unstable_by(|a, b| (a.enqueued_at, &a.id).cmp(&(b.enqueued_at, &b.id)));
         for job in found {
             if job.state.is_final() {
-                tracker.put(Box::new(job));
+                tracker.put(job);
             } else {
                 recovered.entry(job.home.id).or_default().push(job);
             }
@@ -131,23 +134,24 @@ impl Jobs {
         engine: &mut Engine,
         (now, ticket): (Timestamp, u64),
     ) -> Option<Noted> {
-        let arrived = std::mem::take(&mut following.arrived);
-        let changes = engine.take_changes();
+        let Following { home, arrived, changes } = following;
+        engine.take_changes(changes);
         if arrived.is_empty() && changes.is_empty() {
             return None;
         }
-        let home = &following.home;
         let (applied, log) = {
             let mut tracker = self.tracker.lock();
             let applied = tracker.apply(Step { home, arrived, changes, now, ticket });
             (applied, tracker.log)
         };
+        arrived.shrink_to(STEP_ROOM);
+        changes.shrink_to(STEP_ROOM);
         for (place, bytes) in applied.removals {
             // It was worked on: it does not wait behind others.
             engine.handle_remove(place, (bytes, None), now);
         }
         // The jobs of these are over already.
-        drop(engine.take_changes());
+        engine.take_changes(changes);
         self.tickets.add(ticket, applied.told);
         self.waiters.push(applied.waiters);
         let deltas: Vec<Bytes> = applied.deltas.into_iter().map(Bytes::from).collect();
@@ -169,7 +173,7 @@ impl Jobs {
             };
             job.home = Arc::clone(home);
             take_up(&mut job, &look);
-            tracker.put(Box::new(job));
+            tracker.put(job);
             any = true;
         }
         any

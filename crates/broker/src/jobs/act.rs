@@ -78,7 +78,7 @@ impl Broker {
 
     /// What a job's worker said came of it.
     pub(crate) fn job_result(&self, id: &str) -> Option<Bytes> {
-        self.jobs().tracker.lock().get(id)?.result.clone()
+        self.jobs().tracker.lock().get(id)?.details().result.clone()
     }
 
     /// What these jobs are, those that are not known left out.
@@ -109,8 +109,8 @@ impl Broker {
         let jobs = self.jobs();
         let (status, events) = {
             let mut tracker = jobs.tracker.lock();
-            let (number, events) = tracker.watch(id)?;
-            (JobStatus::of(tracker.jobs.get(&number)?, number), events)
+            let events = tracker.watch(id)?;
+            (JobStatus::of(tracker.get(id)?), events)
         };
         jobs.tickets.closed(status.ticket).await;
         Some((status, events))
@@ -167,7 +167,8 @@ impl Broker {
                 shorten(&mut error);
                 let reason = Some(error.clone());
                 let allowed = Allowed { states: &[JobState::Processing], attempt: None };
-                self.say(&status, allowed, |job| job.error = Some(error.into())).await?;
+                self.say(&status, allowed, |job| job.details_mut().error = Some(error.into()))
+                    .await?;
                 let outcome = match retry {
                     true => Outcome::Released { count: true, delay_ms },
                     false => Outcome::Rejected { dead_letter: true, reason },
@@ -280,7 +281,7 @@ impl Broker {
         error: String,
     ) -> Result<(), JobError> {
         let allowed = Allowed { states: &WAITING, attempt: None };
-        self.say(job, allowed, |job| job.error = Some(error.into())).await.map(drop)
+        self.say(job, allowed, |job| job.details_mut().error = Some(error.into())).await.map(drop)
     }
 
     /// A token by which anybody may watch a job for so long.
@@ -391,9 +392,7 @@ fn millis(span: Duration) -> i64 {
 
 impl Jobs {
     fn status(&self, id: &str) -> Option<JobStatus> {
-        let tracker = self.tracker.lock();
-        let number = tracker.number(id)?;
-        Some(JobStatus::of(tracker.jobs.get(&number)?, number))
+        self.tracker.lock().get(id).map(JobStatus::of)
     }
 
     /// What is to be committed of a word about a job. Called under the tracker's lock.

@@ -1,9 +1,9 @@
 //! Where a queue tells of its tracked messages.
 
-use super::{Arrived, Home, Jobs, after::WHENEVER, id, ticket::Ticket};
+use super::{Arrived, Home, Jobs, after::WHENEVER, id, id::Related, ticket::Ticket};
 use crate::Queue;
 use std::sync::Arc;
-use tramline_queue::{Arrival, Engine, Place};
+use tramline_queue::{Arrival, Change, Engine, Place};
 use tramline_types::{LogId, Message, Timestamp};
 
 /// What a queue whose messages are tracked keeps for that.
@@ -11,11 +11,13 @@ pub(crate) struct Following {
     pub(super) home: Arc<Home>,
     /// Came in with the step under way.
     pub(super) arrived: Vec<Arrived>,
+    /// What happened with it.
+    pub(super) changes: Vec<Change>,
 }
 
 impl Following {
     pub(crate) const fn new(home: Arc<Home>) -> Self {
-        Self { home, arrived: Vec::new() }
+        Self { home, arrived: Vec::new(), changes: Vec::new() }
     }
 
     pub(crate) fn home(&self) -> &Arc<Home> {
@@ -31,8 +33,7 @@ impl Following {
 #[derive(Clone)]
 pub(crate) struct Tag {
     id: Arc<str>,
-    parent: Option<Arc<str>>,
-    after: Vec<Arc<str>>,
+    related: Option<Box<Related>>,
     /// It is to be tracked in any queue.
     asks: bool,
 }
@@ -45,25 +46,26 @@ impl Tag {
             return None;
         }
         jobs.set_used();
-        let parent = id::header(message, id::JOB_PARENT).and_then(id::valid);
-        let after = id::after(message);
-        id::of(message).map(|id| Self { id, parent, after, asks })
+        id::of(message).map(|id| Self { id, related: id::related(message).map(Box::new), asks })
     }
 
     /// What it is logged as, at most.
     pub(crate) fn logged_bytes(&self) -> usize {
-        let after = self.after.iter().map(|id| id.len() + 2).sum::<usize>();
-        64 + self.id.len() + self.parent.as_deref().map_or(0, str::len) + after
+        let related = self.related.as_deref().map_or(0, |(parent, after)| {
+            let after = after.iter().map(|id| id.len() + 2).sum::<usize>();
+            parent.as_deref().map_or(0, str::len) + after
+        });
+        64 + self.id.len() + related
     }
 }
 
 /// The tags of some of the messages that go somewhere together, by their numbers there.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Tags(Vec<(usize, Tag)>);
 
 impl Tags {
-    pub(crate) fn add(&mut self, at: usize, tag: Option<&Tag>) {
-        self.0.extend(tag.map(|tag| (at, tag.clone())));
+    pub(crate) fn add(&mut self, at: usize, tag: Option<Tag>) {
+        self.0.extend(tag.map(|tag| (at, tag)));
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -73,33 +75,33 @@ impl Tags {
     /// Delays those that wait for other jobs.
     pub(crate) fn hold(&self, arrivals: &mut [Arrival], jobs: &Jobs) {
         for (at, tag) in &self.0 {
-            if let Some(arrival) = arrivals.get_mut(*at).filter(|_| jobs.has_to_wait(&tag.after)) {
+            let Some((_, after)) = tag.related.as_deref() else { continue };
+            if let Some(arrival) = arrivals.get_mut(*at).filter(|_| jobs.has_to_wait(after)) {
                 arrival.deliver_at = Some(WHENEVER);
             }
         }
     }
 
     /// Those that one queue tracks.
-    pub(crate) fn arriving(&self, queue: &Queue, arrivals: &[Arrival], now: Timestamp) -> Arriving {
+    pub(crate) fn arriving(self, queue: &Queue, arrivals: &[Arrival], now: Timestamp) -> Arriving {
         let track = queue.tracks();
-        let tracked = |(at, tag): &&(usize, Tag)| {
+        let tracked = |(at, tag): &(usize, Tag)| {
             let known = arrivals.get(*at);
             known.is_some_and(|it| (track || tag.asks) && !queue.is_grave_of(&it.loaded.message))
         };
-        let arrived = |(at, tag): &(usize, Tag)| {
-            let arrival = &arrivals[*at];
+        let arrived = |(at, tag): (usize, Tag)| {
+            let arrival = &arrivals[at];
             let arrived = Arrived {
-                id: Arc::clone(&tag.id),
+                id: tag.id,
                 place: Place::default(),
                 at: now,
                 until: arrival.deliver_at.filter(|until| *until > now),
                 bytes: arrival.loaded.bytes,
-                parent: tag.parent.clone(),
-                after: tag.after.clone(),
+                related: tag.related,
             };
-            (*at, arrived)
+            (at, arrived)
         };
-        let list = self.0.iter().filter(tracked).map(arrived).collect();
+        let list = self.0.into_iter().filter(tracked).map(arrived).collect();
         Arriving { list, placed: 0, nth: 0 }
     }
 }

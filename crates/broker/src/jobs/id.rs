@@ -53,8 +53,17 @@ pub(crate) fn of(message: &Message) -> Option<Arc<str>> {
     enveloped.or_else(|| header(message, b"message-id").and_then(valid))
 }
 
+/// The parent of a job, and those that have to be done first.
+pub(crate) type Related = (Option<Arc<str>>, Vec<Arc<str>>);
+
+/// The jobs that a message names beside its own.
+pub(crate) fn related(message: &Message) -> Option<Related> {
+    let (parent, after) = (header(message, JOB_PARENT).and_then(valid), after(message));
+    (parent.is_some() || !after.is_empty()).then_some((parent, after))
+}
+
 /// The jobs that have to be done before this message is worked on.
-pub(crate) fn after(message: &Message) -> Vec<Arc<str>> {
+fn after(message: &Message) -> Vec<Arc<str>> {
     let Some(ids) = header(message, JOB_AFTER).and_then(|ids| std::str::from_utf8(ids).ok()) else {
         return Vec::new();
     };
@@ -69,7 +78,10 @@ pub(crate) fn valid(id: &Bytes) -> Option<Arc<str>> {
 }
 
 fn is_valid(id: &str) -> bool {
-    !id.is_empty() && id.len() <= limits::JOB_ID_BYTES_MAX && !id.chars().any(char::is_control)
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_graphic());
+    !id.is_empty()
+        && id.len() <= limits::JOB_ID_BYTES_MAX
+        && (is_plain || !id.chars().any(char::is_control))
 }
 
 #[derive(Deserialize)]

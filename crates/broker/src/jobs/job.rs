@@ -8,8 +8,9 @@
 //! ```
 //! Invariant: a final state is left only by a new message with the job's id.
 
-use super::report::Progress;
+use super::{report::Progress, tracker::IdHash};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use tramline_queue::{DeadReason, Place};
 use tramline_types::{ConnectionId, Timestamp, limits};
@@ -141,50 +142,97 @@ pub(crate) struct Job {
     pub(crate) attempts_before: u32,
     pub(crate) attempts: u32,
     /// The last ones.
-    pub(crate) history: Vec<Attempt>,
-    pub(crate) progress: Option<Box<Progress>>,
-    pub(crate) result: Option<Bytes>,
-    pub(crate) error: Option<Box<str>>,
+    pub(crate) history: SmallVec<[Attempt; 1]>,
     pub(crate) reason: Option<DeadReason>,
     pub(crate) cancel_requested: bool,
-    pub(crate) parent: Option<Arc<str>>,
-    /// What has to be done first.
-    pub(crate) after: Vec<Arc<str>>,
-    pub(crate) children: Vec<Arc<str>>,
+    /// That it exists is logged: its end need not say all of it again.
+    pub(crate) is_logged: bool,
+    pub(crate) details: Option<Box<Details>>,
     /// The group of changes that it was last part of.
     pub(crate) ticket: u64,
     /// Higher after each change.
     pub(crate) version: u64,
+    /// Its place in the order of arrival.
+    pub(crate) number: u64,
+    pub(super) hash: IdHash,
 }
 
-impl Job {
-    /// What it takes in memory, about.
-    pub(crate) fn size(&self) -> usize {
+/// What most jobs have nothing of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Details {
+    pub(crate) progress: Option<Box<Progress>>,
+    pub(crate) result: Option<Bytes>,
+    pub(crate) error: Option<Box<str>>,
+    pub(crate) parent: Option<Arc<str>>,
+    /// What has to be done first.
+    pub(crate) after: Vec<Arc<str>>,
+    pub(crate) children: Vec<Arc<str>>,
+}
+
+impl Details {
+    const NONE: &Self = &Self {
+        progress: None,
+        result: None,
+        error: None,
+        parent: None,
+        after: Vec::new(),
+        children: Vec::new(),
+    };
+
+    fn size(&self) -> usize {
         let texts = self.result.as_ref().map_or(0, Bytes::len)
             + self.error.as_ref().map_or(0, |error| error.len())
             + self.progress.as_ref().map_or(0, |progress| progress.size());
         let n_ids = self.children.len() + self.after.len();
-        let lists = self.history.len() * size_of::<Attempt>() + n_ids * 64;
-        size_of::<Self>() + 3 * self.id.len() + 128 + texts + lists
+        size_of::<Self>() + texts + n_ids * 64
+    }
+}
+
+/// What a job takes in the tables that it is found by, about.
+const INDEXED_BYTES: usize = 128;
+
+impl Job {
+    pub(crate) fn details(&self) -> &Details {
+        self.details.as_deref().unwrap_or(Details::NONE)
+    }
+
+    pub(crate) fn details_mut(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
+    }
+
+    /// What it takes in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        let earlier = if self.history.spilled() { self.history.len() } else { 0 };
+        let details = self.details.as_deref().map_or(0, Details::size);
+        size_of::<Self>() + INDEXED_BYTES + self.id.len() + earlier * size_of::<Attempt>() + details
     }
 
     /// A message that carries its id is in a queue.
-    pub(crate) fn handle_enqueued(&mut self, home: Arc<Home>, arrived: &super::Arrived) {
+    pub(crate) fn handle_enqueued(&mut self, home: &Arc<Home>, arrived: &super::Arrived) {
         if self.state.is_final() {
             self.history.clear();
             (self.attempts, self.attempts_before) = (0, 0);
-            (self.progress, self.result, self.error, self.reason) = (None, None, None, None);
-            (self.finished_at, self.cancel_requested) = (None, false);
+            if let Some(details) = &mut self.details {
+                (details.progress, details.result, details.error) = (None, None, None);
+            }
+            (self.finished_at, self.cancel_requested, self.reason) = (None, false, None);
             self.enqueued_at = arrived.at;
         } else {
             self.handle_attempt_ended(arrived.at);
             self.attempts_before += std::mem::take(&mut self.attempts);
         }
-        self.home = home;
+        if !Arc::ptr_eq(&self.home, home) {
+            self.home = Arc::clone(home);
+        }
         self.place = arrived.place;
         self.bytes = arrived.bytes;
         self.until = arrived.until;
-        self.after.clone_from(&arrived.after);
+        if self.details.is_some() || arrived.related.is_some() {
+            let (parent, after) = arrived.related.as_deref().cloned().unwrap_or_default();
+            let details = self.details_mut();
+            details.parent = parent.or(details.parent.take());
+            details.after = after;
+        }
         self.state = if arrived.until.is_some() { JobState::Scheduled } else { JobState::Queued };
     }
 
@@ -204,8 +252,10 @@ impl Job {
             self.history.remove(0);
         }
         self.history.push(attempt);
-        // It is the last attempt's.
-        self.progress = None;
+        if let Some(details) = &mut self.details {
+            // It is the last attempt's.
+            details.progress = None;
+        }
     }
 
     /// Attempts so far.

@@ -6,10 +6,10 @@
 //! jobs/logs -> [log, ...]     JSON, the oldest first; the newest is written to
 //! ```
 
-use super::{job::Job, record};
+use super::record;
 use crate::Error;
 use bytes::Bytes;
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 use tramline_store::{LogStore, Op};
 use tramline_types::LogId;
 
@@ -32,7 +32,7 @@ impl Logs {
     pub(super) fn load(
         store: &Arc<dyn LogStore>,
         bytes_min: usize,
-    ) -> Result<(Self, HashMap<Arc<str>, Job>), Error> {
+    ) -> Result<(Self, record::Found), Error> {
         let listed = store.get(KEY).map(|value| serde_json::from_slice::<Vec<u64>>(&value));
         let listed = match listed {
             None => Vec::new(),
@@ -42,16 +42,17 @@ impl Logs {
                 Vec::new()
             }
         };
-        let (mut logs, mut jobs) = (Self { bytes_min, ..Self::default() }, HashMap::new());
+        let (mut logs, mut found) =
+            (Self { bytes_min, ..Self::default() }, record::Found::default());
         for log in listed.into_iter().map(LogId) {
             let recovered = store.take_state(log)?;
-            if !record::read(&recovered.deltas, &mut jobs) {
+            if !found.read(&recovered.deltas) {
                 tracing::error!(%log, "jobs are damaged: some are forgotten");
             }
             logs.written += recovered.deltas.iter().map(Bytes::len).sum::<usize>();
             logs.logs.push(log);
         }
-        Ok((logs, jobs))
+        Ok((logs, found))
     }
 
     /// The one that is written to.

@@ -9,6 +9,7 @@
 //!          | attempts list | progress | result | error
 //! kind 3   the end of a job: as kind 2, without the jobs to be done first, progress, result and
 //!          error, which are as they were said before
+//! kind 4   the ends of several: see [`run`]
 //! attempts n, n x (number | started | ended | worker)
 //! text     length | bytes
 //! ```
@@ -17,8 +18,16 @@
 //! record of an id counts; what was said of a job that is not over stays over a record of kind 1.
 //! Damaged bytes give fewer records, never a panic.
 
-use super::job::{Attempt, Home, Job, JobState, Worker};
+mod run;
+
+pub(super) use self::run::Run;
+
+use super::{
+    job::{Attempt, Details, Home, Job, JobState, Worker},
+    tracker::IdHash,
+};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::{collections::HashMap, sync::Arc};
 use tramline_queue::{DeadReason, Place};
 use tramline_types::{ConnectionId, Timestamp};
@@ -29,7 +38,9 @@ const END: u8 = 3;
 
 /// A job as it is.
 pub(super) fn put(out: &mut Vec<u8>, job: &Job) {
-    let is_reported = job.progress.is_some() || job.result.is_some() || job.error.is_some();
+    let details = job.details();
+    let is_reported =
+        details.progress.is_some() || details.result.is_some() || details.error.is_some();
     if job.state.is_final() || is_reported || job.cancel_requested {
         put_full(out, job);
     } else {
@@ -46,10 +57,11 @@ pub(super) fn put_live(out: &mut Vec<u8>, job: &Job) {
 pub(super) fn put_full(out: &mut Vec<u8>, job: &Job) {
     put_head(out, FULL, job);
     put_fate(out, job);
-    let progress = job.progress.as_ref().and_then(|progress| serde_json::to_vec(progress).ok());
+    let details = job.details();
+    let progress = details.progress.as_ref().and_then(|it| serde_json::to_vec(it).ok());
     put_text(out, &progress.unwrap_or_default());
-    put_text(out, job.result.as_deref().unwrap_or_default());
-    put_text(out, job.error.as_deref().unwrap_or_default().as_bytes());
+    put_text(out, details.result.as_deref().unwrap_or_default());
+    put_text(out, details.error.as_deref().unwrap_or_default().as_bytes());
 }
 
 /// The end of a job, of which everything that was said is logged.
@@ -71,11 +83,15 @@ fn put_fate(out: &mut Vec<u8>, job: &Job) {
         put_varint(out, u64::from(attempt.number));
         put_time(out, Some(attempt.started));
         put_time(out, attempt.ended);
-        match &attempt.worker {
-            Worker::Unnamed => put_text(out, b""),
-            Worker::Connection(id) => put_text(out, format!("#{}", id.0).as_bytes()),
-            Worker::Named(name) => put_text(out, format!("={name}").as_bytes()),
-        }
+        put_worker(out, &attempt.worker);
+    }
+}
+
+fn put_worker(out: &mut Vec<u8>, worker: &Worker) {
+    match worker {
+        Worker::Unnamed => put_text(out, b""),
+        Worker::Connection(id) => put_text(out, format!("#{}", id.0).as_bytes()),
+        Worker::Named(name) => put_text(out, format!("={name}").as_bytes()),
     }
 }
 
@@ -88,40 +104,87 @@ fn put_head(out: &mut Vec<u8>, kind: u8, job: &Job) {
     put_time(out, Some(job.enqueued_at));
     put_varint(out, u64::from(job.attempts_before));
     put_varint(out, u64::from(job.bytes));
-    put_text(out, job.parent.as_deref().unwrap_or_default().as_bytes());
-    let after = if kind == END { &[][..] } else { &job.after };
+    let details = job.details();
+    put_text(out, details.parent.as_deref().unwrap_or_default().as_bytes());
+    let after = if kind == END { &[][..] } else { &details.after };
     put_varint(out, u64::try_from(after.len()).unwrap_or(0));
     after.iter().for_each(|id| put_text(out, id.as_bytes()));
 }
 
-/// Reads the records of some deltas, in order; `false` when some could not be read.
-pub(super) fn read<D: AsRef<[u8]>>(deltas: &[D], jobs: &mut HashMap<Arc<str>, Job>) -> bool {
-    let mut sound = true;
-    for delta in deltas {
-        let mut rest = delta.as_ref();
-        while !rest.is_empty() {
-            let Some((kind, mut job)) = take(&mut rest) else {
-                sound = false;
-                break;
-            };
-            // What is said is told before it is known how the job goes on.
-            let said = jobs.remove(&job.id).filter(|said| kind != FULL && !said.state.is_final());
-            if let Some(said) = said {
-                (job.progress, job.result) = (said.progress, said.result);
-                job.error = said.error.filter(|_| job.state != JobState::Done);
-                job.cancel_requested |= said.cancel_requested;
-                if kind == END {
-                    job.after = said.after;
-                }
-            }
-            jobs.insert(Arc::clone(&job.id), job);
-        }
-    }
-    sound
+/// The jobs that were read, by their ids.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) jobs: HashMap<Arc<str>, Job>,
+    /// Those that are not over.
+    by_place: HashMap<(u64, Place), Arc<str>>,
 }
 
-fn take(rest: &mut &[u8]) -> Option<(u8, Job)> {
-    let kind = byte(rest)?;
+impl Found {
+    /// Reads the records of some deltas, in order; `false` when some could not be read.
+    pub(super) fn read<D: AsRef<[u8]>>(&mut self, deltas: &[D]) -> bool {
+        let mut sound = true;
+        for delta in deltas {
+            let mut rest = delta.as_ref();
+            while !rest.is_empty() {
+                if self.read_one(&mut rest).is_none() {
+                    sound = false;
+                    break;
+                }
+            }
+        }
+        sound
+    }
+
+    fn read_one(&mut self, rest: &mut &[u8]) -> Option<()> {
+        let kind = byte(rest)?;
+        if kind == run::KIND {
+            let run = Run::take(rest)?;
+            for place in run.places() {
+                let id = self.by_place.remove(&place);
+                if let Some(job) = id.and_then(|id| self.jobs.get_mut(&id)) {
+                    run.end(job);
+                }
+            }
+            return Some(());
+        }
+        let mut job = take(kind, rest)?;
+        if let Some(said) = self.take_out(&job.id)
+            && kind != FULL
+            && !said.state.is_final()
+        {
+            job.cancel_requested |= said.cancel_requested;
+            stays(said, kind, &mut job);
+        }
+        if !job.state.is_final() {
+            self.by_place.insert((job.home.id, job.place), Arc::clone(&job.id));
+        }
+        self.jobs.insert(Arc::clone(&job.id), job);
+        Some(())
+    }
+
+    fn take_out(&mut self, id: &Arc<str>) -> Option<Job> {
+        let job = self.jobs.remove(id)?;
+        let place = (job.home.id, job.place);
+        if self.by_place.get(&place) == Some(id) {
+            self.by_place.remove(&place);
+        }
+        Some(job)
+    }
+}
+
+/// What is said is told before it is known how the job goes on.
+fn stays(said: Job, kind: u8, job: &mut Job) {
+    let Some(said) = said.details else { return };
+    let is_done = job.state == JobState::Done;
+    let details = job.details_mut();
+    (details.progress, details.result) = (said.progress, said.result);
+    details.error = said.error.filter(|_| !is_done);
+    if kind == END {
+        details.after = said.after;
+    }
+}
+
+fn take(kind: u8, rest: &mut &[u8]) -> Option<Job> {
     let id = text(rest)?;
     let (queue, lane, offset) = (varint(rest)?, varint(rest)?, varint(rest)?);
     let enqueued_at = time(rest)??;
@@ -132,6 +195,8 @@ fn take(rest: &mut &[u8]) -> Option<(u8, Job)> {
     for _ in 0..varint(rest)? {
         after.push(Arc::from(text(rest)?));
     }
+    let is_related = parent.is_some() || !after.is_empty();
+    let related = || Box::new(Details { parent, after, ..Details::default() });
     let home = |name, result_ttl_ms| Home { id: queue, name, transient: false, result_ttl_ms };
     let mut job = Job {
         id: Arc::from(id),
@@ -144,20 +209,18 @@ fn take(rest: &mut &[u8]) -> Option<(u8, Job)> {
         finished_at: None,
         attempts_before,
         attempts: 0,
-        history: Vec::new(),
-        progress: None,
-        result: None,
-        error: None,
+        history: SmallVec::new(),
         reason: None,
         cancel_requested: false,
-        parent,
-        after,
-        children: Vec::new(),
+        is_logged: false,
+        details: is_related.then(related),
         ticket: 0,
         version: 0,
+        number: 0,
+        hash: IdHash::default(),
     };
     match kind {
-        LIVE => return Some((kind, job)),
+        LIVE => return Some(job),
         FULL | END => {}
         _ => return None,
     }
@@ -171,23 +234,31 @@ fn take(rest: &mut &[u8]) -> Option<(u8, Job)> {
         job.history.push(take_attempt(rest)?);
     }
     if kind == FULL {
-        job.progress = serde_json::from_slice(bytes_of(rest)?).ok();
-        job.result = Some(bytes_of(rest)?).filter(|it| !it.is_empty()).map(Bytes::copy_from_slice);
-        job.error = Some(text(rest)?).filter(|error| !error.is_empty()).map(Box::from);
+        let progress = serde_json::from_slice(bytes_of(rest)?).ok();
+        let result = Some(bytes_of(rest)?).filter(|it| !it.is_empty()).map(Bytes::copy_from_slice);
+        let error = Some(text(rest)?).filter(|error| !error.is_empty()).map(Box::from);
+        if progress.is_some() || result.is_some() || error.is_some() {
+            let details = job.details_mut();
+            (details.progress, details.result, details.error) = (progress, result, error);
+        }
     }
     // A final state without its time cannot be: it would be kept for ever.
-    (job.state.is_final() == job.finished_at.is_some()).then_some((kind, job))
+    (job.state.is_final() == job.finished_at.is_some()).then_some(job)
 }
 
 fn take_attempt(rest: &mut &[u8]) -> Option<Attempt> {
     let number = u32::try_from(varint(rest)?).ok()?;
     let (started, ended) = (time(rest)??, time(rest)?);
-    let worker = match text(rest)?.split_at_checked(1) {
+    let worker = take_worker(bytes_of(rest)?)?;
+    Some(Attempt { number, started, ended, worker })
+}
+
+fn take_worker(bytes: &[u8]) -> Option<Worker> {
+    Some(match std::str::from_utf8(bytes).ok()?.split_at_checked(1) {
         Some(("#", number)) => Worker::Connection(ConnectionId(number.parse().ok()?)),
         Some((_, name)) => Worker::Named(Arc::from(name)),
         None => Worker::Unnamed,
-    };
-    Some(Attempt { number, started, ended, worker })
+    })
 }
 
 const fn reason_code(reason: DeadReason) -> u8 {

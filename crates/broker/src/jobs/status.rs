@@ -57,27 +57,28 @@ pub struct JobStatus {
 }
 
 impl JobStatus {
-    pub(super) fn of(job: &Job, number: u64) -> Self {
+    pub(super) fn of(job: &Job) -> Self {
+        let details = job.details();
         Self {
             id: Arc::clone(&job.id),
-            number,
+            number: job.number,
             queue: job.home.name.clone(),
             queue_id: job.home.id,
             place: job.place,
             state: job.state,
             attempts: job.attempt(),
-            history: job.history.clone(),
+            history: job.history.to_vec(),
             enqueued_at: job.enqueued_at,
             until: job.until.filter(|until| *until < WHENEVER),
             finished_at: job.finished_at,
-            progress: job.progress.as_deref().cloned(),
-            result: job.result.clone(),
-            error: job.error.as_deref().map(str::to_owned),
+            progress: details.progress.as_deref().cloned(),
+            result: details.result.clone(),
+            error: details.error.as_deref().map(str::to_owned),
             reason: job.reason,
             cancel_requested: job.cancel_requested,
-            parent: job.parent.clone(),
-            after: job.after.clone(),
-            children: job.children.clone(),
+            parent: details.parent.clone(),
+            after: details.after.clone(),
+            children: details.children.clone(),
             version: job.version,
             ticket: job.ticket,
         }
@@ -111,7 +112,10 @@ impl JobFilter {
     pub(super) fn admits_job(&self, job: &Job) -> bool {
         self.queue.as_ref().is_none_or(|queue| *queue == job.home.name)
             && self.state.is_none_or(|state| state == job.state)
-            && self.parent.as_ref().is_none_or(|parent| job.parent.as_deref() == Some(parent))
+            && self
+                .parent
+                .as_ref()
+                .is_none_or(|parent| job.details().parent.as_deref() == Some(parent))
     }
 
     /// Whether a status is among what is asked for.

@@ -2,21 +2,40 @@
 //! for the log that its changes are encoded for.
 //!
 //! Invariant: a job that is not final is in `by_place` under its place, a final one is not, and
-//! `finals` has exactly one entry for each final one.
+//! `finals` has its number. A job that begins anew, or goes on elsewhere, has another number.
 
+mod applied;
+mod finals;
+mod ids;
+mod order;
 mod place;
+mod related;
+mod slots;
 
-use self::place::PlaceHasher;
+pub(crate) use self::applied::{Applied, Telling};
+pub(super) use self::ids::IdHash;
+
+use self::{
+    applied::{END_BYTES, LOGGED_BYTES, PIECE_BYTES},
+    finals::Finals,
+    ids::Ids,
+    order::Order,
+    place::PlaceHasher,
+    related::unwait,
+    slots::{Slot, Slots},
+};
 use super::{
-    job::{Home, Job, JobState, Worker},
+    id::Related,
+    job::{Details, Home, Job, JobState, Worker},
     record,
     report::Progress,
     status::{JobFilter, JobPage, JobStatus},
 };
 use crate::queue::HOLDER;
 use bytes::Bytes;
+use smallvec::SmallVec;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     hash::BuildHasherDefault,
     sync::Arc,
 };
@@ -26,8 +45,8 @@ use tramline_types::{LogId, Timestamp, limits};
 
 /// Events of one job that a watcher may be behind.
 const WATCH_EVENTS: usize = 64;
-/// A piece of what is logged takes no more records from here on.
-const PIECE_BYTES: usize = 24 * 1024;
+/// What `finals` may have left of jobs that are there no more.
+const FINALS_LEFT: usize = 1024;
 /// Events of all jobs that a watcher may be behind.
 const WATCH_ALL_EVENTS: usize = 1024;
 
@@ -40,58 +59,25 @@ pub(crate) struct Arrived {
     /// When it is due, where it has to wait.
     pub(crate) until: Option<Timestamp>,
     pub(crate) bytes: u32,
-    pub(crate) parent: Option<Arc<str>>,
-    pub(crate) after: Vec<Arc<str>>,
+    pub(crate) related: Option<Box<Related>>,
 }
 
 /// What a step in one queue was.
 pub(crate) struct Step<'a> {
     pub(crate) home: &'a Arc<Home>,
-    pub(crate) arrived: Vec<Arrived>,
-    pub(crate) changes: Vec<Change>,
+    /// Taken out.
+    pub(crate) arrived: &'a mut Vec<Arrived>,
+    pub(crate) changes: &'a [Change],
     pub(crate) now: Timestamp,
     pub(crate) ticket: u64,
 }
 
-/// What came of it.
-#[derive(Default)]
-pub(crate) struct Applied {
-    /// To be logged in the same commit, in pieces that any commit has room for.
-    pub(crate) deltas: Vec<Vec<u8>>,
-    /// To be told when that is durable.
-    pub(crate) told: Vec<Telling>,
-    /// Messages that are to be taken out: their jobs are cancelled.
-    pub(crate) removals: Vec<(Place, u32)>,
-    /// Jobs of which some that they wait for are over.
-    pub(crate) waiters: Vec<Arc<str>>,
-}
-
-impl Applied {
-    /// Where the next record goes.
-    fn piece(&mut self) -> &mut Vec<u8> {
-        if self.deltas.last().is_none_or(|piece| piece.len() >= PIECE_BYTES) {
-            self.deltas.push(Vec::new());
-        }
-        self.deltas.last_mut().expect("there is one")
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.deltas.iter().map(Vec::len).sum()
-    }
-}
-
-/// A status and who is to have it.
-pub(crate) struct Telling {
-    pub(crate) to: broadcast::Sender<Arc<JobStatus>>,
-    pub(crate) status: Arc<JobStatus>,
-}
-
 pub(crate) struct Tracker {
-    /// In boxes: the oldest ones go all the time, and those beside them are not to be moved.
-    pub(super) jobs: BTreeMap<u64, Box<Job>>,
-    by_id: HashMap<Arc<str>, u64>,
-    by_place: HashMap<(u64, Place), u64, BuildHasherDefault<PlaceHasher>>,
-    finals: BTreeSet<(Timestamp, u64)>,
+    jobs: Slots,
+    by_number: Order,
+    by_id: Ids,
+    by_place: HashMap<(u64, Place), Slot, BuildHasherDefault<PlaceHasher>>,
+    finals: Finals,
     /// Who waits for a job, by its id.
     waiting: HashMap<Arc<str>, Vec<Arc<str>>>,
     next: u64,
@@ -107,17 +93,20 @@ pub(crate) struct Tracker {
     /// Messages that were not tracked, because there are too many.
     pub(super) n_refused: u64,
     pub(super) n_transitions: u64,
-    /// What the step under way has come to.
+    /// Somebody is told of the step under way.
+    is_told: bool,
+    /// What it has come to.
     applied: Applied,
 }
 
 impl Tracker {
     pub(crate) fn new() -> Self {
         Self {
-            jobs: BTreeMap::new(),
-            by_id: HashMap::new(),
+            jobs: Slots::default(),
+            by_number: Order::default(),
+            by_id: Ids::default(),
             by_place: HashMap::default(),
-            finals: BTreeSet::new(),
+            finals: Finals::default(),
             waiting: HashMap::new(),
             next: 0,
             bytes: 0,
@@ -129,6 +118,7 @@ impl Tracker {
             log: None,
             n_refused: 0,
             n_transitions: 0,
+            is_told: false,
             applied: Applied::default(),
         }
     }
@@ -139,7 +129,15 @@ impl Tracker {
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&Job> {
-        self.jobs.get(self.by_id.get(id)?).map(|job| &**job)
+        self.jobs.get(self.slot_of(id)?)
+    }
+
+    fn slot_of(&self, id: &str) -> Option<Slot> {
+        self.by_id.find(self.by_id.hash(id), id, &self.jobs)
+    }
+
+    pub(super) fn numbered(&self, number: u64) -> Option<&Job> {
+        self.jobs.get(self.by_number.get(number)?)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -149,20 +147,35 @@ impl Tracker {
     /// What a queue went through.
     pub(crate) fn apply(&mut self, step: Step<'_>) -> Applied {
         let Step { home, arrived, changes, now, ticket } = step;
-        for arrived in arrived {
+        self.begin();
+        self.applied.room = arrived.len() * LOGGED_BYTES + changes.len() * END_BYTES;
+        for arrived in arrived.drain(..) {
             self.arrive(home, arrived, ticket);
         }
         for change in changes {
             match change {
                 Change::Done { lane, from, to } => {
-                    for offset in from..to {
-                        self.at(home, Place { lane, offset }, ticket, |job| job.accepted(now));
+                    for offset in *from..*to {
+                        let place = Place { lane: *lane, offset };
+                        self.at(home, place, ticket, |job| job.accepted(now));
                     }
                 }
-                change => self.apply_one(home, change, (now, ticket)),
+                change => self.apply_one(home, *change, (now, ticket)),
             }
         }
-        std::mem::take(&mut self.applied)
+        self.end()
+    }
+
+    fn begin(&mut self) {
+        self.is_told = !self.watchers.is_empty() || self.all.receiver_count() > 0;
+    }
+
+    fn end(&mut self) -> Applied {
+        let mut applied = std::mem::take(&mut self.applied);
+        if applied.run.is_some() {
+            applied.piece();
+        }
+        applied
     }
 
     fn apply_one(&mut self, home: &Arc<Home>, change: Change, (now, ticket): (Timestamp, u64)) {
@@ -203,14 +216,14 @@ impl Tracker {
     }
 
     fn at(&mut self, home: &Home, place: Place, ticket: u64, step: impl FnOnce(&mut Job)) {
-        if let Some(number) = self.by_place.get(&(home.id, place)).copied() {
-            self.change(number, ticket, step);
+        if let Some(slot) = self.by_place.get(&(home.id, place)).copied() {
+            self.change(slot, ticket, step);
         }
     }
 
     /// Changes a job, and whatever goes with that.
-    fn change(&mut self, number: u64, ticket: u64, step: impl FnOnce(&mut Job)) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+    fn change(&mut self, slot: Slot, ticket: u64, step: impl FnOnce(&mut Job)) {
+        let Some(job) = self.jobs.get_mut(slot) else { return };
         let (size, before) = (job.size(), job.state);
         step(job);
         self.by_state[usize::from(before.code())] -= 1;
@@ -221,7 +234,7 @@ impl Tracker {
         if job.state.is_final() && !before.is_final() {
             self.by_place.remove(&(job.home.id, job.place));
             if let Some(expires) = job.expires_at() {
-                self.finals.insert((expires, number));
+                self.finals.insert(expires, job.number);
             }
             if !self.waiting.is_empty() {
                 let waiters = self.waiting.remove(&job.id);
@@ -229,21 +242,20 @@ impl Tracker {
                 unwait(&mut self.waiting, job);
             }
             if !job.home.transient {
-                record::put_end(self.applied.piece(), job);
+                self.applied.ended(job);
             }
         }
-        self.tell(number);
+        if self.is_told {
+            self.tell(slot);
+        }
     }
 
-    fn tell(&mut self, number: u64) {
-        if self.watchers.is_empty() && self.all.receiver_count() == 0 {
-            return;
-        }
-        self.tell_of(number);
+    fn tell(&mut self, slot: Slot) {
+        self.tell_of(slot);
         // Its parent shows how its children are.
-        let parent = self.jobs.get(&number).and_then(|job| job.parent.as_ref());
-        if let Some(parent) = parent.and_then(|id| self.by_id.get(id)).copied()
-            && let Some(job) = self.jobs.get_mut(&parent)
+        let parent = self.jobs.get(slot).and_then(|job| job.details().parent.clone());
+        if let Some(parent) = parent.and_then(|id| self.slot_of(&id))
+            && let Some(job) = self.jobs.get_mut(parent)
         {
             self.n_transitions += 1;
             job.version = self.n_transitions;
@@ -251,14 +263,14 @@ impl Tracker {
         }
     }
 
-    fn tell_of(&mut self, number: u64) {
-        let watcher = self.watchers.get(&number);
+    fn tell_of(&mut self, slot: Slot) {
+        let Some(job) = self.jobs.get(slot) else { return };
+        let watcher = self.watchers.get(&job.number);
         let anybody = self.all.receiver_count() > 0;
         if watcher.is_none() && !anybody {
             return;
         }
-        let Some(job) = self.jobs.get(&number) else { return };
-        let status = Arc::new(JobStatus::of(job, number));
+        let status = Arc::new(JobStatus::of(job));
         if let Some(watcher) = watcher {
             let (to, status) = (watcher.clone(), Arc::clone(&status));
             self.applied.told.push(Telling { to, status });
@@ -269,143 +281,100 @@ impl Tracker {
     }
 
     fn arrive(&mut self, home: &Arc<Home>, mut arrived: Arrived, ticket: u64) {
-        let mut number = self.by_id.get(&arrived.id).copied();
-        if let Some(job) = number.and_then(|number| self.jobs.get(&number))
+        let mut hash = self.by_id.hash(&arrived.id);
+        let mut slot = self.by_id.find(hash, &arrived.id, &self.jobs);
+        if let Some(job) = slot.and_then(|slot| self.jobs.get(slot))
             && !job.state.is_final()
             && job.home.id != home.id
         {
             // One message in several queues: the first has the id alone.
             arrived.id = Arc::from(format!("{}@{}", arrived.id, home.name));
-            number = self.by_id.get(&arrived.id).copied();
+            hash = self.by_id.hash(&arrived.id);
+            slot = self.by_id.find(hash, &arrived.id, &self.jobs);
         }
-        let known = number.and_then(|number| self.take_out(number));
-        let Some(mut job) = known.or_else(|| self.new_job(home, &arrived)) else {
-            self.n_refused += 1;
-            return;
+        let mut job = match slot.and_then(|slot| self.take_out(slot)) {
+            Some(mut known) => {
+                known.handle_enqueued(home, &arrived);
+                known
+            }
+            None if self.make_room(1) => Job::new(home, arrived),
+            None => {
+                self.n_refused += 1;
+                return;
+            }
         };
-        job.handle_enqueued(Arc::clone(home), &arrived);
-        job.parent = arrived.parent.or(job.parent);
         self.n_transitions += 1;
-        (job.ticket, job.version) = (ticket, self.n_transitions);
+        (job.ticket, job.version, job.hash) = (ticket, self.n_transitions, hash);
+        job.is_logged = self.log.is_some();
         if !home.transient {
             record::put_live(self.applied.piece(), &job);
         }
-        let (is_child, waits) = (job.parent.is_some(), !job.after.is_empty());
-        let number = self.put(job);
+        let related = job.details.as_deref();
+        let is_child = related.is_some_and(|details| details.parent.is_some());
+        let waits = related.is_some_and(|details| !details.after.is_empty());
+        let slot = self.put_hashed(job);
         if is_child {
-            self.link(number);
+            self.link(slot);
         }
         if waits {
-            self.wait(number);
+            self.wait(slot);
         }
-        self.tell(number);
-    }
-
-    /// Makes a job known to its parent, where there is such a job.
-    fn link(&mut self, number: u64) {
-        let Some(child) = self.jobs.get(&number) else { return };
-        let Some(parent) = child.parent.as_ref().and_then(|id| self.by_id.get(id)) else { return };
-        let (id, parent) = (Arc::clone(&child.id), *parent);
-        let Some(parent) = self.jobs.get_mut(&parent) else { return };
-        if parent.children.len() < limits::JOB_CHILDREN_MAX && !parent.children.contains(&id) {
-            let before = parent.size();
-            parent.children.push(id);
-            self.bytes = (self.bytes + parent.size()).saturating_sub(before);
+        if self.is_told {
+            self.tell(slot);
         }
-    }
-
-    /// Notes whom a job waits for.
-    fn wait(&mut self, number: u64) {
-        let Some(job) = self.jobs.get(&number) else { return };
-        if job.state.is_final() || job.after.is_empty() {
-            return;
-        }
-        let (id, after) = (Arc::clone(&job.id), job.after.clone());
-        for before in after {
-            let waiters = self.waiting.entry(before).or_default();
-            if !waiters.contains(&id) {
-                waiters.push(Arc::clone(&id));
-            }
-        }
-        // What it waits for may have ended meanwhile.
-        self.applied.waiters.push(id);
-    }
-
-    /// Whether all that a job waits for is done; `Err` names one that ended otherwise.
-    pub(crate) fn awaited(&self, after: &[Arc<str>]) -> Result<bool, Arc<str>> {
-        let mut all = true;
-        for id in after {
-            match self.get(id).map(|job| job.state) {
-                Some(JobState::Done) => {}
-                Some(state) if state.is_final() => return Err(Arc::clone(id)),
-                _ => all = false,
-            }
-        }
-        Ok(all)
-    }
-
-    /// After a restart: who is whose child.
-    pub(crate) fn link_all(&mut self) {
-        let children = self.jobs.iter().filter(|(_, job)| job.parent.is_some());
-        let numbers: Vec<u64> = children.map(|(number, _)| *number).collect();
-        numbers.into_iter().for_each(|number| self.link(number));
-    }
-
-    /// After a restart: those who wait.
-    pub(crate) fn wait_all(&mut self) -> Vec<Arc<str>> {
-        let waiting = self.jobs.iter().filter(|(_, job)| !job.after.is_empty());
-        let numbers: Vec<u64> = waiting.map(|(number, _)| *number).collect();
-        numbers.into_iter().for_each(|number| self.wait(number));
-        std::mem::take(&mut self.applied.waiters)
-    }
-
-    /// A job for a message; `None` when there is no room.
-    fn new_job(&mut self, home: &Arc<Home>, arrived: &Arrived) -> Option<Box<Job>> {
-        self.make_room(1).then(|| Box::new(Job::new(home, arrived)))
     }
 
     /// Forgets the oldest final jobs until there is room for so many more, and for what is said
     /// of those that there are; `false` when that is not enough.
     pub(super) fn make_room(&mut self, n_more: usize) -> bool {
         while self.jobs.len() + n_more > self.jobs_max || self.bytes >= self.bytes_max {
-            let Some((_, oldest)) = self.finals.first().copied() else { return false };
+            let Some(oldest) = self.finals.pop() else { return false };
             self.forget(oldest);
         }
         true
     }
 
     /// Takes a job in, as the newest one.
-    pub(super) fn put(&mut self, job: Box<Job>) -> u64 {
-        let number = self.next;
+    pub(super) fn put(&mut self, mut job: Job) {
+        job.hash = self.by_id.hash(&job.id);
+        self.put_hashed(job);
+    }
+
+    fn put_hashed(&mut self, mut job: Job) -> Slot {
+        job.number = self.next;
         self.next += 1;
         self.bytes += job.size();
-        self.by_id.insert(Arc::clone(&job.id), number);
-        match job.expires_at().filter(|_| job.state.is_final()) {
-            Some(expires) => {
-                self.finals.insert((expires, number));
-            }
+        self.by_state[usize::from(job.state.code())] += 1;
+        let expires = job.expires_at().filter(|_| job.state.is_final());
+        let (number, hash, place) = (job.number, job.hash, (job.home.id, job.place));
+        let slot = self.jobs.insert(job);
+        self.by_id.insert(hash, slot);
+        match expires {
+            Some(expires) => self.finals.insert(expires, number),
             None => {
-                self.by_place.insert((job.home.id, job.place), number);
+                self.by_place.insert(place, slot);
             }
         }
-        self.by_state[usize::from(job.state.code())] += 1;
         // Who watches it goes on with it.
-        self.jobs.insert(number, job);
-        number
+        self.by_number.insert(number, slot);
+        slot
     }
 
     /// Takes a job out; who watches it stays, for its next number.
-    fn take_out(&mut self, number: u64) -> Option<Box<Job>> {
-        let job = self.jobs.remove(&number)?;
+    fn take_out(&mut self, slot: Slot) -> Option<Job> {
+        let job = self.jobs.remove(slot)?;
         self.bytes = self.bytes.saturating_sub(job.size());
         self.by_state[usize::from(job.state.code())] -= 1;
         unwait(&mut self.waiting, &job);
-        self.by_id.remove(&job.id);
-        self.by_place.remove(&(job.home.id, job.place));
-        if let Some(expires) = job.expires_at() {
-            self.finals.remove(&(expires, number));
+        self.by_id.remove(job.hash, slot);
+        self.by_number.remove(job.number);
+        if !job.state.is_final() {
+            self.by_place.remove(&(job.home.id, job.place));
+        } else if self.finals.len() > 2 * self.jobs.len() + FINALS_LEFT {
+            self.finals.retain(|number| self.by_number.get(number).is_some());
         }
-        if let Some(watcher) = self.watchers.remove(&number)
+        if !self.watchers.is_empty()
+            && let Some(watcher) = self.watchers.remove(&job.number)
             && watcher.receiver_count() > 0
         {
             self.watchers.insert(self.next, watcher);
@@ -415,27 +384,28 @@ impl Tracker {
 
     /// Forgets a job.
     pub(super) fn forget(&mut self, number: u64) {
-        if self.take_out(number).is_some() {
+        if self.by_number.get(number).and_then(|slot| self.take_out(slot)).is_some()
+            && !self.watchers.is_empty()
+        {
             self.watchers.remove(&self.next);
         }
     }
 
     /// Forgets what was kept for long enough.
     pub(crate) fn expire(&mut self, now: Timestamp) {
-        while let Some(&(expires, number)) = self.finals.first()
-            && expires <= now
-        {
+        while let Some(number) = self.finals.pop_due(now) {
             self.forget(number);
         }
+        self.by_id.shrink();
         self.watchers.retain(|_, watcher| watcher.receiver_count() > 0);
     }
 
-    /// The number and the events of a job.
-    pub(crate) fn watch(&mut self, id: &str) -> Option<(u64, broadcast::Receiver<Arc<JobStatus>>)> {
-        let number = *self.by_id.get(id)?;
+    /// The events of a job.
+    pub(crate) fn watch(&mut self, id: &str) -> Option<broadcast::Receiver<Arc<JobStatus>>> {
+        let number = self.get(id)?.number;
         let watcher =
             self.watchers.entry(number).or_insert_with(|| broadcast::Sender::new(WATCH_EVENTS));
-        Some((number, watcher.subscribe()))
+        Some(watcher.subscribe())
     }
 
     /// A worker's word; `None` when there is no such job.
@@ -445,19 +415,21 @@ impl Tracker {
         ticket: u64,
         say: impl FnOnce(&mut Job),
     ) -> Option<Applied> {
-        let number = *self.by_id.get(id)?;
-        self.change(number, ticket, say);
-        let job = self.jobs.get(&number)?;
+        let slot = self.slot_of(id)?;
+        self.begin();
+        self.change(slot, ticket, say);
+        let job = self.jobs.get(slot)?;
         if !job.home.transient {
             record::put_full(self.applied.piece(), job);
         }
-        Some(std::mem::take(&mut self.applied))
+        Some(self.end())
     }
 
     /// The jobs of a queue that are not over, by their numbers.
     pub(crate) fn alive_in(&self, home: &Home) -> Vec<u64> {
         let of_queue = self.by_place.iter().filter(|((queue, _), _)| *queue == home.id);
-        let mut numbers: Vec<u64> = of_queue.map(|(_, number)| *number).collect();
+        let jobs = of_queue.filter_map(|(_, slot)| self.jobs.get(*slot));
+        let mut numbers: Vec<u64> = jobs.map(|job| job.number).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -468,70 +440,31 @@ impl Tracker {
         numbers: &mut impl Iterator<Item = u64>,
         (now, ticket): (Timestamp, u64),
     ) -> Applied {
+        self.begin();
         while self.applied.bytes() < PIECE_BYTES
             && let Some(number) = numbers.next()
         {
-            let is_alive = self.jobs.get(&number).is_some_and(|job| !job.state.is_final());
-            if is_alive {
-                self.change(number, ticket, |job| job.handle_final(JobState::Cancelled, now));
+            let slot = self.by_number.get(number);
+            let is_alive =
+                |slot: &Slot| self.jobs.get(*slot).is_some_and(|job| !job.state.is_final());
+            if let Some(slot) = slot.filter(is_alive) {
+                self.change(slot, ticket, |job| job.handle_final(JobState::Cancelled, now));
             }
         }
-        std::mem::take(&mut self.applied)
-    }
-
-    /// The number of a job.
-    pub(crate) fn number(&self, id: &str) -> Option<u64> {
-        self.by_id.get(id).copied()
-    }
-
-    /// Jobs from this number on as they are to be logged again: as many as have room, and the
-    /// number to go on at; `None` at the end. Those that `waits` says so of, and one that has no
-    /// room alone, are named and left out.
-    pub(super) fn relog(
-        &self,
-        from: u64,
-        room: usize,
-        waits: impl Fn(&Job) -> bool,
-    ) -> (Vec<u8>, Vec<u64>, Option<u64>) {
-        let (mut out, mut later) = (Vec::new(), Vec::new());
-        for (number, job) in self.jobs.range(from..).filter(|(_, job)| !job.home.transient) {
-            if waits(job) {
-                later.push(*number);
-                continue;
-            }
-            let before = out.len();
-            record::put(&mut out, job);
-            if out.len() > room {
-                out.truncate(before);
-                if before > 0 {
-                    return (out, later, Some(*number));
-                }
-                later.push(*number);
-            }
-        }
-        (out, later, None)
-    }
-
-    /// One job, as it is to be logged again.
-    pub(super) fn relog_one(&self, number: u64) -> Vec<u8> {
-        let mut out = Vec::new();
-        if let Some(job) = self.jobs.get(&number).filter(|job| !job.home.transient) {
-            record::put(&mut out, job);
-        }
-        out
+        self.end()
     }
 
     /// Some jobs of a kind, the newest first, below this number.
     pub(super) fn list(&self, filter: &JobFilter, before: Option<u64>, n_max: usize) -> JobPage {
         let mut page = JobPage::default();
         let below = before.unwrap_or(u64::MAX);
-        for (scanned, (number, job)) in self.jobs.range(..below).rev().enumerate() {
+        for (scanned, (number, slot)) in self.by_number.range(0..below).rev().enumerate() {
             if page.jobs.len() >= n_max || scanned >= limits::JOBS_SCANNED_MAX {
                 page.next = Some(number + 1);
                 break;
             }
-            if filter.admits_job(job) {
-                page.jobs.push(JobStatus::of(job, *number));
+            if let Some(job) = self.jobs.get(slot).filter(|job| filter.admits_job(job)) {
+                page.jobs.push(JobStatus::of(job));
             }
         }
         page
@@ -543,47 +476,40 @@ impl Tracker {
     }
 }
 
-/// A job waits for no other any more.
-fn unwait(waiting: &mut HashMap<Arc<str>, Vec<Arc<str>>>, job: &Job) {
-    for before in &job.after {
-        if let Some(waiters) = waiting.get_mut(before) {
-            waiters.retain(|waiter| *waiter != job.id);
-            if waiters.is_empty() {
-                waiting.remove(before);
-            }
-        }
-    }
-}
-
 impl Job {
-    fn new(home: &Arc<Home>, arrived: &Arrived) -> Self {
+    fn new(home: &Arc<Home>, arrived: Arrived) -> Self {
+        let Arrived { id, place, at, until, bytes, related } = arrived;
+        let details = |related: Box<Related>| {
+            let (parent, after) = *related;
+            Box::new(Details { parent, after, ..Details::default() })
+        };
         Self {
-            id: Arc::clone(&arrived.id),
+            id,
             home: Arc::clone(home),
-            place: arrived.place,
-            bytes: arrived.bytes,
-            state: JobState::Queued,
-            enqueued_at: arrived.at,
-            until: None,
+            place,
+            bytes,
+            state: if until.is_some() { JobState::Scheduled } else { JobState::Queued },
+            enqueued_at: at,
+            until,
             finished_at: None,
             attempts_before: 0,
             attempts: 0,
-            history: Vec::new(),
-            progress: None,
-            result: None,
-            error: None,
+            history: SmallVec::new(),
             reason: None,
             cancel_requested: false,
-            parent: None,
-            after: Vec::new(),
-            children: Vec::new(),
+            is_logged: false,
+            details: related.map(details),
             ticket: 0,
             version: 0,
+            number: 0,
+            hash: IdHash::default(),
         }
     }
 
     fn accepted(&mut self, now: Timestamp) {
-        self.error = None;
+        if let Some(details) = &mut self.details {
+            details.error = None;
+        }
         self.handle_final(JobState::Done, now);
     }
 
@@ -593,11 +519,11 @@ impl Job {
         {
             attempt.worker = Worker::Named(Arc::from(name.as_str()));
         }
-        self.progress = Some(Box::new(progress));
+        self.details_mut().progress = Some(Box::new(progress));
     }
 
     pub(crate) fn handle_result(&mut self, result: Bytes) {
-        self.result = Some(result);
+        self.details_mut().result = Some(result);
     }
 }
 

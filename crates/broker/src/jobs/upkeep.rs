@@ -103,7 +103,7 @@ impl Broker {
         loop {
             let found = {
                 let tracker = jobs.tracker.lock();
-                let ticket = tracker.jobs.get(&number).map(|job| job.ticket);
+                let ticket = tracker.numbered(number).map(|job| job.ticket);
                 ticket.map(|ticket| (ticket, tracker.relog_one(number).len()))
             };
             let Some((ticket, bytes)) = found else { return Ok(()) };
@@ -113,7 +113,7 @@ impl Broker {
             // What has changed meanwhile must not be logged before the commit that it is part of.
             let is_open = |job: &Job| jobs.tickets.is_open(job.ticket);
             let piece = tracker.relog_one(number);
-            if piece.len() <= bytes && !tracker.jobs.get(&number).is_some_and(|job| is_open(job)) {
+            if piece.len() <= bytes && !tracker.numbered(number).is_some_and(is_open) {
                 jobs.log_again(&**self.store(), piece, reservation);
                 return Ok(());
             }

@@ -18,7 +18,7 @@ impl State {
     pub(super) fn followed(
         &mut self,
         queue: &Queue,
-        (tags, arrivals): (&Tags, &[Arrival]),
+        (tags, arrivals): (Tags, &[Arrival]),
         now: Timestamp,
     ) -> Arriving {
         if tags.is_empty() {

@@ -171,7 +171,7 @@ impl<'a> Plan<'a> {
                     self.refused.push((queue, arrival.loaded.clone()));
                 }
             } else if queue.is_transient() {
-                self.arrive(queue, level, (index, &arrival, tag.as_ref()));
+                self.arrive(queue, level, (index, &arrival, tag.clone()));
             } else {
                 durable.push((queue, level));
             }
@@ -218,7 +218,7 @@ impl<'a> Plan<'a> {
         &mut self,
         queue: Arc<Queue>,
         level: u16,
-        (item, arrival, tag): (usize, &Arrival, Option<&Tag>),
+        (item, arrival, tag): (usize, &Arrival, Option<Tag>),
     ) {
         let is_same = |of: &&mut Arriving| Arc::ptr_eq(&of.queue, &queue) && of.level == level;
         match self.transient.iter_mut().find(is_same) {
@@ -286,8 +286,8 @@ impl<'a> Plan<'a> {
         self.bytes += open.builder.bytes_len() - if open.items.is_empty() { 0 } else { before };
         // What the engine may have to say about it.
         self.bytes += 64 * targets.len();
-        open.tags.add(open.arrivals.len(), tag.as_ref());
-        self.bytes += tag.map_or(0, |tag| targets.len() * tag.logged_bytes());
+        self.bytes += tag.as_ref().map_or(0, |tag| targets.len() * tag.logged_bytes());
+        open.tags.add(open.arrivals.len(), tag);
         open.arrivals.push(arrival);
         open.items.push(index);
     }
@@ -499,14 +499,17 @@ impl Open {
         let mut arrivals = std::mem::take(&mut self.arrivals);
         let last = self.lanes.len().saturating_sub(1);
         for (index, (lane, base)) in self.lanes.iter().zip(bases).enumerate() {
-            let mut of_lane =
-                if index == last { std::mem::take(&mut arrivals) } else { arrivals.clone() };
+            let (mut of_lane, tags) = if index == last {
+                (std::mem::take(&mut arrivals), std::mem::take(&mut self.tags))
+            } else {
+                (arrivals.clone(), self.tags.clone())
+            };
             let queue = &lane.queue;
             queue.counters.enqueued(of_lane.len());
             queue.delay(&mut of_lane, now);
-            self.tags.hold(&mut of_lane, &queue.context.jobs);
+            tags.hold(&mut of_lane, &queue.context.jobs);
             let state = locked.state(queue);
-            let mut followed = state.followed(queue, (&self.tags, &of_lane), now);
+            let mut followed = state.followed(queue, (tags, &of_lane), now);
             let at = (lane.level, base.get());
             let mut items = self.items.iter().copied();
             state.engine(queue).handle_enqueued(at, of_lane, now, |place, first| {

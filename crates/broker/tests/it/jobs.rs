@@ -243,7 +243,7 @@ async fn the_log_of_jobs_stays_short() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     put(&node, &queue, &["stays"]).await;
     get(&queue, 1, HELD).await;
-    for _ in 0..30 {
+    for _ in 0..50 {
         put(&node, &queue, &ids).await;
         let got = get(&queue, 500, HELD).await;
         let settles: Vec<_> = got.iter().map(|it| (it.token, Outcome::Accepted)).collect();

@@ -82,8 +82,10 @@ impl Engine {
         self.state.changes.is_followed = true;
     }
 
-    /// What happened since the last call, in order.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.state.changes.list)
+    /// What happened since the last call, in order, in place of what `changes` had. Its room is
+    /// used for what happens next.
+    pub fn take_changes(&mut self, changes: &mut Vec<Change>) {
+        changes.clear();
+        std::mem::swap(&mut self.state.changes.list, changes);
     }
 }

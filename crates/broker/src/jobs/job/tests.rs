@@ -16,12 +16,12 @@ pub(crate) const fn place(offset: u64) -> Place {
 
 pub(crate) fn arrived(id: &str, offset: u64) -> Arrived {
     let (id, place, at) = (Arc::from(id), place(offset), at(0));
-    Arrived { id, place, at, until: None, bytes: 10, parent: None, after: Vec::new() }
+    Arrived { id, place, at, until: None, bytes: 10, related: None }
 }
 
 pub(crate) fn arrive(tracker: &mut Tracker, home: &Arc<Home>, id: &str, offset: u64) -> Applied {
-    let arrived = vec![arrived(id, offset)];
-    tracker.apply(Step { home, arrived, changes: Vec::new(), now: at(0), ticket: 1 })
+    let arrived = &mut vec![arrived(id, offset)];
+    tracker.apply(Step { home, arrived, changes: &[], now: at(0), ticket: 1 })
 }
 
 pub(crate) fn change(
@@ -30,8 +30,8 @@ pub(crate) fn change(
     seconds: i64,
     changes: &[Change],
 ) -> Applied {
-    let changes = changes.to_vec();
-    tracker.apply(Step { home, arrived: Vec::new(), changes, now: at(seconds), ticket: 2 })
+    let arrived = &mut Vec::new();
+    tracker.apply(Step { home, arrived, changes, now: at(seconds), ticket: 2 })
 }
 
 pub(crate) const fn delivered(offset: u64, deliveries: u32) -> Change {

@@ -84,7 +84,7 @@ fn lists_are_of_a_kind_and_come_in_pages() {
 fn watchers_see_every_change_in_order() {
     let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
     arrive(&mut tracker, &queue, "a", 0);
-    let (_, mut events) = tracker.watch("a").unwrap();
+    let mut events = tracker.watch("a").unwrap();
     let mut told = change(&mut tracker, &queue, 1, &[delivered(0, 1)]).told;
     let released = Change::Released { place: place(0), until: None };
     told.extend(change(&mut tracker, &queue, 2, &[released, delivered(0, 2)]).told);
@@ -111,8 +111,9 @@ fn who_waits_for_what_never_comes_takes_no_memory_when_it_ends() {
     let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
     for offset in 0..3 {
         let after = vec![Arc::from("never"), Arc::from(format!("never {offset}"))];
-        let arrived = vec![Arrived { after, ..arrived(&offset.to_string(), offset) }];
-        tracker.apply(Step { home: &queue, arrived, changes: Vec::new(), now: at(0), ticket: 1 });
+        let related = Some(Box::new((None, after)));
+        let arrived = &mut vec![Arrived { related, ..arrived(&offset.to_string(), offset) }];
+        tracker.apply(Step { home: &queue, arrived, changes: &[], now: at(0), ticket: 1 });
     }
     assert_eq!(tracker.waiting.len(), 4);
     for offset in 0..3 {
@@ -143,7 +144,10 @@ fn jobs_are_counted_by_state() {
     change(&mut tracker, &queue, 2, &[Change::Done { lane: 0, from: 0, to: 1 }]);
     arrive(&mut tracker, &queue, "5", 6);
     let counts = |tracker: &Tracker| {
-        let counted = |state| tracker.jobs.values().filter(|job| job.state == state).count() as u64;
+        let counted = |state| {
+            let filter = JobFilter { state: Some(state), ..JobFilter::default() };
+            tracker.list(&filter, None, 100).jobs.len() as u64
+        };
         let counts = tracker.counts();
         JobState::ALL.into_iter().for_each(|state| assert_eq!(counts[&state], counted(state)));
         (counts[&JobState::Queued], counts[&JobState::Processing], counts[&JobState::Done])
@@ -169,4 +173,62 @@ fn many_ends_at_once_are_logged_in_pieces() {
     assert!(pieces.len() >= 4, "{}", pieces.len());
     assert!(pieces.iter().all(|piece| piece.len() < 2 * PIECE_BYTES));
     assert_eq!(tracker.counts()[&JobState::Cancelled], 2_000);
+}
+
+#[test]
+fn who_begins_anew_again_and_again_takes_no_more_memory() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    for offset in 0..10_000 {
+        arrive(&mut tracker, &queue, "a", offset);
+        change(&mut tracker, &queue, 1, &[Change::Removed(place(offset))]);
+    }
+    assert_eq!(tracker.len(), 1);
+    assert!(tracker.finals.len() <= FINALS_LEFT + 3, "{}", tracker.finals.len());
+    tracker.expire(at(60));
+    assert!(tracker.get("a").is_some(), "the last end counts");
+    tracker.expire(at(61));
+    assert_eq!((tracker.len(), tracker.finals.len()), (0, 0));
+}
+
+#[test]
+fn jobs_are_found_while_others_come_and_go() {
+    let (mut tracker, queue) = (Tracker::new(), home(1, "q"));
+    for offset in 0..2_000 {
+        arrive(&mut tracker, &queue, &format!("job {offset}"), offset);
+    }
+    let gone: Vec<_> =
+        (0..2_000).filter(|n| n % 7 != 3).map(|n| Change::Removed(place(n))).collect();
+    change(&mut tracker, &queue, 1, &gone);
+    tracker.expire(at(1000));
+    for offset in 2_000..2_500 {
+        arrive(&mut tracker, &queue, &format!("job {offset}"), offset);
+    }
+    for offset in 0..2_500 {
+        let is_there = offset >= 2_000 || offset % 7 == 3;
+        let found = tracker.get(&format!("job {offset}")).map(|job| job.place.offset);
+        assert_eq!(found, is_there.then_some(offset));
+    }
+    let mut before = None;
+    let mut listed = Vec::new();
+    loop {
+        let page = tracker.list(&JobFilter::default(), before, 100);
+        listed.extend(page.jobs.iter().map(|job| job.place.offset));
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    let mut expected: Vec<u64> = (0..2_500).filter(|n| *n >= 2_000 || n % 7 == 3).collect();
+    expected.reverse();
+    assert_eq!(listed, expected, "the newest first");
+    let (mut from, mut seen) = (Some(0), 0);
+    while let Some(at) = from {
+        let (piece, later, next) = tracker.relog(at, 1024, |_| false);
+        assert!(later.is_empty() && piece.len() <= 1024);
+        let mut found = record::Found::default();
+        assert!(found.read(&[piece]));
+        seen += found.jobs.len();
+        from = next;
+    }
+    assert_eq!(seen, tracker.len());
 }

@@ -39,7 +39,7 @@ impl Queue {
             return;
         }
         self.counters.enqueued(n);
-        let mut followed: Followed = state.followed(self, (&tags, &arrivals), now);
+        let mut followed: Followed = state.followed(self, (tags, &arrivals), now);
         let engine = state.engine(self);
         engine.handle_enqueued((level, 0), arrivals, now, |place, first| {
             followed.placed(place, first.is_some());
