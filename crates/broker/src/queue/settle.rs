@@ -79,6 +79,7 @@ impl Queue {
 
     /// Gives back everything that a connection's deliveries hold; each counts as delivered.
     pub fn release_all(self: &Arc<Self>, connection: ConnectionId) {
+        self.counters.time_released(connection);
         self.step(None, |engine, now| engine.handle_release(connection, now));
     }
 

@@ -5,9 +5,10 @@ use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 use tramline_queue::{Delivery, Lock, LockToken};
-use tramline_types::Timestamp;
+use tramline_types::{ConnectionId, Timestamp};
 
 /// Deliveries of one queue whose processing is timed at a time.
 const TIMED_MAX: usize = 64;
@@ -28,8 +29,23 @@ pub struct ProcessingTimes {
 /// Deliveries that are timed, and the times of those before.
 #[derive(Default)]
 struct Timed {
-    out: HashMap<LockToken, Timestamp>,
+    out: HashMap<LockToken, (Timestamp, Lock)>,
     times: ProcessingTimes,
+}
+
+impl Timed {
+    /// Makes room where there is none: of deliveries whose locks have ended, as far as they were
+    /// not extended.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        if self.out.len() < TIMED_MAX {
+            return true;
+        }
+        self.out.retain(|_, (since, lock)| match lock {
+            Lock::Timed(span) => since.plus_millis(millis(*span)) > now,
+            Lock::Connection(_) | Lock::None => true,
+        });
+        self.out.len() < TIMED_MAX
+    }
 }
 
 /// How many messages went which way since the start.
@@ -61,18 +77,18 @@ pub(super) struct Counters {
 impl Counters {
     /// Deliveries go out now; the first of them is timed, where there is a place.
     pub(super) fn time(&self, deliveries: &[Delivery], lock: Lock, now: Timestamp) {
-        if lock == Lock::None || deliveries.is_empty() {
-            return;
-        }
+        let Some(first) = deliveries.first().filter(|_| lock != Lock::None) else { return };
         let mut timed = self.timed.lock();
         let timed = timed.get_or_insert_default();
-        let room = TIMED_MAX.saturating_sub(timed.out.len());
-        timed.out.extend(deliveries.iter().take(room.min(1)).map(|delivery| (delivery.token, now)));
-        if room == 0 {
-            // Those whose locks were lost must not take the places for ever.
-            let longest = PROCESSING_BOUNDS_MS[PROCESSING_BOUNDS_MS.len() - 1];
-            let oldest = now.minus_millis(i64::try_from(longest).unwrap_or(i64::MAX));
-            timed.out.retain(|_, since| *since >= oldest);
+        if timed.has_room(now) {
+            timed.out.insert(first.token, (now, lock));
+        }
+    }
+
+    /// The deliveries of a connection are given back, unsettled.
+    pub(super) fn time_released(&self, connection: ConnectionId) {
+        if let Some(timed) = self.timed.lock().as_deref_mut() {
+            timed.out.retain(|_, (_, lock)| *lock != Lock::Connection(connection));
         }
     }
 
@@ -84,7 +100,7 @@ impl Counters {
         };
         let now = context.now();
         for token in tokens {
-            let Some(since) = timed.out.remove(&token) else { continue };
+            let Some((since, _)) = timed.out.remove(&token) else { continue };
             let took =
                 u64::try_from(now.as_millis().saturating_sub(since.as_millis())).unwrap_or(0);
             let place = PROCESSING_BOUNDS_MS.partition_point(|bound| *bound < took);
@@ -113,6 +129,10 @@ impl Counters {
     pub(super) fn dead_lettered(&self, n: usize) {
         add(&self.dead_lettered, n);
     }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn add(counter: &AtomicU64, n: usize) {

@@ -10,7 +10,7 @@ use tramline_broker::{
     DeadReason, DeleteOnly, Enqueue, EnqueueOptions, JobError, JobFilter, JobState, JobStatus,
     Lock, Options, Outcome, Progress, Queue, QueueSettings, Report, Unit, Worker,
 };
-use tramline_types::{ExchangeName, Header};
+use tramline_types::{ConnectionId, ExchangeName, Header};
 
 fn tracked() -> QueueSettings {
     QueueSettings { track: true, ..QueueSettings::default() }
@@ -468,4 +468,26 @@ async fn the_time_of_processing_is_counted_however_a_delivery_ends() {
     node.broker.commit_unit(unit).await.unwrap().await;
     let times = queue.processing_times().unwrap();
     assert_eq!((times.counts.iter().sum::<u64>(), times.sum_ms), (3, 6_000));
+}
+
+#[tokio::test]
+async fn deliveries_that_nobody_settles_do_not_end_the_timing_of_others() {
+    let node = Node::start().await;
+    let queue = queue(&node, QueueSettings::default()).await;
+    let connection = ConnectionId(7);
+    let locks = [Lock::Timed(Duration::from_secs(1)), Lock::Connection(connection)];
+    for lock in locks {
+        for _ in 0..100 {
+            crate::queues::put(&node, &queue, &["a"]).await;
+            assert_eq!(get(&queue, 1, lock).await.len(), 1);
+        }
+        node.clock.advance(Duration::from_secs(2));
+        queue.release_all(connection);
+        let before = queue.processing_times().unwrap();
+        let again = get(&queue, 1, HELD).await;
+        node.clock.advance(Duration::from_secs(3));
+        queue.settle(&[(again[0].token, Outcome::Accepted)]).await;
+        assert_eq!(queue.processing_times().unwrap().sum_ms - before.sum_ms, 3_000);
+        queue.purge_all().await.unwrap();
+    }
 }

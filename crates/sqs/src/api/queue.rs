@@ -313,6 +313,10 @@ pub(crate) async fn purge(cx: &Context, caller: &Caller, request: OfQueue) -> Re
         }
         purged.insert(found.queue.id(), (), now);
     }
-    found.queue.purge_all().await?;
+    let purge = found.queue.purge_all().await;
+    if purge.is_err() {
+        cx.memory.purged.lock().remove(&found.queue.id());
+    }
+    purge?;
     Ok(())
 }
