@@ -32,7 +32,7 @@ pub use rules::ChannelFigures;
 pub use subscribe::{ReceiverHandle, Subscribe};
 pub use view::{ChannelDescription, ReceiverDescription};
 
-use crate::{Broker, Budget, Error, broker::submit};
+use crate::{Broker, Budget, Error, JobError, broker::submit};
 use buffer::{LatestKey, Treatment};
 use history::{Extent, History};
 use parking_lot::{Mutex, RwLock};
@@ -297,16 +297,17 @@ impl Broker {
     /// on return; where nothing is, this does not wait.
     ///
     /// # Errors
-    /// [`Error::LimitExceeded`] for too large a one; what a topic or queue refuses, and then nobody has got it.
-    pub async fn publish_on_channel(&self, new: NewPublication) -> Result<Receipt, Error> {
+    /// [`Error::LimitExceeded`] for too large a one; what a topic, a queue or the job that it is
+    /// about refuses, and then nobody has got it.
+    pub async fn publish_on_channel(&self, new: NewPublication) -> Result<Receipt, JobError> {
         let bytes = new.data.len() + new.key.as_deref().map_or(0, str::len);
         if bytes > PUBLICATION_BYTES_MAX {
             let text = format!("a publication takes at most {PUBLICATION_BYTES_MAX} bytes");
-            return Err(Error::LimitExceeded(text));
+            return Err(Error::LimitExceeded(text).into());
         }
         if let Some(report) = self.report_by_message(new.channel.as_str(), &new.data) {
             // It goes to those who listen as well, if it makes sense.
-            report.await.map_err(|error| Error::InvalidRecord(error.to_string()))?;
+            report.await?;
         }
         let stored = self.store_publication(&new).await?;
         let receipt = self.publish_unbound(new).await?;

@@ -318,12 +318,14 @@ impl Buffer {
         (self.untold > 0 && self.written == 0).then(|| std::mem::take(&mut self.untold))
     }
 
-    /// Puts a notice before everything that waits; only while no piece is half written.
+    /// Puts a notice before every message that waits; only while no piece is half written.
     pub(super) fn push_notice_first(&mut self, bytes: Bytes) {
         debug_assert_eq!(self.written, 0);
         self.bytes += bytes.len();
+        // An answer to a subscription stays before what is told of that.
+        let at = self.pieces.iter().take_while(|piece| !piece.kind.is_message()).count();
         self.first -= 1;
-        self.pieces.push_front(Piece { bytes, kind: Kind::Notice });
+        self.pieces.insert(at, Piece { bytes, kind: Kind::Notice });
     }
 
     /// What is to be written next; how many slices there are. What is half written goes out alone

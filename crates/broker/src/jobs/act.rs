@@ -328,11 +328,11 @@ impl Broker {
         let Ok(channel) = ChannelName::parse(&format!("$jobs/{id}/progress")) else {
             // No channel can have its name, so nobody listens.
             let Some(report) = self.report_by_message(name, &body) else { return Ok(()) };
-            return report.await.map_err(|error| Error::InvalidRecord(error.to_string()));
+            return report.await.map_err(refused);
         };
         let (key, content, retain) = (None, Content::Json, false);
         let publication = NewPublication { channel, key, content, data: body, retain };
-        self.publish_on_channel(publication).await.map(drop)
+        self.publish_on_channel(publication).await.map(drop).map_err(refused)
     }
 
     async fn end_jobs_of(&self, home: &Home) -> Result<(), Error> {
@@ -347,6 +347,13 @@ impl Broker {
             jobs.submit(self, applied, (ticket, tracker.log), reservation);
         }
         Ok(())
+    }
+}
+
+fn refused(error: JobError) -> Error {
+    match error {
+        JobError::Broker(error) => error,
+        error => Error::InvalidRecord(error.to_string()),
     }
 }
 

@@ -157,7 +157,8 @@ fn progress_comes_as_a_message_on_a_channel() {
         let body = json!({ "percent": percent }).to_string();
         server.request("POST", "/v1/broadcast/$jobs/a/progress").send(body.as_bytes())
     };
-    assert_eq!(say(1.0).status, 400, "nobody works on it");
+    assert_eq!(say(1.0).status, 409, "nobody works on it");
+    assert_eq!(server.request("POST", "/v1/broadcast/$jobs/b/progress").send(b"{}").error().0, 404);
     receive(&server);
     let answer = say(40.0);
     assert_eq!(answer.status, 200, "{}", answer.text);

@@ -48,6 +48,20 @@ fn the_oldest_go_first_but_never_what_is_half_written() {
 }
 
 #[test]
+fn an_answer_comes_before_what_was_dropped_behind_it() {
+    let mut buffer = Buffer::default();
+    buffer.push_notice(message("subscribed "));
+    for text in ["aa", "bb", "cc"] {
+        push(&mut buffer, text, SlowConsumer::DropOldest, 0);
+    }
+    assert_eq!(buffer.take_untold(), Some(1));
+    buffer.push_notice_first(message("-1 "));
+    push(&mut buffer, "dd", SlowConsumer::DropOldest, 0);
+    assert_eq!(buffer.take_untold(), Some(1));
+    assert_eq!(write_all(&mut buffer, 3), b"subscribed -1 ccdd");
+}
+
+#[test]
 fn the_newest_is_dropped_or_the_receiver_is_cut_off() {
     let mut buffer = Buffer::default();
     push(&mut buffer, "aaaaaa", SlowConsumer::DropNewest, 0);
@@ -252,7 +266,8 @@ proptest! {
                         prop_assert_eq!(count, untold);
                         untold = 0;
                         buffer.push_notice_first(Bytes::from_static(b"dropped"));
-                        model.waiting.insert(0, (b"dropped".to_vec(), 0, true));
+                        let at = model.waiting.iter().take_while(|w| w.2).count();
+                        model.waiting.insert(at, (b"dropped".to_vec(), 0, true));
                     }
                     buffer.tell_lost(|_| Bytes::from_static(b"lost"));
                     for (bytes, ..) in model.waiting.iter_mut().filter(|w| w.0.is_empty()) {
