@@ -2,8 +2,9 @@
 //!
 //! A publication is matched once, gets the next place in the one order of all channels, and is
 //! put before each of its receivers while a short lock is held, so that every receiver sees that
-//! order; the writing happens after it, on the publisher's thread. On the way to those who listen
-//! now there is no other task and no disk. A last value that is retained goes to the store as
+//! order; the writing happens after it, on the publisher's thread, and to many receivers on others
+//! as well. On the way to those who listen now there is no other task where they are few, and no
+//! disk. A last value that is retained goes to the store as
 //! well, and its publisher is answered when it is durable.
 //!
 //! The lock of the bus may be held while a receiver's, the rules' or the store's intake is taken,
@@ -97,6 +98,9 @@ pub struct Receipt {
     pub stored: u64,
 }
 
+/// Receivers that one task writes to: with more of them, others that have nothing to do help.
+const WRITTEN_AT_ONCE: usize = 128;
+
 /// Receivers that something was put before.
 type Touched = SmallVec<[Arc<Receiver>; 8]>;
 
@@ -128,9 +132,9 @@ impl Bus {
         ChannelPosition { epoch: self.epoch, offset }
     }
 
-    /// Gives a publication its place and puts it before its receivers, then writes to them.
-    /// `retain` stores it, in the same order.
-    fn deliver(&self, new: NewPublication, retain: Retain<'_>) -> Delivered {
+    /// Gives a publication its place and puts it before its receivers. `retain` stores it, in the
+    /// same order.
+    fn place(&self, new: NewPublication, retain: Retain<'_>) -> Placed {
         let mut touched = Touched::new();
         let mut state = self.state.lock();
         // Settings change under this lock, so that what is lost is noted where it is looked up.
@@ -167,12 +171,7 @@ impl Bus {
         let durable = retain.apply(&mut state.retained, &publication);
         drop(state);
         rule.count(&counts);
-        let delivered = touched.iter().filter(|receiver| receiver.deliver()).count() as u64;
-        let dropped = touched.len() as u64 - counts.kept;
-        let waiting = counts.kept.saturating_sub(delivered);
-        let position = publication.position;
-        let receipt = Receipt { position, delivered, waiting, dropped, stored: 0 };
-        Delivered { receipt, durable }
+        Placed { position: publication.position, kept: counts.kept, touched, durable }
     }
 
     /// Adds to the channel's history, or notes that this one is in none.
@@ -285,10 +284,48 @@ impl Retain<'_> {
     }
 }
 
-struct Delivered {
-    receipt: Receipt,
+/// A publication that is before its receivers, and not written yet.
+struct Placed {
+    position: ChannelPosition,
+    /// By so many of them.
+    kept: u64,
+    touched: Touched,
     /// Resolves when the last value is.
     durable: Option<oneshot::Receiver<()>>,
+}
+
+impl Placed {
+    async fn write(self) -> Result<Receipt, Error> {
+        let Self { position, kept, touched, durable } = self;
+        let dropped = touched.len() as u64 - kept;
+        let delivered = write_to(touched).await;
+        if let Some(durable) = durable {
+            durable.await.map_err(|_| Error::Closed)?;
+        }
+        let waiting = kept.saturating_sub(delivered);
+        Ok(Receipt { position, delivered, waiting, dropped, stored: 0 })
+    }
+}
+
+/// Writes to receivers what is before them; how many took all of it.
+async fn write_to(receivers: Touched) -> u64 {
+    let write = |receivers: &[Arc<Receiver>]| {
+        receivers.iter().filter(|receiver| receiver.deliver()).count() as u64
+    };
+    if receivers.len() <= WRITTEN_AT_ONCE {
+        return write(&receivers);
+    }
+    let receivers: Arc<[Arc<Receiver>]> = receivers.into_vec().into();
+    let mut others = Vec::new();
+    for from in (WRITTEN_AT_ONCE..receivers.len()).step_by(WRITTEN_AT_ONCE) {
+        let (receivers, to) = (Arc::clone(&receivers), from + WRITTEN_AT_ONCE);
+        others.push(tokio::spawn(async move { write(&receivers[from..to.min(receivers.len())]) }));
+    }
+    let mut delivered = write(&receivers[..WRITTEN_AT_ONCE]);
+    for other in others {
+        delivered += other.await.unwrap_or_default();
+    }
+    delivered
 }
 
 impl Broker {
@@ -319,16 +356,12 @@ impl Broker {
         let bytes = new.data.len() + new.key.as_deref().map_or(0, str::len);
         let bus = self.bus();
         if !new.retain && !bus.rules().of(new.channel.as_str()).settings.retain {
-            return Ok(bus.deliver(new, Retain::No).receipt);
+            return bus.place(new, Retain::No).write().await;
         }
         bus.state.lock().retained.check_room(&new)?;
         let room = bytes + new.channel.as_str().len() + 64;
         let reservation = self.store().reserve(Purpose::Publish, room, 1).wait().await?;
         let store = Retain::Store(&**self.store(), reservation);
-        let Delivered { receipt, durable } = bus.deliver(new, store);
-        if let Some(durable) = durable {
-            durable.await.map_err(|_| Error::Closed)?;
-        }
-        Ok(receipt)
+        bus.place(new, store).write().await
     }
 }
