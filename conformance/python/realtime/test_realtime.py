@@ -252,13 +252,13 @@ def test_a_storm_of_readers_comes_back_and_recovers(start_broker, channel):
     configure(own_broker, channel, history_size=10)
     position = broadcast(own_broker, channel, 0)["position"]
     broadcast(own_broker, channel, 1)
-    before = resident_kib(own_broker.process.pid)
-    storm(own_broker, channel, position)
-    after_one = resident_kib(own_broker.process.pid)
-    storm(own_broker, channel, position)
-    after_two = resident_kib(own_broker.process.pid)
-    # What 5,000 readers took is there for the next 5,000: less than 1 KiB of each is kept.
-    assert after_two - after_one < 5_000, (before, after_one, after_two)
+    resident = []
+    for _ in range(4):
+        storm(own_broker, channel, position)
+        resident.append(resident_kib(own_broker.process.pid))
+    # What 5,000 readers took is there for the next 5,000: if 1 KiB of each were kept, the last two
+    # would be 10 and 15 MB above the first. One alone says little: pages are given back later.
+    assert min(resident[2:]) - resident[0] < 5_000, resident
 
 
 def test_retained_values_survive_kill_9(own_broker, channel):
