@@ -228,18 +228,19 @@ impl State {
     fn deliver_returned(&mut self, lane: &mut Lane, room: &mut Room<'_>) -> Step {
         let Some(offset) = lane.first_returned() else { return Step::Empty };
         let Some(loaded) = lane.source.returned(offset) else { return Step::Load };
+        let (bytes, group) = (loaded.bytes, loaded.group);
         if self.expires(loaded).is_some_and(|expires| expires <= room.now) {
-            let bytes = loaded.bytes;
-            return self.expire(lane, offset, bytes);
+            let step = self.expire(lane, offset, bytes);
+            self.call_follower(lane, group, room);
+            return step;
         }
         if self.rules.deliveries_max.is_some_and(|max| lane.count(offset) >= max) {
             // Its last delivery ended with a restart.
-            let bytes = loaded.bytes;
             self.not_ready(bytes);
             self.dead(lane, offset, DeadReason::DeliveryLimit);
+            self.call_follower(lane, group, room);
             return Step::Go;
         }
-        let group = loaded.group;
         if self.takes_turns(group) && !lane.fair.take_chosen(offset) {
             self.set_aside(lane, offset, group);
             return Step::Go;
@@ -255,6 +256,13 @@ impl State {
         }
         let Some(loaded) = lane.source.take_returned(offset) else { return Step::Load };
         self.hand_out_again(lane, (offset, loaded), room);
+        self.call_follower(lane, group, room);
+        Step::Go
+    }
+
+    /// What waits behind a message that is out of the way goes on by the same receive, if that is
+    /// what its group is out by.
+    fn call_follower(&mut self, lane: &mut Lane, group: Option<u64>, room: &Room<'_>) {
         if self.rules.ordered_groups
             && room.n > 0
             && room.take.run.is_some()
@@ -262,7 +270,6 @@ impl State {
         {
             lane.unpark_for_delivery(next.offset);
         }
-        Step::Go
     }
 
     /// A message below the cursor goes out.

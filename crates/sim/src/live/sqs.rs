@@ -25,6 +25,8 @@ const JOBS: &str = "jobs";
 const ALL: [&str; 2] = [ORDERS, JOBS];
 /// Seconds for which a received message is hidden.
 const HIDDEN: i64 = 3;
+/// Times are kept in whole milliseconds, and a start of the broker rounds its clock to one.
+const ROUNDED_MS: i64 = 2;
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 const EMPTY_MAX: Duration = Duration::from_secs(120);
 
@@ -233,7 +235,7 @@ fn receive_once(
             return Err(error);
         }
     };
-    let (at_ms, until_ms) = (wall_clock().as_millis(), begun_ms + HIDDEN * 1000);
+    let (at_ms, until_ms) = (wall_clock().as_millis(), begun_ms + HIDDEN * 1000 - ROUNDED_MS);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let delivered = |message: &Value| Delivered {
         value: text(&message["Body"]),

@@ -32,6 +32,9 @@ struct Kept {
     delivered: bool,
     group: u64,
     expires: Option<i64>,
+    /// A receive found its time to live over, where the engine may not have looked yet: behind
+    /// others of its group.
+    is_over: bool,
     enqueued: i64,
 }
 
@@ -61,8 +64,9 @@ impl Model {
         let base = lane.len() as u64;
         let state = if sent.delay > 0 { State::Delayed(now + sent.delay) } else { State::Ready };
         let expires = sent.ttl.map(|ttl| now + ttl);
-        let (count, delivered, group, enqueued) = (0, false, sent.group, now);
-        let kept = Kept { state, count, delivered, group, expires, enqueued };
+        let (count, delivered, is_over) = (0, false, false);
+        let (group, enqueued) = (sent.group, now);
+        let kept = Kept { state, count, delivered, group, expires, is_over, enqueued };
         lane.extend((0..n).map(|_| kept.clone()));
         base
     }
@@ -176,6 +180,7 @@ impl Model {
                 }
                 if kept.expires.is_some_and(|expires| expires <= now) {
                     self.dead(level, index);
+                    self.lanes.get_mut(&level).unwrap()[index].is_over = true;
                     continue;
                 }
                 if self.rules.deliveries_max.is_some_and(|max| kept.count >= max) {
@@ -303,7 +308,7 @@ impl Model {
         let is_over = kept.expires.is_some_and(|expires| expires <= now);
         match kept.state {
             State::Held { .. } => (Removal::Locked, false),
-            State::Transferring | State::Done => (Removal::Gone, false),
+            State::Transferring | State::Done => (Removal::Gone, kept.is_over),
             State::Ready | State::Delayed(_) | State::Deferred => {
                 self.done(place.lane, at);
                 (Removal::Removed, is_over)
