@@ -44,7 +44,7 @@ pub(crate) struct Settings {
 const BODY_BYTES: usize = 128;
 const WARM_UP: usize = 500;
 /// Publications of one round of a fan-out.
-const FAN_OUTS: usize = 30;
+const FAN_OUTS: usize = 200;
 /// Changes of one round at least.
 const CONFIG_CHANGES: usize = 125;
 /// Who watches a configuration, or jobs.

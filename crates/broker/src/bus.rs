@@ -98,8 +98,9 @@ pub struct Receipt {
     pub stored: u64,
 }
 
-/// Receivers that one task writes to: with more of them, others that have nothing to do help.
-const WRITTEN_AT_ONCE: usize = 128;
+/// Receivers that one task writes to: with more of them, others that have nothing to do help. Where
+/// clients are on the same machine, helping with fewer takes the cores that they read on.
+const WRITTEN_AT_ONCE: usize = 1024;
 
 /// Receivers that something was put before.
 type Touched = SmallVec<[Arc<Receiver>; 8]>;

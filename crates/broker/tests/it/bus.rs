@@ -146,14 +146,14 @@ async fn everyone_who_listens_gets_a_publication_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_get_publications_in_their_order_whoever_writes() {
     let Node { broker, .. } = Node::start().await;
-    let listeners: Vec<_> = (0..999).map(|_| Listener::new(&broker, usize::MAX)).collect();
+    let listeners: Vec<_> = (0..2999).map(|_| Listener::new(&broker, usize::MAX)).collect();
     let slow = Listener::new(&broker, 10);
     for listener in listeners.iter().chain([&slow]) {
         listener.subscribe("c");
     }
     for data in ["1", "2", "3"] {
         let receipt = publish(&broker, "c", data).await;
-        assert_eq!((receipt.delivered, receipt.waiting, receipt.dropped), (999, 1, 0));
+        assert_eq!((receipt.delivered, receipt.waiting, receipt.dropped), (2999, 1, 0));
     }
     for listener in &listeners {
         assert_eq!(listener.got(), "+c None\nc=1\nc=2\nc=3\n");
