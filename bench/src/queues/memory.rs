@@ -9,6 +9,7 @@ use super::{
     server::{self, System},
 };
 use crate::{
+    figures::median,
     load::instant,
     report::{self, Fact, progress},
     server::{Address, Server, sleep},
@@ -38,6 +39,8 @@ const CALM: Duration = Duration::from_secs(4);
 const BATCH: u64 = 2_000;
 /// Locks and delays that outlast every run.
 const LONG_MS: u64 = 12 * 3600 * 1000;
+/// Runs of the load with and without the backlog.
+const THROUGH_RUNS: usize = 5;
 const QUEUE: &str = "bench";
 
 /// Measures and writes the page.
@@ -184,17 +187,21 @@ fn backlog(settings: &Settings) -> anyhow::Result<Vec<Fact>> {
 }
 
 /// Messages per second into a queue and out of it at once, the mean of both: with a backlog more
-/// come out than go in.
+/// come out than go in. The median of some runs.
 fn through(settings: &Settings, address: &str, queue: &str) -> anyhow::Result<f64> {
     let load = Load {
         queues: vec![queue.to_owned()],
         body_bytes: settings.body_bytes,
         ..Load::main(settings.time)
     };
-    let Rates { published, consumed } = load::drive(address, &load)?;
-    tell(&format!("{queue}, published"), published, "messages/s");
-    tell(&format!("{queue}, consumed"), consumed, "messages/s");
-    Ok(f64::midpoint(published, consumed))
+    let mut rates = Vec::new();
+    for _ in 0..THROUGH_RUNS {
+        let Rates { published, consumed } = load::drive(address, &load)?;
+        tell(&format!("{queue}, published"), published, "messages/s");
+        tell(&format!("{queue}, consumed"), consumed, "messages/s");
+        rates.push(f64::midpoint(published, consumed));
+    }
+    Ok(median(rates))
 }
 
 /// Receives all, settles every second one, and gives the others back.
