@@ -26,6 +26,22 @@ use tramline_broker::{self as broker, Broker, Counts, DeleteOnly, Destination, Q
 #[derive(Serialize)]
 pub(crate) struct QueueList {
     queues: Vec<Queue>,
+    /// What to ask to go on after, where there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// The query of GET `/v1/queues`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// How the names begin.
+    #[serde(default)]
+    prefix: String,
+    /// The last name of the page before.
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
 }
 
 /// A queue in short.
@@ -107,9 +123,20 @@ pub(crate) async fn declare(
 }
 
 /// GET `/v1/queues`.
-pub(crate) async fn list(State(cx): State<Context>) -> Json<QueueList> {
-    let queues = cx.broker.queues();
-    Json(QueueList { queues: queues.iter().map(|queue| to_wire(queue)).collect() })
+pub(crate) async fn list(
+    State(cx): State<Context>,
+    Params(query): Params<ListQuery>,
+) -> Json<QueueList> {
+    let ListQuery { prefix, after, limit } = query;
+    let mut queues = cx.broker.queues();
+    queues.retain(|queue| {
+        let name = queue.name().as_str();
+        name.starts_with(&prefix) && *name > *after
+    });
+    let page = &queues[..queues.len().min(limit.unwrap_or(usize::MAX).max(1))];
+    let next = page.last().filter(|_| page.len() < queues.len());
+    let next = next.map(|queue| queue.name().to_string());
+    Json(QueueList { queues: page.iter().map(|queue| to_wire(queue)).collect(), next })
 }
 
 /// GET `/v1/queues/{queue}`.

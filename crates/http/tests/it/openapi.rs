@@ -204,6 +204,7 @@ fn queues(checked: &mut Checked<'_>) {
     let other = json!({ "name": "jobs/a", "settings": { "priority_max": 4 } });
     checked.call(("POST", "/v1/queues", "/v1/queues"), &other, 409);
     checked.call(("GET", "/v1/queues", "/v1/queues"), &none, 200);
+    checked.call(("GET", "/v1/queues", "/v1/queues?limit=1"), &none, 200);
     let queue = "/v1/queues/{queue}";
     checked.call(("GET", queue, "/v1/queues/jobs%2Fa"), &none, 200);
     checked.call(("GET", queue, "/v1/queues/none"), &none, 404);

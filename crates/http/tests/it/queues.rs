@@ -24,6 +24,27 @@ fn settle(server: &Server, settles: &Value) -> Answer {
 }
 
 #[test]
+fn queues_are_listed_by_prefix_and_in_pages() {
+    let server = Server::start();
+    for name in ["b-2", "a", "b-1", "b-3", "c"] {
+        server.json("POST", "/v1/queues", &json!({ "name": name }));
+    }
+    let list = |query: &str| {
+        let answer = server.get(&format!("/v1/queues{query}"));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let queues = answer.body["queues"].as_array().unwrap();
+        let names = queues.iter().map(|queue| queue["name"].as_str().unwrap().to_owned());
+        (names.collect::<Vec<_>>(), answer.body.get("next").cloned())
+    };
+    let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(list(""), (of(&["a", "b-1", "b-2", "b-3", "c"]), None));
+    assert_eq!(list("?prefix=b-&limit=2"), (of(&["b-1", "b-2"]), Some(json!("b-2"))));
+    assert_eq!(list("?prefix=b-&limit=2&after=b-2"), (of(&["b-3"]), None));
+    assert_eq!(list("?prefix=d"), (of(&[]), None));
+    assert_eq!(server.get("/v1/queues?limit=none").status, 400);
+}
+
+#[test]
 fn a_refused_message_is_told_with_its_reason_and_the_status_of_the_first() {
     let server = Server::start();
     declare(&server, &json!({ "length_max": 2, "overflow": "reject-publish" }));
